@@ -1,0 +1,44 @@
+# Two commands do everything on a machine with git, make and Python 3.11 or newer: `make demo` and `make test`.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPATH := $(CURDIR)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+install = $(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r $(1) || $(BIN)/pip install -q --require-hashes -r $(1)
+
+.PHONY: demo test lint bench soak lock wheel clean
+
+demo: $(VENV)/demo  ## two clouds on loopback, twelve weekly scans, a report and a bundle
+	@$(BIN)/python -m auditor demo
+
+test: lint  ## everything CI runs
+	$(BIN)/python -m auditor rules test --shipped
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check auditor tests bench
+	$(BIN)/ruff check auditor tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev  ## the figures of bench/README.md
+	$(BIN)/python -m bench
+
+lock: $(VENV)/uv  ## renew the hash-locked requirements (no index host stands in them)
+	for set in run demo dev; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		$$([ $$set = run ] || echo --extra $$set) pyproject.toml -o requirements/$$set.txt; done
+
+wheel: $(VENV)/dev
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(VENV) dist auditor-demo
+
+$(VENV)/uv: requirements/uv.txt
+	$(PYTHON) -m venv $(VENV)
+	-$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/%: requirements/%.txt $(VENV)/uv
+	$(call install,$<)
+	@touch $@
