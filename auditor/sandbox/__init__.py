@@ -1,0 +1,1 @@
+"""A two-cloud estate on loopback, for the demo and the tests: emulators under the real clients."""
