@@ -1,0 +1,248 @@
+r"""Rows in canonical form: what is stored, what is hashed, and the SQL that says the same.
+
+**Digest of a table**: each row is a line of canonical JSON: every column of the schema in sorted
+order, separators `,` and `:`, no ASCII escaping, times as `2026-01-05T06:00:00.000000Z`, a JSON
+column as the text it holds, NULL as `null`, ending in a line feed. The lines are sorted by code
+point and hashed with SHA-256. The standard library recomputes it from a table's JSONL file:
+`sha256("".join(sorted(lines)))`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from auditor.schema import Column, Table, Type
+
+LONGEST = 65_536
+"""Bytes of the longest text that is stored whole."""
+SQL_TYPES: Mapping[Type, str] = {
+    "TEXT": "VARCHAR",
+    "INT": "BIGINT",
+    "BOOL": "BOOLEAN",
+    "TIME": "TIMESTAMP",
+    "JSON": "VARCHAR",
+}
+"""DuckDB's type of each type of the schema."""
+
+_UNSAFE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef]")
+_UNSAFE_JSON = re.compile(r"[\ud800-\udfff\ufdd0-\ufdef]|\\u0000")
+_INT64 = range(-(2**63), 2**63)
+EMPTY = hashlib.sha256().hexdigest()
+"""The digest of a table without rows."""
+
+
+def safe_text(text: str) -> str:
+    r"""Return `text` with NUL, lone surrogates and noncharacters U+FDD0-FDEF written as `\uXXXX`.
+
+    Neither UTF-8 nor SQLite can hold the first two; the digest of a table needs the last.
+    """
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def cut(text: str, limit: int = LONGEST) -> str:
+    """Return `text`, or its first `limit` bytes and the size and SHA-256 of what it was."""
+    if len(text) * 4 <= limit:
+        return text
+    whole = text.encode("utf-8", "surrogatepass")
+    if len(whole) <= limit:
+        return text
+    digest = hashlib.sha256(whole).hexdigest()
+    start = whole[:limit].decode("utf-8", "ignore")
+    return f"{start} …[cut: {len(whole)} bytes, sha256 {digest}]"
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as ISO 8601 in UTC with microseconds and `Z`; ValueError without a zone."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def canonical(value: Any) -> str:
+    """Return a value as canonical JSON; times become `stamp`, strings safe and not too long."""
+    form = _dumps(value)
+    if len(form) > LONGEST // 4 or _UNSAFE_JSON.search(form):
+        form = _dumps(_safe(value))
+    return form
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=_default,
+    )
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, datetime):
+        return stamp(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_text(cut(value))
+    if isinstance(value, Mapping):
+        return {safe_text(cut(str(key))): _safe(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_safe(inner) for inner in value]
+    return value
+
+
+def stored(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as it is stored, every column present; ValueError where it does not fit."""
+    if not values.keys() <= (names := {column.name for column in table.columns}):
+        raise ValueError(f"{table.name} has no column {min(values.keys() - names)}")
+    return {
+        column.name: _stored(table, column, values.get(column.name)) for column in table.columns
+    }
+
+
+def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None:
+    if value is None:
+        return None
+    match column.type:
+        case "TEXT" if isinstance(value, str):
+            return safe_text(cut(value))
+        case "INT" if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
+            return int(value)
+        case "BOOL" if isinstance(value, bool):
+            return value
+        case "TIME" if isinstance(value, datetime):
+            return stamp(value)
+        case "JSON":
+            return canonical(value)
+    raise ValueError(
+        f"{table.name}.{column.name} is {column.type}, not {type(value).__name__} {value!r:.80}"
+    )
+
+
+def loaded(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored row with aware times and JSON columns decoded: what `stored` was given."""
+    return {name: _loaded(table.column(name), value) for name, value in values.items()}
+
+
+def _loaded(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.type == "JSON":
+        return json.loads(value)
+    if column.type == "TIME":
+        at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return value
+
+
+# The SQL that the snapshot and the engine share.
+
+_CONTROLS = "\x0b\x0e\x0f\x1a\x1b\x1c\x1d\x1e\x1f"
+"""DuckDB writes these as `\\u000B`, the standard library as `\\u000b`."""
+_STANDINS = "".join(chr(0xFDD0 + index) for index in range(len(_CONTROLS)))
+
+
+def connect(
+    *, memory_limit: str = "96MB", threads: int = 1, spill: Path | None = None
+) -> DuckDBPyConnection:
+    """Open an in-memory DuckDB in UTC that loads no extension and spills to `spill`."""
+    import duckdb
+
+    config: dict[str, Any] = {
+        "threads": threads,
+        "memory_limit": memory_limit,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    if spill is not None:
+        config["temp_directory"] = str(spill)
+    connection = duckdb.connect(config=config)
+    plain = "to_json(x)::VARCHAR"
+    careful = f"to_json(translate(x, {quoted(_CONTROLS)}, {quoted(_STANDINS)}))::VARCHAR"
+    for control, standin in zip(_CONTROLS, _STANDINS, strict=True):
+        careful = f"replace({careful}, {quoted(standin)}, {quoted(json.dumps(control)[1:-1])})"
+    connection.execute(
+        "CREATE MACRO json_text(x) AS CASE WHEN regexp_matches(x, '[\\x0B\\x0E\\x0F\\x1A-\\x1F]') "
+        f"THEN {careful} ELSE {plain} END"
+    )
+    return connection
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name(identifier: str) -> str:
+    """Return an identifier quoted for SQL."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def row_line(columns: Mapping[str, str]) -> str:
+    """Return the SQL expression of a row's line, from the SQL type of each column."""
+    parts: list[str] = []
+    for column in sorted(columns):
+        kind, this = columns[column], name(column)
+        if kind == "VARCHAR":
+            text = f"json_text({this})"
+        elif kind == "TIMESTAMP":
+            text = f"'\"' || strftime({this}, '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
+        else:
+            text = f"{this}::VARCHAR"
+        label = json.dumps(column, ensure_ascii=False)
+        parts.append(f"{quoted(label + ':')} || coalesce({text}, 'null')")
+    return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+
+
+def sorted_lines(
+    connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]
+) -> Iterator[bytes]:
+    """Yield the lines of a relation, sorted, each ending in a line feed: the order of the digest."""
+    found = connection.execute(f"SELECT {row_line(columns)} AS line FROM {source} ORDER BY line")
+    while batch := found.fetchmany(1000):
+        for (line,) in batch:
+            yield line.encode() + b"\n"
+
+
+def digest(connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]) -> str:
+    """Return the digest of a relation; the module's docstring says how it is made."""
+    sha = hashlib.sha256()
+    for line in sorted_lines(connection, source, columns):
+        sha.update(line)
+    return sha.hexdigest()
+
+
+def sql_columns(table: Table) -> dict[str, str]:
+    """Return the SQL type of each column of a table of the schema."""
+    return {column.name: SQL_TYPES[column.type] for column in table.columns}
+
+
+def from_ndjson(path: Path, columns: Mapping[str, str], longest: int) -> str:
+    """Return the SQL relation that reads a file of NDJSON whose longest line is `longest` bytes."""
+    fields = ", ".join(f"{quoted(column)}: {quoted(kind)}" for column, kind in columns.items())
+    return (
+        f"read_json({quoted(str(path))}, format = 'newline_delimited', compression = 'uncompressed', "
+        f"maximum_object_size = {max(2 * longest, 1 << 20)}, columns = {{{fields}}})"
+    )
+
+
+def from_parquet(connection: DuckDBPyConnection, path: Path, columns: Mapping[str, str]) -> str:
+    """Return the SQL relation of a Parquet file with exactly `columns`: what it lacks is NULL."""
+    file = f"read_parquet({quoted(str(path))})"
+    have = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()}
+    picked = ", ".join(
+        f"{name(column) if column in have else 'NULL'}::{kind} AS {name(column)}"
+        for column, kind in columns.items()
+    )
+    return f"(SELECT {picked} FROM {file})"

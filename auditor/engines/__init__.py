@@ -1,0 +1,1 @@
+"""Where the steps of the correlation run: the same text on every engine."""

@@ -1,0 +1,216 @@
+"""The embedded engine: a snapshot's tables, the named steps over them, and what comes out.
+
+DuckDB in memory, two threads, UTC, no extensions, no data frames: rows come in as NDJSON files
+and go out as tuples. What does not fit into `memory_limit` spills to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from json import loads
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from auditor.canonical import (
+    SQL_TYPES,
+    canonical,
+    connect,
+    digest,
+    from_ndjson,
+    from_parquet,
+    name,
+    quoted,
+    sorted_lines,
+    sql_columns,
+    stored,
+)
+from auditor.schema import Column, Table, Type
+from auditor.schema import tables as schema_tables
+
+if TYPE_CHECKING:
+    from auditor.snapshot import Snapshot
+
+
+class Engine:
+    """A context in which steps run; everything in it is gone at its end."""
+
+    def __init__(self, *, memory_limit: str = "1GB", threads: int = 2) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="auditor-engine-")
+        self._dir = Path(self._folder.name)
+        self._connection = connect(
+            memory_limit=memory_limit, threads=threads, spill=self._dir / "spill"
+        )
+        self._described: dict[str, Table] = {}
+        self._files = 0
+
+    @classmethod
+    def open(
+        cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2
+    ) -> Self:
+        """Return an engine with the tables of a snapshot; all of them empty when there is none."""
+        engine = cls(memory_limit=memory_limit, threads=threads)
+        engine.load(snapshot)
+        return engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back memory and temporary files."""
+        self._connection.close()
+        self._folder.cleanup()
+
+    def load(self, snapshot: Snapshot | None) -> None:
+        """Make every source and joined table of the schema; one the snapshot lacks is empty.
+
+        Small tables are held in memory; the others are read from their Parquet file on each use.
+        """
+        for table in schema_tables().values():
+            if table.kind == "fact":
+                continue
+            path = snapshot.tables(table.name) if snapshot else None
+            columns = sql_columns(table)
+            if path is None:
+                self._create(table.name, columns)
+            else:
+                kind = "TABLE" if table.small else "VIEW"
+                source = from_parquet(self._connection, path, columns)
+                self._connection.execute(
+                    f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}"
+                )
+
+    def _create(self, table: str, columns: Mapping[str, str]) -> None:
+        listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
+        self._connection.execute(f"CREATE TABLE {name(table)} ({listed})")
+
+    def run(self, step: str, sql: str) -> None:
+        """Make the table `step` from one SELECT."""
+        self._connection.execute(f"CREATE OR REPLACE TABLE {name(step)} AS {sql}")
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        """Run one statement for what it does."""
+        self._connection.execute(sql, list(params))
+
+    def insert(
+        self,
+        table: str,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        columns: Mapping[str, Type] | None = None,
+    ) -> None:
+        """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
+        described = self._table(table, columns)
+        kinds = sql_columns(described)
+        if not self._kinds(table):
+            self._create(table, kinds)
+        self._files += 1
+        path = self._dir / f"insert-{self._files}.ndjson"
+        longest = 0
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for row in rows:
+                line = canonical(stored(described, row))
+                longest = max(longest, len(line.encode()))
+                file.write(line + "\n")
+        if longest:
+            self._writable(table)
+            listed = ", ".join(map(name, kinds))
+            self._connection.execute(
+                f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {from_ndjson(path, kinds, longest)}"
+            )
+        path.unlink()
+
+    def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
+        if columns is not None:
+            listed = tuple(Column(column, kind, "") for column, kind in columns.items())
+            self._described[table] = Table(table, "", (), listed)
+        found = self._described.get(table) or schema_tables().get(table)
+        if found is None:
+            raise KeyError(f"{table} is not in the schema: say its columns")
+        return found
+
+    def _writable(self, table: str) -> None:
+        """Turn a view on Parquet into a table, so that rows can be added."""
+        found = self._connection.execute(
+            "SELECT 1 FROM duckdb_views() WHERE view_name = ? AND NOT internal", [table]
+        ).fetchone()
+        if found:
+            self._connection.execute(f"CREATE TABLE _held AS SELECT * FROM {name(table)}")
+            self._connection.execute(f"DROP VIEW {name(table)}")
+            self._connection.execute(f"ALTER TABLE _held RENAME TO {name(table)}")
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a query: times aware, and decoded where the schema knows a column of that
+        name as JSON and never as anything else.
+        """  # noqa: D205
+        return list(self.stream(sql, params))
+
+    def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
+        """Yield what `rows` returns, some at a time; ask nothing else meanwhile."""
+        yield from self._stream(sql, params, _always_json())
+
+    def table(self, table: str) -> list[dict[str, Any]]:
+        """Return a table, ordered by its key, decoded exactly as the schema types it."""
+        described = self._described.get(table) or schema_tables()[table]
+        json = frozenset(column.name for column in described.columns if column.type == "JSON")
+        order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
+        return list(self._stream(f"SELECT * FROM {name(table)} ORDER BY {order}", (), json))
+
+    def _stream(
+        self, sql: str, params: Sequence[Any], json: frozenset[str]
+    ) -> Iterator[dict[str, Any]]:
+        found = self._connection.execute(sql, list(params))
+        names = [column[0] for column in found.description or ()]
+        while batch := found.fetchmany(1000):
+            for row in batch:
+                yield {
+                    column: _value(value, decode=column in json)
+                    for column, value in zip(names, row, strict=True)
+                }
+
+    def digest(self, table: str) -> str:
+        """Return the digest of a table, as `canonical.py` defines it."""
+        return digest(self._connection, name(table), self._kinds(table))
+
+    def export(self, table: str, path: Path) -> None:
+        """Write a table to Parquet, ordered by all its columns."""
+        order = ", ".join(name(column) for column in self._kinds(table))
+        self._connection.execute(
+            f"COPY (SELECT * FROM {name(table)} ORDER BY {order}) TO {quoted(str(path))} "
+            "(FORMAT parquet, COMPRESSION zstd)"
+        )
+
+    def jsonl(self, table: str, path: Path) -> None:
+        """Write a table as the sorted lines its digest is made of."""
+        with path.open("wb") as file:
+            file.writelines(sorted_lines(self._connection, name(table), self._kinds(table)))
+
+    def _kinds(self, table: str) -> dict[str, str]:
+        found = self._connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND NOT internal "
+            "ORDER BY column_index",
+            [table],
+        ).fetchall()
+        return dict(found)
+
+
+@cache
+def _always_json() -> frozenset[str]:
+    kinds: dict[str, set[str]] = {}
+    for table in schema_tables().values():
+        for column in table.columns:
+            kinds.setdefault(column.name, set()).add(SQL_TYPES[column.type] + column.type)
+    return frozenset(column for column, types in kinds.items() if types == {"VARCHARJSON"})
+
+
+def _value(value: Any, *, decode: bool) -> Any:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    if decode and isinstance(value, str):
+        return loads(value)
+    return value

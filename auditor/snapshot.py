@@ -1,0 +1,371 @@
+"""One immutable scan on disk: typed Parquet tables and a manifest that hashes them all.
+
+    <into>/<id>/manifest.json           canonical JSON; `id` is its SHA-256
+    <into>/<id>/tables/<table>.parquet  zstd, ordered by the table's key; no file for an empty table
+    <into>/<id>/raw/<sha256>.gz         pages as they came, when the configuration keeps them
+
+What is collected is a draft (`.draft-<id>`) until it is joined with what else a rule may read.
+A folder appears by one rename after everything in it is on disk: `kill -9` leaves nothing half
+visible. How a table's digest is made stands in `canonical.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from auditor import __version__
+from auditor.canonical import (
+    EMPTY,
+    canonical,
+    connect,
+    digest,
+    from_ndjson,
+    from_parquet,
+    loaded,
+    name,
+    quoted,
+    sql_columns,
+    stamp,
+    stored,
+)
+from auditor.errors import VerificationError
+from auditor.model import Window
+from auditor.schema import tables as schema_tables
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SCHEMA = "auditor.snapshot/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One scan's evidence, immutable; judged again from itself alone."""
+
+    id: str
+    dir: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open a snapshot; VerificationError when its manifest is not what its name says."""
+        try:
+            raw = (directory / "manifest.json").read_bytes()
+            manifest = json.loads(raw)
+        except (OSError, ValueError) as error:
+            raise VerificationError(f"{directory} is not a snapshot: {error}") from error
+        found = hashlib.sha256(raw).hexdigest()
+        if found != directory.name.removeprefix(".draft-"):
+            raise VerificationError(
+                f"{directory}: manifest.json has changed; its SHA-256 is {found}",
+                remedy="Restore the snapshot from a backup or a bundle.",
+            )
+        return cls(found, directory, manifest)
+
+    @property
+    def as_of(self) -> datetime:
+        """The recorded time of the scan."""
+        return datetime.fromisoformat(self.manifest["as_of"])
+
+    @property
+    def window(self) -> Window:
+        """The time that was asked for."""
+        window = self.manifest["window"]
+        return Window(
+            datetime.fromisoformat(window["from"]), datetime.fromisoformat(window["until"])
+        )
+
+    def tables(self, table: str) -> Path | None:
+        """Return the Parquet file of a table; None when it has no rows."""
+        path = self.dir / "tables" / f"{table}.parquet"
+        return path if path.exists() else None
+
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table in the order of its key, times aware and JSON decoded."""
+        path = self.tables(table)
+        if path is None:
+            return
+        described = schema_tables()[table]
+        columns = sql_columns(described)
+        with connect() as connection:
+            found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
+            while batch := found.fetchmany(1000):
+                for row in batch:
+                    yield loaded(described, dict(zip(columns, row, strict=True)))
+
+    def verify(self) -> None:
+        """Recompute every digest; VerificationError names the first table or page that differs."""
+        listed = self.manifest["tables"]
+        known = {f"{table}.parquet" for table, entry in listed.items() if entry["rows"]}
+        for path in sorted((self.dir / "tables").iterdir()):
+            if path.name not in known:
+                raise VerificationError(f"{self.dir}: tables/{path.name} is not in the manifest")
+        with tempfile.TemporaryDirectory() as spill, connect(spill=Path(spill)) as connection:
+            for table, entry in sorted(listed.items()):
+                if (found := self._digest(connection, table)) != entry["digest"]:
+                    raise VerificationError(
+                        f"{self.dir}: table {table} has changed: its digest is {found}, "
+                        f"the manifest says {entry['digest']}"
+                    )
+        self._verify_raw()
+
+    def _digest(self, connection: DuckDBPyConnection, table: str) -> str:
+        import duckdb
+
+        path = self.tables(table)
+        if path is None:
+            return EMPTY
+        try:
+            file = f"read_parquet({quoted(str(path))})"
+            described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
+            return digest(connection, file, {row[0]: row[1] for row in described})
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            return f"unreadable ({str(error).splitlines()[0]})"
+
+    def _verify_raw(self) -> None:
+        import gzip
+        import zlib
+
+        for path in sorted((self.dir / "raw").glob("*.gz")):
+            try:
+                found = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+            except (OSError, EOFError, zlib.error) as error:
+                found = f"unreadable ({error})"
+            if found != path.name.removesuffix(".gz"):
+                raise VerificationError(f"{self.dir}: raw/{path.name} has changed: it is {found}")
+
+    def joined(self, tables: Mapping[str, Iterable[Mapping[str, Any]]]) -> Snapshot:
+        """Return this snapshot with the tables of `schema/joined.py` added, under its own id.
+
+        A draft is replaced by it; a snapshot that was joined before stays as it is.
+        """
+        draft = self.dir.name.startswith(".draft-")
+        with Writer(self.dir.parent) as writer:
+            for part in ("tables", "raw"):
+                _link(self.dir / part, writer.dir / part)
+            for table, rows in tables.items():
+                (writer.dir / "tables" / f"{table}.parquet").unlink(missing_ok=True)
+                for row in rows:
+                    writer.add(table, row)
+            joined = writer.seal(self.manifest, only=tables.keys())
+        if draft:
+            shutil.rmtree(self.dir)
+        return joined
+
+
+def write(
+    into: Path,
+    tables: Mapping[str, Iterable[Mapping[str, Any]]],
+    *,
+    as_of: datetime,
+    window: Window,
+    about: Mapping[str, Any] | None = None,
+) -> Snapshot:
+    """Write a snapshot of rows at hand; `about` is added to its manifest."""
+    with Writer(into) as writer:
+        for table, rows in tables.items():
+            for row in rows:
+                writer.add(table, row)
+        return writer.seal(head(as_of=as_of, window=window) | dict(about or {}))
+
+
+def head(*, as_of: datetime, window: Window) -> dict[str, Any]:
+    """Return the part of a manifest that every snapshot has."""
+    return {
+        "as_of": stamp(as_of),
+        "window": {"from": stamp(window.from_at), "until": stamp(window.until_at)},
+    }
+
+
+@dataclass(slots=True)
+class _Spool:
+    """The rows of one table on their way to disk."""
+
+    file: TextIO
+    path: Path
+    rows: int = 0
+    longest: int = 0
+    sources: set[str] = field(default_factory=set)
+
+
+class Writer:
+    """Takes rows from many threads, keeps none of them in memory, and seals them as a snapshot."""
+
+    def __init__(self, into: Path) -> None:
+        into.mkdir(parents=True, exist_ok=True)
+        self.into = into
+        self.dir = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
+        (self.dir / "tables").mkdir()
+        self.raw = self.dir / "raw"
+        self._spill = self.dir / "spill"
+        self._spill.mkdir()
+        self._schema = schema_tables()
+        self._spools: dict[str, _Spool] = {}
+        self._carried: dict[str, Path] = {}
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for spool in self._spools.values():
+            spool.file.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def add(self, table: str, values: Mapping[str, Any], *, source: str = "") -> None:
+        """Take one row; ValueError or TypeError when it does not fit the schema.
+
+        Of several rows with one key in a snapshot one is kept, the same in any order.
+        """
+        line = canonical(stored(self._schema[table], values)) + "\n"
+        with self._lock:
+            spool = self._spools.get(table) or self._open(table)
+            spool.file.write(line)
+            spool.rows += 1
+            spool.longest = max(spool.longest, len(line.encode()))
+            if source:
+                spool.sources.add(source)
+
+    def _open(self, table: str) -> _Spool:
+        path = self._spill / f"{table}.ndjson"
+        spool = self._spools[table] = _Spool(path.open("w", encoding="utf-8"), path)
+        return spool
+
+    def carry(self, table: str, path: Path) -> None:
+        """Add the rows of an earlier Parquet file; a row that was taken now replaces its elder."""
+        self._carried[table] = path
+
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows taken so far as they were given, then the carried ones they do not replace."""
+        described = self._schema[table]
+        keys: set[tuple[Any, ...]] = set()
+        with self._lock:
+            spool = self._spools.get(table)
+            taken = spool.rows if spool else 0
+            if spool:
+                spool.file.flush()
+        carried = self._carried.get(table)
+        if spool and taken:
+            with spool.path.open(encoding="utf-8", newline="\n") as file:
+                for line in (next(file) for _ in range(taken)):
+                    row = json.loads(line)
+                    if carried:
+                        keys.add(tuple(row[column] for column in described.key))
+                    yield loaded(described, row)
+        if carried:
+            for row in _parquet(table, carried):
+                if tuple(_plain(row[column]) for column in described.key) not in keys:
+                    yield row
+
+    def seal(
+        self, about: Mapping[str, Any], *, only: Iterable[str] = (), draft: bool = False
+    ) -> Snapshot:
+        """Write tables and manifest and publish them under their id.
+
+        `about` is the rest of the manifest, an earlier one when `only` names the tables that are new.
+        """
+        tables: dict[str, Any] = dict(about.get("tables", {}))
+        todo = [table for table in self._schema if self._schema[table].kind != "fact"]
+        with connect(spill=self._spill / "duckdb") as connection:
+            for table in todo:
+                if table not in tables or table in only:
+                    tables[table] = self._table(connection, table)
+        for spool in self._spools.values():
+            spool.file.close()
+        shutil.rmtree(self._spill)
+        whole = dict(about) | {"schema": SCHEMA, "product": __version__, "tables": tables}
+        raw = (canonical(whole) + "\n").encode()
+        (self.dir / "manifest.json").write_bytes(raw)
+        identity = hashlib.sha256(raw).hexdigest()
+        final = self.into / (f".draft-{identity}" if draft else identity)
+        _publish(self.dir, final)
+        return Snapshot.open(final)
+
+    def _table(self, connection: DuckDBPyConnection, table: str) -> dict[str, Any]:
+        described = self._schema[table]
+        columns = sql_columns(described)
+        spool, carried = self._spools.get(table), self._carried.get(table)
+        parts: list[str] = []
+        if carried:
+            parts.append(f"SELECT *, 0 AS _age FROM {from_parquet(connection, carried, columns)}")
+        if spool:
+            spool.file.flush()
+            parts.append(
+                f"SELECT *, 1 AS _age FROM {from_ndjson(spool.path, columns, spool.longest)}"
+            )
+        entry: dict[str, Any] = {"rows": 0, "digest": EMPTY, "sources": []}
+        if not parts:
+            return entry
+        path = self.dir / "tables" / f"{table}.parquet"
+        listed = ", ".join(map(name, columns))
+        key = ", ".join(map(name, described.key))
+        newest = f"PARTITION BY {key} ORDER BY _age DESC, {', '.join(f'{name(c)} DESC' for c in columns)}"
+        one_each = f"SELECT {listed} FROM ({' UNION ALL '.join(parts)}) QUALIFY row_number() OVER ({newest}) = 1"
+        connection.execute(
+            f"COPY (SELECT * FROM ({one_each}) ORDER BY {key}) TO {quoted(str(path))} "
+            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+        )
+        file = f"read_parquet({quoted(str(path))})"
+        counted = connection.execute(f"SELECT count(*) FROM {file}").fetchone()
+        entry["rows"] = counted[0] if counted else 0
+        entry["digest"] = digest(connection, file, columns)
+        entry["sources"] = sorted(spool.sources) if spool else []
+        return entry
+
+
+def _parquet(table: str, path: Path) -> Iterator[dict[str, Any]]:
+    described = schema_tables()[table]
+    columns = sql_columns(described)
+    with connect() as connection:
+        found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
+        while batch := found.fetchmany(1000):
+            for row in batch:
+                yield loaded(described, dict(zip(columns, row, strict=True)))
+
+
+def _plain(value: Any) -> Any:
+    return stamp(value) if isinstance(value, datetime) else value
+
+
+def _link(source: Path, target: Path) -> None:
+    """Share the files of one folder with another: immutable files need no second copy."""
+    if not source.exists():
+        return
+    target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        try:
+            (target / path.name).hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, target / path.name)
+
+
+def _publish(partial: Path, final: Path) -> None:
+    """Bring everything to disk, then make it visible at once."""
+    paths: Sequence[Path] = [*partial.rglob("*"), partial]
+    for path in paths:
+        _sync(path)
+    try:
+        partial.rename(final)
+    except OSError:
+        if not (final / "manifest.json").exists():
+            raise
+        shutil.rmtree(partial)  # the same id: the same evidence is there already
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
