@@ -208,7 +208,7 @@ def row_line(columns: Mapping[str, str]) -> str:
 def sorted_lines(
     connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]
 ) -> Iterator[bytes]:
-    """Yield the lines of a relation, sorted, each ending in a line feed: the order of the digest."""
+    """Yield the lines of a relation, sorted, each ending in a line feed."""
     found = connection.execute(f"SELECT {row_line(columns)} AS line FROM {source} ORDER BY line")
     while batch := found.fetchmany(1000):
         for (line,) in batch:
@@ -231,9 +231,11 @@ def sql_columns(table: Table) -> dict[str, str]:
 def from_ndjson(path: Path, columns: Mapping[str, str], longest: int) -> str:
     """Return the SQL relation that reads a file of NDJSON whose longest line is `longest` bytes."""
     fields = ", ".join(f"{quoted(column)}: {quoted(kind)}" for column, kind in columns.items())
+    biggest = max(2 * longest, 1 << 20)
     return (
-        f"read_json({quoted(str(path))}, format = 'newline_delimited', compression = 'uncompressed', "
-        f"maximum_object_size = {max(2 * longest, 1 << 20)}, columns = {{{fields}}})"
+        f"read_json({quoted(str(path))}, format = 'newline_delimited', "
+        f"compression = 'uncompressed', maximum_object_size = {biggest}, "
+        f"columns = {{{fields}}})"
     )
 
 

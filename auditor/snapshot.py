@@ -246,7 +246,7 @@ class Writer:
         self._carried[table] = path
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows taken so far as they were given, then the carried ones they do not replace."""
+        """Yield the rows taken so far, then the carried ones they do not replace."""
         described = self._schema[table]
         keys: set[tuple[Any, ...]] = set()
         with self._lock:
@@ -272,7 +272,7 @@ class Writer:
     ) -> Snapshot:
         """Write tables and manifest and publish them under their id.
 
-        `about` is the rest of the manifest, an earlier one when `only` names the tables that are new.
+        `about` is the rest of the manifest: an earlier one when `only` names the new tables.
         """
         tables: dict[str, Any] = dict(about.get("tables", {}))
         todo = [table for table in self._schema if self._schema[table].kind != "fact"]
@@ -309,8 +309,9 @@ class Writer:
         path = self.dir / "tables" / f"{table}.parquet"
         listed = ", ".join(map(name, columns))
         key = ", ".join(map(name, described.key))
-        newest = f"PARTITION BY {key} ORDER BY _age DESC, {', '.join(f'{name(c)} DESC' for c in columns)}"
-        one_each = f"SELECT {listed} FROM ({' UNION ALL '.join(parts)}) QUALIFY row_number() OVER ({newest}) = 1"
+        ties = ", ".join(f"{name(column)} DESC" for column in columns)
+        newest = f"row_number() OVER (PARTITION BY {key} ORDER BY _age DESC, {ties}) = 1"
+        one_each = f"SELECT {listed} FROM ({' UNION ALL '.join(parts)}) QUALIFY {newest}"
         connection.execute(
             f"COPY (SELECT * FROM ({one_each}) ORDER BY {key}) TO {quoted(str(path))} "
             "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"

@@ -120,8 +120,9 @@ class Engine:
         if longest:
             self._writable(table)
             listed = ", ".join(map(name, kinds))
+            source = from_ndjson(path, kinds, longest)
             self._connection.execute(
-                f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {from_ndjson(path, kinds, longest)}"
+                f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {source}"
             )
         path.unlink()
 
@@ -145,9 +146,10 @@ class Engine:
             self._connection.execute(f"ALTER TABLE _held RENAME TO {name(table)}")
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Return the rows of a query: times aware, and decoded where the schema knows a column of that
-        name as JSON and never as anything else.
-        """  # noqa: D205
+        """Return the rows of a query, its times aware.
+
+        A column is decoded where the schema knows its name as JSON and never as anything else.
+        """
         return list(self.stream(sql, params))
 
     def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
@@ -192,8 +194,8 @@ class Engine:
 
     def _kinds(self, table: str) -> dict[str, str]:
         found = self._connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND NOT internal "
-            "ORDER BY column_index",
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE table_name = ? AND NOT internal ORDER BY column_index",
             [table],
         ).fetchall()
         return dict(found)

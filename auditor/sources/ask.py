@@ -1,0 +1,362 @@
+"""What a source is handed, and how what it meets becomes rows, coverage and gaps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from auditor.canonical import cut, safe_text
+from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.sources.clients import BudgetSpent, Clients
+
+__all__ = (
+    "Ask",
+    "BudgetSpent",
+    "Clients",
+    "Guard",
+    "Malformed",
+    "Suspect",
+    "Truncated",
+    "cut",
+    "guard",
+    "listed",
+    "need",
+    "pages",
+    "reason_of",
+    "safe_text",
+)
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Suspect(Exception):  # noqa: N818
+    """An answer too empty to be believed."""
+
+
+class Malformed(Exception):  # noqa: N818
+    """An answer that cannot be understood."""
+
+
+class Truncated(Exception):  # noqa: N818
+    """A listing whose first pages were read and whose end was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One source's assignment in one scan."""
+
+    source: str
+    """Module name of the source."""
+    settings: Any
+    places: tuple[Place, ...]
+    """Every account and region, project and region, in scope."""
+    window: Window
+    """The events that are wanted; listings of present state ignore it."""
+    now: datetime
+    clients: Clients
+    collected: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
+    """Rows of a table that earlier sources or an earlier scan collected."""
+    exports: frozenset[str] = frozenset()
+    zone_tag: str = "data-zone"
+    zone_label: str = "data-zone"
+    bucket_in: Callable[[str], bool] = field(default=lambda _bucket: True)
+    """Whether the scope of the configuration takes a bucket."""
+    covered: Callable[[str], Sequence[Seen]] = field(default=lambda _table: ())
+    """What earlier scans read to the end of a table of events: where a cursor may start."""
+
+    def accounts(self, cloud: str = "aws") -> tuple[str, ...]:
+        """Return the accounts or projects of a cloud in scope, sorted."""
+        return tuple(sorted({place.account for place in self.places if place.cloud == cloud}))
+
+    def regions(self, account: str) -> tuple[str, ...]:
+        """Return the regions of an account or project in scope, sorted."""
+        return tuple(sorted({place.region for place in self.places if place.account == account}))
+
+    def rows(self, table: str) -> Sequence[Row]:
+        """Return what earlier sources collected of a table, or an earlier scan of events."""
+        return [Row(table, values) for values in self.collected(table)]
+
+    def export_buckets(self) -> set[str]:
+        """Return the buckets that exports are known to be written to."""
+        return set(self.exports)
+
+    def side_by_side(self, cap: int, do: Callable[[_T], _R], todo: Iterable[_T]) -> Iterator[_R]:
+        """Yield `do` of each in the order given, at most `cap` at once and in memory.
+
+        The first exception rises in its turn: guard inside `do` what may fail.
+        """
+        waiting = iter(todo)
+        with ThreadPoolExecutor(cap, thread_name_prefix=self.source) as pool:
+            running = [pool.submit(do, one) for one in islice(waiting, cap)]
+            while running:
+                done = running.pop(0).result()
+                running.extend(pool.submit(do, one) for one in islice(waiting, 1))
+                yield done
+
+
+def listed(page: Mapping[str, Any], key: str) -> list[Any]:
+    """Return the list of a page; Suspect when the key is missing: `{}` is no empty estate."""
+    found = page.get(key)
+    if not isinstance(found, list):
+        raise Suspect(f"the answer has no {key}")
+    return found
+
+
+def need(item: Mapping[str, Any], key: str) -> Any:
+    """Return what every item has by the vendor's own model; Malformed when this one has it not."""
+    try:
+        return item[key]
+    except (KeyError, TypeError):
+        raise Malformed(f"an item of the answer has no {key}") from None
+
+
+def pages(client: Any, operation: str, key: str, **params: Any) -> Iterator[list[Any]]:
+    """Yield the list of each page of a botocore listing, `operation` in snake case.
+
+    Truncated when pages were read and the rest failed for a reason that a later scan may not meet.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    read = 0
+    try:
+        for page in client.get_paginator(operation).paginate(**params):
+            found = listed(page, key)
+            read += 1
+            yield found
+    except (BotoCoreError, ClientError, Suspect, UnicodeDecodeError) as error:
+        reason = reason_of(error)
+        if read and reason and reason[0] in {"failed", "hung", "malformed", "suspect"}:
+            raise Truncated(f"after {read} pages: {reason[1]}") from error
+        raise
+
+
+class Guard:
+    """Turns what goes wrong inside `with` into gaps, and what goes well into coverage.
+
+    with guard(Seen("backup_plan", account, region)) as read:
+        ...
+    yield from read
+
+    Exceptions that no vendor throws rise: they are mistakes of ours, and cost the whole source.
+    """
+
+    def __init__(self, *scopes: Seen, action: str = "", also: Sequence[Seen] = ()) -> None:
+        self._scopes = scopes
+        self._also = also
+        self._action = action
+        self.reason = ""
+        self.detail = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        found = reason_of(error, action=self._action)
+        if found is None:
+            return False
+        self.reason, self.detail = found
+        return True
+
+    @property
+    def ok(self) -> bool:
+        """Nothing went wrong so far."""
+        return not self.reason
+
+    def __iter__(self) -> Iterator[Seen | Gap]:
+        """Yield a Seen for each scope; a Gap for each, and for `also`, if something went wrong."""
+        if self.ok:
+            yield from self._scopes
+        else:
+            for scope in (*self._scopes, *self._also):
+                yield gap(scope, self.reason, self.detail)
+
+
+def guard(*scopes: Seen, action: str = "", also: Sequence[Seen] = ()) -> Guard:
+    """Guard the reading of `scopes`; `also`: what only this listing can lead to.
+
+    `action` is the permission to name when it is not the operation's own name.
+    """
+    return Guard(*scopes, action=action, also=also)
+
+
+def gap(scope: Seen, reason: str, detail: str) -> Gap:
+    """Return the gap that stands where `scope` should have been."""
+    return Gap(
+        scope.table,
+        scope.account,
+        scope.region,
+        scope.resource,
+        reason,
+        detail,
+        scope.from_at,
+        scope.until_at,
+    )
+
+
+_EXPIRED = {"RequestExpired", "TokenRefreshRequired", "ExpiredToken", "ExpiredTokenException"}
+_THROTTLED = {
+    "SlowDown",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
+}
+_DENIED = {
+    "UnauthorizedOperation",
+    "AuthFailure",
+    "AllAccessDisabled",
+    "NotAuthorized",
+    "Forbidden",
+    "403",
+    "OptInRequired",
+    "SubscriptionRequiredException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "MissingAuthenticationToken",
+    "KMS.AccessDeniedException",
+}
+_ACTIONS = {
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:GetBucketReplication": "s3:GetReplicationConfiguration",
+    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3control:GetPublicAccessBlock": "s3:GetAccountPublicAccessBlock",
+}
+"""Operations whose permission has another name (AWS Service Authorization Reference, Amazon S3)."""
+
+
+def reason_of(error: Exception, *, action: str = "") -> tuple[str, str] | None:
+    """Return a gap's reason and its detail for the operator; None for what no vendor throws."""
+    if isinstance(error, Suspect):
+        return "suspect", str(error)
+    if isinstance(error, Truncated):
+        return "truncated", str(error)
+    if isinstance(error, BudgetSpent):
+        return "hung", str(error)
+    if isinstance(error, Malformed | UnicodeDecodeError):
+        return "malformed", _words(error)
+    return _aws_reason(error, action) or _gcp_reason(error, action)
+
+
+def _words(error: object, limit: int = 300) -> str:
+    text = " ".join(safe_text(str(error)).split())
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def _aws_reason(error: Exception, action: str) -> tuple[str, str] | None:
+    if "botocore.exceptions" not in sys.modules:
+        return None
+    from botocore import exceptions as botocore
+
+    if isinstance(error, botocore.ClientError):
+        return _client_error(error, action)
+    if not isinstance(error, botocore.BotoCoreError | botocore.HTTPClientError):
+        return None
+    match error:
+        case botocore.PaginationError():
+            reason = "truncated"
+        case botocore.IncompleteReadError() | botocore.ResponseStreamingError():
+            reason = "malformed"
+        case (
+            botocore.EndpointConnectionError()
+            | botocore.ConnectTimeoutError()
+            | botocore.ReadTimeoutError()
+        ):
+            reason = "hung"
+        case botocore.UnauthorizedSSOTokenError() | botocore.TokenRetrievalError():
+            reason = "expired"
+        case (
+            botocore.NoCredentialsError()
+            | botocore.PartialCredentialsError()
+            | botocore.CredentialRetrievalError()
+        ):
+            reason = "denied"
+        case _:
+            from botocore.parsers import ResponseParserError
+
+            reason = "malformed" if isinstance(error, ResponseParserError) else "failed"
+    return reason, _words(error)
+
+
+def _client_error(error: Any, action: str) -> tuple[str, str]:
+    said = error.response.get("Error", {})
+    code, status = str(said.get("Code", "")), _status(error.response)
+    asked = error.response.get("Auditor", {})
+    operation = f"{asked.get('service', '')}:{error.operation_name}".removeprefix(":")
+    where = "/".join(filter(None, (asked.get("account"), asked.get("region"))))
+    head = f"{operation} {code}" + (f" in {where}" if where else "")
+    if code in _EXPIRED or code.startswith("ExpiredToken"):
+        return "expired", f"{head}: renew the credentials and scan again"
+    if code in _THROTTLED or "Throttl" in code or code.startswith("TooManyRequests"):
+        return "throttled", f"{head}: scan at a quieter time or ask AWS for a higher rate"
+    if code in _DENIED or code.startswith("AccessDenied") or "NotAuthorized" in code:
+        permission = action or _ACTIONS.get(operation, operation)
+        return "denied", f"{head}: add {permission} to the role"
+    if error.operation_name and status == 403:
+        permission = action or _ACTIONS.get(operation, operation)
+        return "denied", f"{head}: add {permission} to the role"
+    return "failed", _words(f"{head}: {said.get('Message', '')}")
+
+
+def _status(response: Mapping[str, Any]) -> int:
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+
+
+def _gcp_reason(error: Exception, action: str) -> tuple[str, str] | None:
+    named = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    if "google.api_core.exceptions.RetryError" in named:
+        cause = getattr(error, "cause", None)
+        found = _gcp_reason(cause, action) if isinstance(cause, Exception) else None
+        return found if found and found[0] != "failed" else ("hung", _words(error))
+    for kinds, reason, advice in _GCP:
+        if not named.isdisjoint(kinds):
+            permission = f": grant {action}" if action and reason == "denied" else advice
+            return reason, _words(f"{type(error).__name__}: {error}") + permission
+    return None
+
+
+_API = "google.api_core.exceptions."
+_GCP = (
+    ({_API + "Forbidden"}, "denied", ": grant the permission it names"),
+    (
+        {_API + "Unauthorized", "google.auth.exceptions.RefreshError"},
+        "expired",
+        ": renew the credentials and scan again",
+    ),
+    (
+        {"google.auth.exceptions.DefaultCredentialsError"},
+        "denied",
+        ": set up Application Default Credentials",
+    ),
+    (
+        {_API + "TooManyRequests"},
+        "throttled",
+        ": scan at a quieter time or ask Google for a higher quota",
+    ),
+    ({_API + "GatewayTimeout", "google.auth.exceptions.TransportError"}, "hung", ""),
+    ({"google.protobuf.message.DecodeError"}, "malformed", ""),
+    ({_API + "GoogleAPIError", "google.auth.exceptions.GoogleAuthError"}, "failed", ""),
+)
+"""Kinds of exceptions, the first that fits: PermissionDenied is a Forbidden, ResourceExhausted a
+TooManyRequests, Unauthenticated an Unauthorized, DeadlineExceeded a GatewayTimeout."""

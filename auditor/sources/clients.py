@@ -1,0 +1,384 @@
+"""The clients of both clouds, and a record of every page they were answered with.
+
+What an auditor calls completeness and accuracy starts here: each answered page is recorded with
+its operation, parameters, account, region, size and SHA-256, and kept whole when asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from auditor.canonical import canonical, cut, safe_text
+
+FAKE_KEY = "AUDITOR-SANDBOX-KEY"
+"""Sent to a custom endpoint when there are no credentials: plainly not a secret."""
+
+
+class BudgetSpent(Exception):  # noqa: N818
+    """Raised in the middle of a source whose time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach both clouds: what the configuration says, in the words of the clients."""
+
+    aws_endpoint: str | None = None
+    gcp_endpoint: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Account to the ARN of the role to assume there; without one, the default credentials."""
+    external_ids: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 16
+    connect_timeout_s: float = 10
+    read_timeout_s: float = 60
+    attempts: int = 4
+
+
+@dataclass(slots=True)
+class Page:
+    """One answered call."""
+
+    source: str
+    cloud: str
+    service: str
+    operation: str
+    params: str
+    account: str
+    region: str
+    rows: int | None
+    """Items listed; None where they were not counted."""
+    size: int
+    sha256: str
+
+
+class Pages:
+    """Every answered page of a scan, from any thread."""
+
+    def __init__(self, raw: Path | None = None) -> None:
+        """Keep pages whole, gzipped, in the folder `raw`; only their digests when it is None."""
+        self._raw = raw
+        self._lock = Lock()
+        self._pages: list[Page] = []
+        self._failed: Counter[str] = Counter()
+
+    def answered(self, page: Page, body: bytes) -> Page:
+        """Record a page and its body as it came."""
+        page.size = len(body)
+        page.sha256 = hashlib.sha256(body).hexdigest()
+        with self._lock:
+            self._pages.append(page)
+        if self._raw is not None:
+            self._raw.mkdir(exist_ok=True)
+            path = self._raw / f"{page.sha256}.gz"
+            if not path.exists():
+                path.write_bytes(gzip.compress(body, 6, mtime=0))
+        return page
+
+    def streamed(self, page: Page) -> Page:
+        """Record a page whose body is still to be read; its size and digest are set as it is."""
+        with self._lock:
+            self._pages.append(page)
+        return page
+
+    def failed(self, operation: str) -> None:
+        """Count a call that was answered with an error, each attempt."""
+        with self._lock:
+            self._failed[operation] += 1
+
+    def queries(self) -> list[dict[str, Any]]:
+        """Return what was asked, a line per source, place and operation, sorted."""
+        groups: dict[tuple[str, ...], list[Page]] = {}
+        with self._lock:
+            for page in self._pages:
+                key = (
+                    page.source,
+                    page.cloud,
+                    page.service,
+                    page.operation,
+                    page.account,
+                    page.region,
+                )
+                groups.setdefault(key, []).append(page)
+        names = ("source", "cloud", "service", "operation", "account", "region")
+        return [
+            dict(zip(names, key, strict=True))
+            | {
+                "params": _digest(sorted({page.params for page in group})),
+                "example": min(page.params for page in group),
+                "pages": len(group),
+                "rows": None
+                if any(page.rows is None for page in group)
+                else sum(page.rows or 0 for page in group),
+                "bytes": sum(page.size for page in group),
+                "sha256": _digest(sorted(page.sha256 for page in group)),
+            }
+            for key, group in sorted(groups.items())
+        ]
+
+    def calls(self) -> dict[str, int]:
+        """Return how often each operation was answered: `service:Operation` to calls."""
+        with self._lock:
+            return dict(sorted(Counter(f"{p.service}:{p.operation}" for p in self._pages).items()))
+
+    def refused(self) -> dict[str, int]:
+        """Return how often each operation was answered with an error."""
+        with self._lock:
+            return dict(sorted(self._failed.items()))
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("".join(part + "\n" for part in parts).encode()).hexdigest()
+
+
+class Clients:
+    """Clients of both clouds, shared by the threads of one source.
+
+    One client per service, account and region: botocore's are thread-safe, its sessions are not.
+    """
+
+    def __init__(
+        self,
+        access: Access | None = None,
+        *,
+        source: str = "",
+        pages: Pages | None = None,
+        budget_s: float | None = None,
+        shared: _Sessions | None = None,
+    ) -> None:
+        self.access = access or Access()
+        self.source = source
+        self.pages = pages or Pages()
+        self._budget_s = budget_s
+        self._deadline = None if budget_s is None else time.monotonic() + budget_s
+        self._shared = shared or _Sessions(self.access)
+        self._lock = Lock()
+        self._aws: dict[tuple[str, str, str], Any] = {}
+        self._gcp: dict[tuple[str, str, str], Any] = {}
+
+    def for_source(self, source: str, *, budget_s: float | None = None) -> Clients:
+        """Return the same access under another source's name, its time starting now."""
+        return Clients(
+            self.access, source=source, pages=self.pages, budget_s=budget_s, shared=self._shared
+        )
+
+    def check(self) -> None:
+        """Raise BudgetSpent when the source's time is over."""
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise BudgetSpent(
+                f"the time budget of {self._budget_s:.0f} s was spent: raise budget_s"
+            )
+
+    def aws(self, service: str, account: str, region: str = "us-east-1") -> Any:
+        """Return the client of a service; its first call rises if the role cannot be assumed."""
+        key = (service, account, region)
+        with self._lock:
+            if key not in self._aws:
+                client = self._shared.client(service, account, region)
+                self._watch(client, service, account, region)
+                self._aws[key] = client
+            return self._aws[key]
+
+    def gcp(self, client_cls: type[Any], project: str, region: str = "global") -> Any:
+        """Return a gapic client; `region` other than `global` picks Dataproc's regional host."""
+        from auditor.sources.google import connect
+
+        key = (client_cls.__name__, project, region)
+        with self._lock:
+            if key not in self._gcp:
+                endpoint = self.access.gcp_endpoint
+                if not endpoint and region != "global":
+                    endpoint = f"{region}-dataproc.googleapis.com:443"
+
+                def on_page(method: str, request: dict[str, Any], body: bytes) -> None:
+                    service, _, operation = method.rpartition(".")
+                    page = Page(
+                        self.source,
+                        "gcp",
+                        service,
+                        operation,
+                        canonical(request),
+                        project,
+                        region,
+                        None,
+                        0,
+                        "",
+                    )
+                    self.pages.answered(page, body)
+                    self.check()
+
+                self._gcp[key] = connect(client_cls, endpoint or None, on_page=on_page)
+            return self._gcp[key]
+
+    def _watch(self, client: Any, service: str, account: str, region: str) -> None:
+        """Hook a client's events: parameters before, the body between, the page after."""
+        events = client.meta.events
+
+        def asked(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+            self.check()
+            context["auditor_params"] = _params(params)
+            context["auditor_operation"] = model.name
+
+        def received(
+            response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any
+        ) -> None:
+            context["auditor_body"] = response_dict["body"] if response_dict else b""
+            if response_dict and response_dict["status_code"] >= 300:
+                self.pages.failed(f"{service}:{context['auditor_operation']}")
+
+        def answered(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+            body = context.pop("auditor_body", b"")
+            if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 300:
+                parsed["Auditor"] = {"service": service, "account": account, "region": region}
+                return
+            page = Page(
+                self.source,
+                "aws",
+                service,
+                model.name,
+                context.pop("auditor_params", "{}"),
+                account,
+                region,
+                _rows(parsed),
+                0,
+                "",
+            )
+            if isinstance(body, bytes):
+                self.pages.answered(page, body)
+            elif model.has_streaming_output:
+                _follow(parsed, model, self.pages, page)
+
+        events.register("before-parameter-build", asked)
+        events.register("response-received", received)
+        events.register("after-call", answered)
+
+
+_TOKENS = {"NextToken", "nextToken", "Marker", "ContinuationToken", "KeyMarker", "VersionIdMarker"}
+"""Parameters that only say which page."""
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    """Return a call's parameters canonically, without the token that only says which page."""
+    left = {key: value for key, value in params.items() if key not in _TOKENS}
+    try:
+        return canonical(left)
+    except (TypeError, ValueError):
+        return safe_text(cut(repr(sorted(left.items())), 1000))
+
+
+def _rows(parsed: Mapping[str, Any]) -> int:
+    """Count what a page lists: the items of its lists on the first level."""
+    return sum(len(value) for value in parsed.values() if isinstance(value, list))
+
+
+def _follow(parsed: dict[str, Any], model: Any, pages: Pages, page: Page) -> None:
+    """Let a streamed body tell the record its size and digest while the source reads it."""
+    from botocore.response import StreamingBody
+
+    member = model.output_shape.serialization.get("payload")
+    pages.streamed(page)
+    if member in parsed:
+        parsed[member] = StreamingBody(_Followed(parsed[member], page), None)  # type: ignore[arg-type]
+
+
+class _Followed:
+    """A body that is read once, from start to end."""
+
+    def __init__(self, inner: Any, page: Page) -> None:
+        self._inner = inner
+        self._page = page
+        self._sha = hashlib.sha256()
+
+    def read(self, amount: int | None = None) -> bytes:
+        read: bytes = self._inner.read(amount)
+        self._sha.update(read)
+        self._page.size += len(read)
+        self._page.sha256 = self._sha.hexdigest()
+        return read
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Sessions:
+    """Credentials of each account and one loader of service models, shared by every source."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._lock = Lock()
+        self._sessions: dict[str, Any] = {}
+        self._loader: Any = None
+
+    def client(self, service: str, account: str, region: str) -> Any:
+        """Make a client; sessions are not thread-safe, so one at a time."""
+        from botocore.config import Config
+
+        access = self._access
+        custom = bool(access.aws_endpoint)
+        settings: dict[str, Any] = {
+            "max_pool_connections": access.workers,
+            "retries": {"mode": "standard", "total_max_attempts": access.attempts},
+            "connect_timeout": access.connect_timeout_s,
+            "read_timeout": access.read_timeout_s,
+            "user_agent_extra": "auditor",
+        }
+        if custom and service == "s3":
+            settings["s3"] = {"addressing_style": "path"}
+        if custom and service == "s3control":
+            settings["inject_host_prefix"] = False
+        with self._lock:
+            if account not in self._sessions:
+                self._sessions[account] = self._session(account)
+            return self._sessions[account].create_client(
+                service,
+                region_name=region,
+                endpoint_url=access.aws_endpoint or None,
+                config=Config(**settings),
+            )
+
+    def _session(self, account: str) -> Any:
+        import botocore.credentials
+        import botocore.session
+
+        base = botocore.session.get_session()
+        if self._loader is None:
+            self._loader = base.get_component("data_loader")
+        base.register_component("data_loader", self._loader)
+        if self._access.aws_endpoint and base.get_credentials() is None:
+            base.set_credentials(FAKE_KEY, FAKE_KEY)
+        role = self._access.roles.get(account)
+        if not role:
+            return base
+        extra = {"RoleSessionName": "auditor"}
+        if external := self._access.external_ids.get(account):
+            extra["ExternalId"] = external
+
+        def sts(service: str, **options: Any) -> Any:
+            options.setdefault("region_name", "us-east-1")
+            return base.create_client(
+                service, endpoint_url=self._access.aws_endpoint or None, **options
+            )
+
+        fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+            client_creator=sts,
+            source_credentials=base.get_credentials(),
+            role_arn=role,
+            extra_args=extra,
+        )
+        assumed = botocore.session.get_session()
+        assumed.register_component("data_loader", self._loader)
+        # botocore offers no public way to give a session credentials that renew themselves
+        renewed = botocore.credentials.DeferredRefreshableCredentials(
+            method="assume-role", refresh_using=fetcher.fetch_credentials
+        )
+        vars(assumed)["_credentials"] = renewed
+        return assumed
