@@ -1,0 +1,257 @@
+"""A rule's own examples: read, then judged by the very statement that judges the estate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from auditor.model import Verdict
+from auditor.rulelang.compile import Read, gap_list, guards, literal, quoted, seen_flag
+from auditor.rulelang.durations import seconds
+from auditor.rulelang.judge import relation_columns, statement
+from auditor.rulelang.marks import did_you_mean
+from auditor.rulelang.rule import Example, Param, ParamValue, Rule, canonical
+from auditor.schema import Column, Table
+
+if TYPE_CHECKING:
+    from auditor.rulelang.block import BlockReader
+
+_KEYS = ("given", "params", "zone", "not_collected", "verdict")
+_TYPES = {
+    "TEXT": "VARCHAR",
+    "INT": "BIGINT",
+    "BOOL": "BOOLEAN",
+    "TIME": "TIMESTAMP",
+    "JSON": "VARCHAR",
+}
+
+
+class Connection(Protocol):
+    """As much of a DuckDB connection as is needed here."""
+
+    def execute(self, query: str) -> Any: ...
+
+
+def read_examples(
+    reader: BlockReader,
+    table: Table,
+    params: Mapping[str, Param],
+    *,
+    has_condition: bool,
+    cannot: Mapping[str, str],
+) -> tuple[Example, ...]:
+    """Read the examples of a block and see that there is one of every verdict the rule can give."""
+    listed = reader.block.get("examples")
+    if not isinstance(listed, list):
+        if "examples" in reader.block:
+            reader.wrong(("examples",), "'examples' must be a list")
+        return ()
+    found = [_example(reader, at, item, table, params) for at, item in enumerate(listed)]
+    examples = tuple(example for example in found if example is not None)
+    wanted = [
+        Verdict.PASS,
+        Verdict.FAIL,
+        Verdict.UNKNOWN,
+        *([Verdict.NOT_APPLICABLE] if has_condition else []),
+    ]
+    given = {example.verdict for example in examples}
+    for verdict in wanted:
+        if verdict not in given and verdict not in cannot and len(examples) == len(listed):
+            reader.wrong(
+                ("examples",),
+                f"no example of {verdict.value!r}: give one, or say under `cannot` why there is none",
+            )
+    for verdict in sorted(given & set(cannot)):
+        reader.wrong(
+            ("cannot", verdict),
+            f"there is an example of {verdict!r}, which the rule is said never to give",
+        )
+    return examples
+
+
+def _example(
+    reader: BlockReader, at: int, item: Any, table: Table, params: Mapping[str, Param]
+) -> Example | None:
+    where = ("examples", at)
+    before = len(reader.problems)
+    if not isinstance(item, dict) or not isinstance(item.get("given", {}), dict):
+        reader.wrong(where, "an example is {given: {column: value, ...}, verdict: ...}")
+        return None
+    for key in set(item) - set(_KEYS):
+        reader.wrong((*where, key), f"unknown key {key!r} in an example{did_you_mean(key, _KEYS)}")
+    verdicts = [verdict.value for verdict in Verdict]
+    if item.get("verdict") not in verdicts:
+        hint = did_you_mean(str(item.get("verdict")), verdicts)
+        reader.wrong(
+            (*where, "verdict"),
+            f"verdict {item.get('verdict')!r} is none of {', '.join(verdicts)}{hint}",
+        )
+    known = {column.name: column for column in table.columns}
+    given: dict[str, Any] = {}
+    for name, value in item.get("given", {}).items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            reader.wrong((*where, "given", name), f"{table.entity} has no column {name!r}{hint}")
+            continue
+        try:
+            given[name] = _fact(known[name], value)
+        except ValueError as error:
+            reader.wrong((*where, "given", name), str(error))
+    not_collected = _not_collected(reader, where, item, table)
+    overrides = _overrides(reader, where, item, params)
+    if len(reader.problems) > before:
+        return None
+    zone = item.get("zone", given.get("zone", "") if "zone" in given else "")
+    if zone and "zone" in known:
+        given.setdefault("zone", zone)
+    return Example(given, item["verdict"], zone, overrides, not_collected, at)
+
+
+def _not_collected(
+    reader: BlockReader, where: tuple[str | int, ...], item: Any, table: Table
+) -> tuple[str, ...]:
+    sources = {read[0] for column in table.columns for read in guards(table, column.name)}
+    listed = item.get("not_collected", [])
+    if not isinstance(listed, list):
+        reader.wrong((*where, "not_collected"), "'not_collected' must be a list of source tables")
+        return ()
+    for at, source in enumerate(listed):
+        if source not in sources:
+            hint = did_you_mean(str(source), sources)
+            told = f"; it depends on {', '.join(sorted(sources))}" if sources and not hint else hint
+            reader.wrong(
+                (*where, "not_collected", at),
+                f"no column of {table.entity} depends on {source!r}{told}",
+            )
+    return tuple(str(source) for source in listed)
+
+
+def _overrides(
+    reader: BlockReader, where: tuple[str | int, ...], item: Any, params: Mapping[str, Param]
+) -> dict[str, ParamValue]:
+    from auditor.rulelang.block import param_value
+    from auditor.rulelang.parse import Refused
+
+    found: dict[str, ParamValue] = {}
+    given = item.get("params", {})
+    if not isinstance(given, dict):
+        reader.wrong((*where, "params"), "'params' must be a map of names to values")
+        return found
+    for name, value in given.items():
+        if name not in params:
+            reader.wrong(
+                (*where, "params", name),
+                f"the rule has no parameter :{name}{did_you_mean(name, params)}",
+            )
+            continue
+        try:
+            found[name], kind = param_value(value)
+        except Refused as refused:
+            reader.wrong((*where, "params", name), refused.message)
+            continue
+        if kind not in ("ANY", params[name].kind):
+            reader.wrong((*where, "params", name), f":{name} is {params[name].kind}, not {kind}")
+    return found
+
+
+def _fact(column: Column, value: Any) -> Any:
+    """Return an example's fact as the column holds it; raises ValueError with a sentence."""
+    if value is None:
+        return None
+    wrong = ValueError(f"{column.name} is {column.type}, and {value!r} is not")
+    match column.type:
+        case "INT":
+            period = seconds(value)
+            if isinstance(value, bool) or (not isinstance(value, int) and period is None):
+                raise wrong
+            return value if period is None else period
+        case "BOOL":
+            if not isinstance(value, bool):
+                raise wrong
+            return value
+        case "TEXT":
+            if isinstance(value, bool | list | dict):
+                raise wrong
+            return str(value)
+        case "JSON":
+            if not isinstance(value, list | dict):
+                raise wrong
+            return canonical(value)
+        case "TIME":
+            try:
+                at = datetime.fromisoformat(str(value))
+            except ValueError:
+                raise ValueError(
+                    f"{column.name} is a time such as 2026-01-31T08:00:00Z, and {value!r} is not"
+                ) from None
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, str, str]]:
+    """Judge a rule's examples; returns each with the verdict it got and the sentence that told why.
+
+    Every example is a row, and stands for a zone of its own: so its parameters are applied as the estate's are.
+    """
+    values: dict[str | None, Mapping[str, ParamValue]] = {
+        _zone_key(example): {
+            name: example.params.get(name, param.value(example.zone))
+            for name, param in rule.params.items()
+        }
+        for example in rule.examples
+    }
+    source = "(" + " UNION ALL ".join(_row(rule, example) for example in rule.examples) + ")"
+    sql = f"SELECT subject_key, verdict, because FROM ({statement(rule, source, values)})"
+    got = {key: (verdict, because) for key, verdict, because in connection.execute(sql).fetchall()}
+    judged: list[tuple[Example, str, str]] = []
+    for example in rule.examples:
+        unset = not_set(rule, values[_zone_key(example)])
+        verdict, because = got[_zone_key(example)]
+        if unset:
+            verdict, because = Verdict.UNKNOWN.value, f"not configured: {', '.join(unset)}"
+        judged.append((example, verdict, because))
+    return judged
+
+
+def not_set(rule: Rule, given: Mapping[str, ParamValue]) -> tuple[str, ...]:
+    """Return the parameters that nobody set though the rule leaves them to the configuration."""
+    return tuple(
+        name
+        for name, param in sorted(rule.params.items())
+        if param.default is None and not param.zones and given.get(name) is None
+    )
+
+
+def _zone_key(example: Example) -> str:
+    return f"example {example.at}"
+
+
+def _row(rule: Rule, example: Example) -> str:
+    key = literal(_zone_key(example))
+    parts = [f"{key} AS _key", f"{key} AS _zone_key"]
+    zone = literal(example.zone) if example.zone else "CAST(NULL AS VARCHAR)"
+    parts += [f"{zone if name == '_zone' else 'CAST(NULL AS VARCHAR)'} AS {name}"
+              for name in ("_zone", "_account", "_project", "_owner")]  # fmt: skip
+    for read in rule.reads:
+        parts += _seen(read, seen=read[0] not in example.not_collected)
+    for name in relation_columns(rule):
+        column = rule.table.column(name)
+        parts.append(f"{fact_sql(column, example.given.get(name))} AS {quoted(name)}")
+    return "SELECT " + ", ".join(parts)
+
+
+def _seen(read: Read, *, seen: bool) -> Iterable[str]:
+    gaps = "CAST(NULL AS VARCHAR[])" if seen else f"[{literal(f'{read[0]} was not collected')}]"
+    return (f"{seen} AS {quoted(seen_flag(read))}", f"{gaps} AS {quoted(gap_list(read))}")
+
+
+def fact_sql(column: Column, value: Any) -> str:
+    """Return a fact as typed SQL."""
+    kind = _TYPES[column.type]
+    if value is None:
+        return f"CAST(NULL AS {kind})"
+    if isinstance(value, datetime):
+        return f"CAST({literal(value.strftime('%Y-%m-%d %H:%M:%S.%f'))} AS TIMESTAMP)"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return f"CAST({value} AS BIGINT)" if isinstance(value, int) else literal(str(value))

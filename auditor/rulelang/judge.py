@@ -1,0 +1,363 @@
+"""One rule as one statement: every subject with its verdict, its reason and the values behind it.
+
+The statement reads one relation. Beside the columns of the subject's table it has `_key`, `_zone`, `_account`,
+`_project`, `_owner` (text), `_zone_key` (the zone whose parameters apply, NULL when unknown) and, for every source that
+some clause depends on, the flag and the list of `compile.seen_flag` and `compile.gap_list`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from auditor.rulelang.compile import Clause, gap_list, literal, quoted
+from auditor.rulelang.rule import Param, ParamValue, Rule, canonical
+from auditor.rulelang.template import said_sql, said_value, time_sql
+from auditor.schema import Table
+
+Values = Mapping[str | None, Mapping[str, ParamValue]]
+"""Zone (None: unknown) to parameter to value; None is not set."""
+
+OUTCOME = (
+    ("rule", "VARCHAR"),
+    ("code", "VARCHAR"),
+    ("severity", "VARCHAR"),
+    ("subject_table", "VARCHAR"),
+    ("subject_key", "VARCHAR"),
+    ("zone", "VARCHAR"),
+    ("account", "VARCHAR"),
+    ("project", "VARCHAR"),
+    ("owner", "VARCHAR"),
+    ("params", "VARCHAR"),
+    ("verdict", "VARCHAR"),
+    ("reason", "VARCHAR"),
+    ("because", "VARCHAR"),
+    ("failed_checks", "VARCHAR"),
+    ("unknown_checks", "VARCHAR"),
+    ("gaps", "VARCHAR"),
+    ("refs", "VARCHAR"),
+)
+"""The columns of `outcome` and their types, in order."""
+
+_NONE = "CAST([] AS VARCHAR[])"
+
+
+def statement(rule: Rule, source: str, values: Values, *, history: bool = True) -> str:
+    """Return the SELECT that judges one rule over a relation.
+
+    `history` says whether the collected history covers `needs_history`: without it a pass is unknown.
+    """
+    clauses = {"_w": rule.when, "_d": rule.due} | {
+        f"_c{at}": check for at, check in enumerate(rule.checks)
+    }
+    judged = ", ".join(
+        f"{clause.sql if clause else 'TRUE'} AS {name}" for name, clause in clauses.items()
+    )
+    named = {name: clause for name, clause in clauses.items() if clause is not None}
+    return (
+        f"WITH given AS (SELECT *{_param_columns(rule, values)} FROM {source}),\n"
+        f"judged AS (SELECT *, {judged} FROM given),\n"
+        f"said AS (SELECT *, {_verdict(rule, history)} AS _verdict, {_gaps(rule, named)} AS _gaps FROM judged)\n"
+        f"SELECT {_outcome(rule, named, values, history)} FROM said"
+    )
+
+
+def relation_columns(rule: Rule) -> tuple[str, ...]:
+    """Return the columns of the subject's table that the statement reads, sorted."""
+    templates = [template for template in (rule.because, rule.because_pass) if template is not None]
+    used = {name for part in (*rule.clauses, *templates) for name in part.columns}
+    known = {column.name for column in rule.table.columns}
+    beside = {
+        f"{link}_{what}"
+        for link in _links(rule.table, used)
+        for what in ("because", "gaps", "refs")
+    }
+    return tuple(sorted(used | (beside & known)))
+
+
+# Parameters ---------------------------------------------------------------------------------------------------------
+
+
+def _param_columns(rule: Rule, values: Values) -> str:
+    globs = {name for clause in rule.clauses for name in clause.globs}
+    templates = [template for template in (rule.because, rule.because_pass) if template is not None]
+    told = {name for template in templates for name in template.params}
+    columns: list[str] = []
+    for name, param in sorted(rule.params.items()):
+        columns.append(
+            f"{_by_zone(values, name, lambda v, p=param: param_sql(p, v))} AS {quoted(f'_p_{name}')}"
+        )  # type: ignore[misc]
+        if name in globs:
+            columns.append(f"{_by_zone(values, name, _pattern)} AS {quoted(f'_r_{name}')}")
+        if name in told:
+            said = _by_zone(
+                values, name, lambda v, p=param: _text(said_value(v, duration=p.duration))
+            )  # type: ignore[misc]
+            columns.append(f"{said} AS {quoted(f'_t_{name}')}")
+    return "".join(f", {column}" for column in columns)
+
+
+def _by_zone(values: Values, name: str, write: object) -> str:
+    """Return a constant where all zones agree, else a CASE over the row's zone; an unknown zone gives NULL."""
+    assert callable(write)
+    written = {zone: str(write(given.get(name))) for zone, given in values.items()}
+    if len(set(written.values())) == 1:
+        return next(iter(written.values()))
+    unknown = written.pop(None, str(write(None)))
+    cases = "".join(
+        f" WHEN {literal(zone)} THEN {sql}"
+        for zone, sql in sorted(written.items())
+        if zone is not None
+    )
+    return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
+
+
+def param_sql(param: Param, value: ParamValue) -> str:
+    """Return a parameter's value as typed SQL."""
+    kind = {"INT": "BIGINT", "BOOL": "BOOLEAN", "LIST": "VARCHAR[]"}.get(param.kind, "VARCHAR")
+    if value is None:
+        return f"CAST(NULL AS {kind})"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, tuple):
+        return f"CAST([{', '.join(literal(str(item)) for item in value)}] AS VARCHAR[])"
+    return f"CAST({value} AS BIGINT)" if isinstance(value, int) else literal(value)
+
+
+def _pattern(value: ParamValue) -> str:
+    """Return a list of globs as one regular expression: `*` is anything, `?` one character, the rest itself."""
+    if value is None:
+        return _text(None)
+    globs = value if isinstance(value, tuple) else (value,)
+    return literal(
+        "(?s)(?:" + "|".join(glob_pattern(str(glob)) for glob in globs) + ")"
+        if globs
+        else "[^\\s\\S]"
+    )
+
+
+def glob_pattern(glob: str) -> str:
+    """Return one glob as an RE2 pattern."""
+    written = {"*": ".*", "?": "."}
+    return "".join(
+        written.get(c) or (c if c.isalnum() or c == "_" else f"\\x{{{ord(c):x}}}") for c in glob
+    )
+
+
+def _text(value: str | None) -> str:
+    return "CAST(NULL AS VARCHAR)" if value is None else literal(value)
+
+
+# The verdict --------------------------------------------------------------------------------------------------------
+
+
+def _verdict(rule: Rule, history: bool) -> str:
+    checks = [f"_c{at}" for at in range(len(rule.checks))]
+    failed = " OR ".join(f"{check} IS FALSE" for check in checks)
+    unknown = " OR ".join(f"{check} IS NULL" for check in checks)
+    passed = "'pass'" if history or rule.needs_history_s is None else "'unknown'"
+    return (
+        "CASE WHEN _w IS FALSE THEN 'not_applicable' WHEN _w IS NULL THEN 'unknown'"
+        " WHEN _d IS FALSE THEN 'not_applicable' WHEN _d IS NULL THEN 'unknown'"
+        f" WHEN {failed} THEN 'fail' WHEN {unknown} THEN 'unknown' ELSE {passed} END"
+    )
+
+
+def _links(table: Table, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the links of a chain that some columns speak of: `session` for `session_broken`."""
+    known = {column.name for column in table.columns}
+    links = {name.removesuffix("_because") for name in known if name.endswith("_because")}
+    return tuple(
+        sorted(link for link in links if any(name.startswith(f"{link}_") for name in columns))
+    )
+
+
+def _undecided(name: str) -> str:
+    """Return SQL that holds where a clause is the one that cannot be told."""
+    if name == "_w":
+        return "_w IS NULL"
+    return "(_w AND _d IS NULL)" if name == "_d" else f"(_w AND _d AND {name} IS NULL)"
+
+
+def _gaps(rule: Rule, named: Mapping[str, Clause]) -> str:
+    lists = [_NONE]
+    known = {column.name for column in rule.table.columns}
+    for name, clause in named.items():
+        lists += [
+            f"CASE WHEN {_undecided(name)} THEN {quoted(gap_list(read))} END"
+            for read in clause.reads
+        ]
+        for link in _links(rule.table, clause.columns):
+            if f"{link}_gaps" in known:
+                gaps = quoted(f"{link}_gaps")
+                lists.append(f"CASE WHEN {_undecided(name)} AND {gaps} <> '' THEN [{gaps}] END")
+    if len(lists) == 1:
+        return _NONE
+    return f"list_sort(list_distinct(list_concat({', '.join(lists)})))"
+
+
+# The outcome --------------------------------------------------------------------------------------------------------
+
+
+def _outcome(rule: Rule, named: Mapping[str, Clause], values: Values, history: bool) -> str:
+    checks = {name: clause for name, clause in named.items() if name.startswith("_c")}
+    written = {
+        "rule": literal(rule.id),
+        "code": literal(rule.code),
+        "severity": literal(rule.severity),
+        "subject_table": literal(rule.entity),
+        "subject_key": "_key",
+        "zone": "_zone",
+        "account": "_account",
+        "project": "_project",
+        "owner": "_owner",
+        "params": _params_json(rule, values),
+        "verdict": "_verdict",
+        "reason": _reason(rule, named, values),
+        "because": _because(rule, named, history),
+        "failed_checks": _listed(rule, checks, "fail", "{} IS FALSE"),
+        "unknown_checks": _listed(rule, named, "fail', 'unknown", "{}"),
+        "gaps": "CAST(to_json(_gaps) AS VARCHAR)",
+        "refs": _refs(rule, named),
+    }
+    return ",\n  ".join(f"{written[name]} AS {name}" for name, _ in OUTCOME)
+
+
+def _params_json(rule: Rule, values: Values) -> str:
+    if not rule.params:
+        return "'{}'"
+    said = {
+        zone: literal(canonical({name: given.get(name) for name in rule.params}))
+        for zone, given in values.items()
+    }
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    unknown = said.pop(None, literal(canonical(dict.fromkeys(rule.params))))
+    cases = "".join(
+        f" WHEN {literal(zone)} THEN {sql}"
+        for zone, sql in sorted(said.items())
+        if zone is not None
+    )
+    return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
+
+
+def varying(rule: Rule, values: Values) -> frozenset[str]:
+    """Return the parameters that a row's zone decides."""
+    return frozenset(
+        name
+        for name in rule.params
+        if len({repr(given.get(name)) for given in values.values()}) > 1
+    )
+
+
+def _reason(rule: Rule, named: Mapping[str, Clause], values: Values) -> str:
+    by_zone = [name for name, clause in named.items() if varying(rule, values) & set(clause.params)]
+    zone = " OR ".join(_undecided(name) for name in by_zone)
+    no_zone = f" WHEN _zone_key IS NULL AND ({zone}) THEN 'zone'" if zone else ""
+    unset = " OR ".join(
+        f"({_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL)"
+        for name, clause in named.items()
+        for param in clause.params
+    )
+    not_set = f" WHEN {unset} THEN 'not_configured'" if unset else ""
+    any_unknown = " OR ".join(f"{name} IS NULL" for name in named)
+    return (
+        "CASE _verdict WHEN 'not_applicable' THEN CASE WHEN _w THEN 'not_due' ELSE 'when' END WHEN 'unknown' THEN"
+        f" CASE WHEN _w IS NULL THEN 'when' WHEN _d IS NULL THEN 'due'{no_zone}{not_set}"
+        f" WHEN len(_gaps) > 0 THEN 'not_seen' WHEN {any_unknown} THEN 'not_known' ELSE 'history' END ELSE '' END"
+    )
+
+
+def _because(rule: Rule, named: Mapping[str, Clause], history: bool) -> str:
+    holds = literal("Holds: " + "; ".join(check.name for check in rule.checks) + ".")
+    passed = rule.because_pass.sql(rule.table) if rule.because_pass else holds
+    when = literal(f"Does not apply: {rule.when.text if rule.when else ''} is false.")
+    due = literal(f"Not due yet: {rule.due.text if rule.due else ''} is false.")
+    unknown = _cannot_tell(rule, named)
+    if rule.needs_history_s is not None and not history:
+        decided = " AND ".join(f"{name} IS NOT NULL" for name in named)
+        short = literal(
+            "Cannot tell: the collected history does not yet cover the period this rule concludes from."
+        )
+        unknown = f"CASE WHEN {decided} THEN {short} ELSE {unknown} END"
+    return (
+        f"CASE _verdict WHEN 'pass' THEN {passed} WHEN 'fail' THEN {rule.because.sql(rule.table)}"
+        f" WHEN 'not_applicable' THEN CASE WHEN _w THEN {due} ELSE {when} END ELSE {unknown} END"
+    )
+
+
+def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
+    names = ", ".join(
+        f"CASE WHEN {_undecided(name)} THEN {literal(_what(name, c))} END"
+        for name, c in named.items()
+    )
+    known = {column.name for column in rule.table.columns}
+    why: list[str] = []
+    clauses: dict[str, list[str]] = {}
+    for name, clause in named.items():
+        for column in clause.columns:
+            clauses.setdefault(column, []).append(_undecided(name))
+        for param in clause.params:
+            said = literal(f"{param} is not known for its zone")
+            why.append(
+                f"CASE WHEN {_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL THEN {said} END"
+            )
+    for column, where in sorted(clauses.items()):
+        said = literal(f"{column} is not known")
+        for link in _links(rule.table, (column,)):
+            if f"{link}_because" in known:
+                said = f"coalesce(nullif({quoted(f'{link}_because')}, ''), {said})"
+        why.append(f"CASE WHEN ({' OR '.join(where)}) AND {quoted(column)} IS NULL THEN {said} END")
+    reasons = f"list_concat(list_distinct([{', '.join(why)}]), _gaps)" if why else "_gaps"
+    return f"'Cannot tell: ' || concat_ws('; ', {names}) || ' (' || array_to_string({reasons}, '; ') || ')'"
+
+
+def _what(name: str, clause: Clause) -> str:
+    return {
+        "_w": f"whether it applies, {clause.text}",
+        "_d": f"whether it is due, {clause.text}",
+    }.get(name, clause.name)
+
+
+def _listed(rule: Rule, named: Mapping[str, Clause], verdicts: str, holds: str) -> str:
+    """Return SQL for the JSON list of the clauses that are false, or undecided, with the values they read."""
+    parts: list[str] = []
+    for name, clause in named.items():
+        where = _undecided(name) if holds == "{}" else holds.format(name)
+        pairs = [
+            f"{literal(f':{param}')}, to_json({quoted(f'_p_{param}')})" for param in clause.params
+        ]
+        pairs += [
+            f"{literal(column)}, {_json_value(rule.table, column)}" for column in clause.columns
+        ]
+        said = f"json_object('name', {literal(clause.name)}, 'values', json_object({', '.join(pairs)}))"
+        parts.append(f"CASE WHEN {where} THEN CAST({said} AS VARCHAR) END")
+    if not parts:
+        return "'[]'"
+    return f"CASE WHEN _verdict IN ('{verdicts}') THEN '[' || concat_ws(',', {', '.join(parts)}) || ']' ELSE '[]' END"
+
+
+def _json_value(table: Table, column: str) -> str:
+    described = table.column(column)
+    if described.type == "TIME":
+        return time_sql(quoted(column))
+    if described.type == "JSON":
+        return f"TRY_CAST({quoted(column)} AS JSON)"
+    return quoted(column)
+
+
+def _refs(rule: Rule, named: Mapping[str, Clause]) -> str:
+    own = f"json_array({literal(rule.table.name)}, _key)"
+    known = {column.name for column in rule.table.columns}
+    columns = {column for clause in named.values() for column in clause.columns}
+    links = [link for link in _links(rule.table, columns) if f"{link}_refs" in known]
+    beside = [f"json_extract(TRY_CAST({quoted(f'{link}_refs')} AS JSON), '$[*]')" for link in links]
+    if "refs" in known:
+        beside.append("json_extract(TRY_CAST(\"refs\" AS JSON), '$[*]')")
+    alone = f"CAST(json_array({own}) AS VARCHAR)"
+    if not beside:
+        return alone
+    joined = f"CAST(to_json(list_concat([{own}], list_sort(list_distinct(list_concat({', '.join(beside)}))))) AS VARCHAR)"
+    return f"CASE WHEN _verdict IN ('fail', 'unknown') THEN {joined} ELSE {alone} END"
+
+
+__all__ = ["OUTCOME", "Values", "relation_columns", "said_sql", "statement", "varying"]
