@@ -6,13 +6,15 @@ else is TLS with the caller's Application Default Credentials. Importing this mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 if TYPE_CHECKING:
-    from google.api_core.retry import Retry
+    from auditor.sources.ask import Ask
 
 OnPage = Callable[[str, dict[str, Any], bytes], None]
 """Told of every answered call: the full method (`google.cloud.dataproc.v1.JobController.ListJobs`,
@@ -20,7 +22,7 @@ the word the audit log uses), the request as JSON with the vendor's field names,
 bytes as they came."""
 
 _UNBOUNDED = ("grpc.max_receive_message_length", -1)
-"""Pages of 1,000 log entries pass gRPC's default of 4 MB; gapic sets the same on its own channels."""
+"""Pages of 1,000 log entries pass gRPC's default of 4 MB; gapic's own channels have the same."""
 
 
 def connect(
@@ -51,24 +53,101 @@ def connect(
     )
 
 
-def patience(*, call_s: float, budget_s: float) -> Retry:
-    """Return the retry of one call that gives up after `budget_s`; no wait is longer than `call_s`.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one call may take; it ends within the sum of the two at the latest."""
 
-    The defaults of gapic wait up to fifteen minutes for a dead server and never retry a throttled
-    call. A hung call (DEADLINE_EXCEEDED) is not asked again: it has had its `timeout`.
+    call_s: float = 60.0
+    """Seconds that each attempt may take. An attempt that hangs is not repeated."""
+    retry_s: float = 120.0
+    """Seconds after which a throttled or unavailable call is not asked again."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the `retry` and `timeout` of a gapic call.
+
+        The defaults of gapic wait up to fifteen minutes for a dead server and never repeat a
+        throttled call; a number as timeout would bound all attempts together.
+        """
+        from google.api_core import exceptions, retry, timeout
+
+        transient = retry.if_exception_type(
+            exceptions.ServiceUnavailable, exceptions.ResourceExhausted, exceptions.Aborted
+        )
+        again = retry.Retry(
+            predicate=transient,
+            initial=min(0.2, self.retry_s),
+            maximum=max(min(10.0, self.call_s), 0.2),
+            multiplier=2.0,
+            timeout=self.retry_s,
+        )
+        return {"retry": again, "timeout": timeout.ConstantTimeout(self.call_s)}  # type: ignore[no-untyped-call]
+
+
+def pages(method: Callable[..., Any], request: Any, patience: Patience) -> Iterator[Any]:
+    """Yield each page of a listing as raw protobuf, ten times faster to read than proto-plus.
+
+    Raises Truncated when pages were read and the rest failed for a reason that a later scan may
+    not meet, what the call raised otherwise.
     """
-    from google.api_core import exceptions, retry
+    from auditor.sources.ask import Malformed, Truncated, reason_of
 
-    transient = retry.if_exception_type(
-        exceptions.ServiceUnavailable, exceptions.ResourceExhausted, exceptions.Aborted
-    )
-    return retry.Retry(
-        predicate=transient,
-        initial=min(0.2, budget_s),
-        maximum=max(min(10.0, call_s), 0.2),
-        multiplier=2.0,
-        timeout=budget_s,
-    )
+    read: set[str] = set()
+    try:
+        for page in method(request=request, **patience.options()).pages:
+            raw = type(page).pb(page)
+            yield raw
+            if raw.next_page_token in read:
+                raise Malformed("the listing names the same next page twice")  # noqa: TRY301
+            read.add(raw.next_page_token)
+    except Exception as error:
+        reason = reason_of(error)
+        if read and reason and reason[0] in {"failed", "hung", "malformed"}:
+            raise Truncated(f"after {len(read)} pages: {reason[1]}") from error
+        raise
+
+
+def unread(
+    ask: Ask, table: str, account: str, region: str = "*", *, overlap: timedelta = timedelta()
+) -> datetime:
+    """Return where the part of the window begins that no earlier scan has read to its end.
+
+    `overlap` is read again: what may have arrived late.
+    """
+    start = reached = ask.window.from_at
+    whole = [
+        (seen.from_at, seen.until_at)
+        for seen in ask.covered(table)
+        if (seen.account, seen.region, seen.resource) == (account, region, "*")
+        and seen.from_at is not None
+        and seen.until_at is not None
+    ]
+    for from_at, until_at in sorted(whole):
+        if from_at > reached:
+            break
+        reached = max(reached, until_at)
+    return max(start, min(reached, ask.window.until_at) - overlap) if reached > start else start
+
+
+def moment(stamp: Any) -> datetime | None:
+    """Return a protobuf Timestamp as UTC to the microsecond; None when unset or out of range."""
+    if not (stamp.seconds or stamp.nanos):
+        return None
+    try:
+        return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def rfc3339(at: datetime) -> str:
+    """Return a time as Google's filters take it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def word(message: Any, field: str) -> str:
+    """Return an enum's name, or its number as text when the API is newer than the package."""
+    number = getattr(message, field)
+    values = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
+    return str(values[number].name) if number in values else str(number)
 
 
 class _Recording(grpc.Channel):  # type: ignore[misc]
@@ -156,6 +235,3 @@ def _as_json(request: Any) -> dict[str, Any]:
     message = type(request).pb(request) if hasattr(type(request), "pb") else request
     fields: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
     return fields
-
-
-__all__: Sequence[str] = ("OnPage", "connect", "patience")
