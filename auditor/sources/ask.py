@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from queue import Full, Queue
+from threading import Event
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -34,6 +36,7 @@ __all__ = (
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+_BATCH = 100
 
 
 class Suspect(Exception):  # noqa: N818
@@ -70,6 +73,8 @@ class Ask:
     """Whether the scope of the configuration takes a bucket."""
     covered: Callable[[str], Sequence[Seen]] = field(default=lambda _table: ())
     """What earlier scans read to the end of a table of events: where a cursor may start."""
+    wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
+    """The columns of a table that the loaded rules read: costly ones may be left out; None: all."""
 
     def accounts(self, cloud: str = "aws") -> tuple[str, ...]:
         """Return the accounts or projects of a cloud in scope, sorted."""
@@ -99,6 +104,50 @@ class Ask:
                 done = running.pop(0).result()
                 running.extend(pool.submit(do, one) for one in islice(waiting, 1))
                 yield done
+
+    def merged(
+        self, cap: int, readers: Sequence[Callable[[], Iterator[_T]]], *, ahead: int = 500
+    ) -> Iterator[_T]:
+        """Yield what every reader yields, `cap` of them running at once, as it comes.
+
+        At most `ahead` values wait to be taken, so a long listing never stands in memory. The
+        first exception of a reader rises here; guard inside a reader what may fail.
+        """
+        queue: Queue[tuple[_T, ...] | BaseException | None] = Queue(max(1, ahead // _BATCH))
+        stop = Event()
+
+        def put(what: tuple[_T, ...] | BaseException | None) -> None:
+            while not stop.is_set():
+                try:
+                    return queue.put(what, timeout=0.1)
+                except Full:
+                    continue
+
+        def run(reader: Callable[[], Iterator[_T]]) -> None:
+            try:
+                values = reader()
+                while not stop.is_set() and (batch := tuple(islice(values, _BATCH))):
+                    put(batch)
+                put(None)
+            except BaseException as error:  # noqa: BLE001 - raised again by the one who takes
+                put(error)
+
+        with ThreadPoolExecutor(cap, thread_name_prefix=self.source) as pool:
+            try:
+                for reader in readers:
+                    pool.submit(run, reader)
+                left = len(readers)
+                while left:
+                    found = queue.get()
+                    if found is None:
+                        left -= 1
+                    elif isinstance(found, BaseException):
+                        raise found
+                    else:
+                        yield from found
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
 
 
 def listed(page: Mapping[str, Any], key: str) -> list[Any]:
