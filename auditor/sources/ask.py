@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -118,10 +119,9 @@ class Ask:
 
         def put(what: tuple[_T, ...] | BaseException | None) -> None:
             while not stop.is_set():
-                try:
-                    return queue.put(what, timeout=0.1)
-                except Full:
-                    continue
+                with suppress(Full):
+                    queue.put(what, timeout=0.1)
+                    return
 
         def run(reader: Callable[[], Iterator[_T]]) -> None:
             try:
