@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auditor.canonical import connect
 from auditor.errors import RuleError
 from auditor.rulelang.block import BlockReader
 from auditor.rulelang.examples import judge_examples
 from auditor.rulelang.marks import Marked, Problem, did_you_mean, read_yaml
-from auditor.rulelang.rule import BrokenRule, Example, Param, Rule, canonical
+from auditor.rulelang.rule import BrokenRule, Example, Param, Rule
 from auditor.schema import Table, tables
 
 __all__ = ["BrokenRule", "Control", "Example", "Framework", "Pack", "Param", "Rule", "load"]
@@ -226,7 +227,7 @@ def _wrong_examples(rules: Iterable[Rule]) -> list[tuple[Rule, str]]:
     import duckdb
 
     wrong: list[tuple[Rule, str]] = []
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for rule in list(rules):
             at = f"{rule.path}:{rule.line}:1: rule {rule.id!r}"
             try:

@@ -210,7 +210,7 @@ class _Compiler:
                 sql = f"list_has_all({_keys(one)}, {two})"
             case "like_any":
                 sql = f"regexp_full_match({one}, {two})"
-            case "starts_with":
+            case _:
                 sql = f"starts_with({one}, {two})"
         return self._guarded(f"({sql})", moves)
 

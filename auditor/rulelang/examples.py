@@ -62,10 +62,10 @@ def read_examples(
                 ("examples",),
                 f"no example of {verdict.value!r}: give one, or say under `cannot` why there is none",
             )
-    for verdict in sorted(given & set(cannot)):
+    for never in sorted(given & set(cannot)):
         reader.wrong(
-            ("cannot", verdict),
-            f"there is an example of {verdict!r}, which the rule is said never to give",
+            ("cannot", never),
+            f"there is an example of {never!r}, which the rule is said never to give",
         )
     return examples
 

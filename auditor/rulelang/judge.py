@@ -7,11 +7,12 @@ some clause depends on, the flag and the list of `compile.seen_flag` and `compil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from auditor.rulelang.compile import Clause, gap_list, literal, quoted
 from auditor.rulelang.rule import Param, ParamValue, Rule, canonical
-from auditor.rulelang.template import said_sql, said_value, time_sql
+from auditor.rulelang.template import said_value, time_sql
 from auditor.schema import Table
 
 Values = Mapping[str | None, Mapping[str, ParamValue]]
@@ -63,15 +64,12 @@ def statement(rule: Rule, source: str, values: Values, *, history: bool = True) 
 
 def relation_columns(rule: Rule) -> tuple[str, ...]:
     """Return the columns of the subject's table that the statement reads, sorted."""
-    templates = [template for template in (rule.because, rule.because_pass) if template is not None]
-    used = {name for part in (*rule.clauses, *templates) for name in part.columns}
+    used = {name for clause in rule.clauses for name in clause.columns}
+    used |= {name for template in rule.templates for name in template.columns}
     known = {column.name for column in rule.table.columns}
-    beside = {
-        f"{link}_{what}"
-        for link in _links(rule.table, used)
-        for what in ("because", "gaps", "refs")
-    }
-    return tuple(sorted(used | (beside & known)))
+    links = _links(rule.table, used)
+    beside = {f"{link}_{what}" for link in links for what in ("because", "gaps", "refs")}
+    return tuple(sorted((used | beside | {"refs"}) & known))
 
 
 # Parameters ---------------------------------------------------------------------------------------------------------
@@ -79,30 +77,31 @@ def relation_columns(rule: Rule) -> tuple[str, ...]:
 
 def _param_columns(rule: Rule, values: Values) -> str:
     globs = {name for clause in rule.clauses for name in clause.globs}
-    templates = [template for template in (rule.because, rule.because_pass) if template is not None]
-    told = {name for template in templates for name in template.params}
+    told = {name for template in rule.templates for name in template.params}
     columns: list[str] = []
     for name, param in sorted(rule.params.items()):
         columns.append(
-            f"{_by_zone(values, name, lambda v, p=param: param_sql(p, v))} AS {quoted(f'_p_{name}')}"
-        )  # type: ignore[misc]
+            f"{_by_zone(values, name, partial(param_sql, param))} AS {quoted(f'_p_{name}')}"
+        )
         if name in globs:
             columns.append(f"{_by_zone(values, name, _pattern)} AS {quoted(f'_r_{name}')}")
         if name in told:
-            said = _by_zone(
-                values, name, lambda v, p=param: _text(said_value(v, duration=p.duration))
-            )  # type: ignore[misc]
-            columns.append(f"{said} AS {quoted(f'_t_{name}')}")
+            columns.append(
+                f"{_by_zone(values, name, partial(_said, param))} AS {quoted(f'_t_{name}')}"
+            )
     return "".join(f", {column}" for column in columns)
 
 
-def _by_zone(values: Values, name: str, write: object) -> str:
+def _said(param: Param, value: ParamValue) -> str:
+    return _text(said_value(value, duration=param.duration))
+
+
+def _by_zone(values: Values, name: str, write: Callable[[ParamValue], str]) -> str:
     """Return a constant where all zones agree, else a CASE over the row's zone; an unknown zone gives NULL."""
-    assert callable(write)
-    written = {zone: str(write(given.get(name))) for zone, given in values.items()}
+    written = {zone: write(given.get(name)) for zone, given in values.items()}
     if len(set(written.values())) == 1:
         return next(iter(written.values()))
-    unknown = written.pop(None, str(write(None)))
+    unknown = written.pop(None, write(None))
     cases = "".join(
         f" WHEN {literal(zone)} THEN {sql}"
         for zone, sql in sorted(written.items())
@@ -358,6 +357,3 @@ def _refs(rule: Rule, named: Mapping[str, Clause]) -> str:
         return alone
     joined = f"CAST(to_json(list_concat([{own}], list_sort(list_distinct(list_concat({', '.join(beside)}))))) AS VARCHAR)"
     return f"CASE WHEN _verdict IN ('fail', 'unknown') THEN {joined} ELSE {alone} END"
-
-
-__all__ = ["OUTCOME", "Values", "relation_columns", "said_sql", "statement", "varying"]

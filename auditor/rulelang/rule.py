@@ -93,6 +93,11 @@ class Rule:
         return tuple(clause for clause in (self.when, self.due, *self.checks) if clause is not None)
 
     @property
+    def templates(self) -> tuple[Template, ...]:
+        """Return the sentences it tells."""
+        return tuple(said for said in (self.because, self.because_pass) if said is not None)
+
+    @property
     def reads(self) -> tuple[Read, ...]:
         """Every source whose gaps can make it unknown."""
         return all_reads(self.clauses)
