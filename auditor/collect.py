@@ -1,0 +1,305 @@
+"""Runs the configured sources side by side, each within its own fault boundary, into a snapshot.
+
+Sources run in waves: one starts when those it comes `AFTER` are done. What a source yields goes
+to disk at once; what it could not see is coverage, a table like the others. Tables of events are
+carried from the snapshot before, with the time that was seen of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from auditor.coverage import Observed, merged, rows_of, suspicious
+from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.schema import tables as schema_tables
+from auditor.snapshot import Snapshot, Writer, head
+from auditor.sources import NAMES, Source, source
+from auditor.sources.ask import Ask, reason_of
+from auditor.sources.clients import Access, Clients, Pages
+
+Progress = Callable[[str, Mapping[str, Any]], None]
+"""Told of `started` and `collected`, with fields for a person or a log."""
+
+_BUCKET = re.compile(r"s3[an]?://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?![a-z0-9.-])")
+
+
+def collect(
+    config: Any,
+    *,
+    now: datetime,
+    window: Window,
+    carried: Snapshot | None = None,
+    into: Path,
+    progress: Progress | None = None,
+    sources: Mapping[str, Source] | None = None,
+) -> Snapshot:
+    """Ask every configured source; return a draft in `into`, to be `joined` and so published.
+
+    Nothing a source does rises from here: what fails is a gap for its tables. `sources` replaces
+    the product's own.
+    """
+    known = sources if sources is not None else {each: source(each) for each in NAMES}
+    with Writer(into) as writer:
+        pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None)
+        clients = Clients(access(config), pages=pages)
+        scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
+        scan.carry()
+        for wave in waves(known, config.sources):
+            with ThreadPoolExecutor(len(wave), thread_name_prefix="source") as pool:
+                list(pool.map(lambda each: scan.run(each, known[each]), wave))
+        for each in sorted(known.keys() - config.sources.keys()):
+            scan.not_configured(each, known[each])
+        scan.cover()
+        about = head(as_of=now, window=window) | {
+            "gaps": sum(isinstance(each.what, Gap) for each in scan.coverage),
+            "queries": pages.queries(),
+            "calls": pages.calls(),
+            "refused": pages.refused(),
+            "identities": scan.identities(),
+            "endpoints": {
+                "aws": _host(clients.access.aws_endpoint),
+                "gcp": _host(clients.access.gcp_endpoint),
+            },
+            "carried": carried.id if carried else None,
+        }
+        return writer.seal(about, draft=True)
+
+
+def _silent(_event: str, _fields: Mapping[str, Any]) -> None:
+    """Say nothing."""
+
+
+def _limit(config: Any, key: str, default: Any) -> Any:
+    value = getattr(getattr(config, "limits", None), key, None)
+    return default if value is None else value
+
+
+def _host(endpoint: str | None) -> str:
+    """Return an endpoint without its port, which a sandbox picks anew; empty: the vendor."""
+    return re.sub(r":\d+/?$", "", endpoint or "")
+
+
+def access(config: Any) -> Access:
+    """Return how to reach the clouds, from the parts of the configuration that say so."""
+    accounts = getattr(config.aws, "accounts", ())
+    return Access(
+        aws_endpoint=getattr(config.aws, "endpoint", None) or None,
+        gcp_endpoint=getattr(config.gcp, "endpoint", None) or None,
+        roles={each.id: each.role_arn for each in accounts if getattr(each, "role_arn", None)},
+        external_ids={
+            each.id: each.external_id for each in accounts if getattr(each, "external_id", None)
+        },
+        workers=_limit(config, "workers", 16),
+        connect_timeout_s=_limit(config, "connect_timeout_s", 10),
+        read_timeout_s=_limit(config, "read_timeout_s", 60),
+        attempts=_limit(config, "attempts", 4),
+    )
+
+
+def places(config: Any) -> tuple[Place, ...]:
+    """Return every account and region, project and region, in scope, sorted."""
+    aws = (
+        Place("aws", account.id, region)
+        for account in getattr(config.aws, "accounts", ())
+        for region in account.regions
+    )
+    gcp = (
+        Place("gcp", project, region)
+        for project in getattr(config.gcp, "projects", ())
+        for region in getattr(config.gcp, "regions", ())
+    )
+    return tuple(sorted({*aws, *gcp}, key=lambda place: (place.cloud, place.account, place.region)))
+
+
+def waves(known: Mapping[str, Source], wanted: Iterable[str]) -> list[list[str]]:
+    """Order sources so that each runs after those it names, where those are wanted too."""
+    left = {each: set(known[each].AFTER) for each in wanted if each in known}
+    ordered: list[list[str]] = []
+    while left:
+        ready = sorted(each for each, after in left.items() if after.isdisjoint(left.keys()))
+        if not ready:
+            raise ValueError(f"sources wait for each other: {', '.join(sorted(left))}")
+        ordered.append(ready)
+        for each in ready:
+            del left[each]
+    return ordered
+
+
+@dataclass(slots=True)
+class _Scan:
+    """One run of `collect`: what its threads share."""
+
+    config: Any
+    now: datetime
+    window: Window
+    carried: Snapshot | None
+    writer: Writer
+    clients: Clients
+    progress: Progress
+    coverage: list[Observed] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Rows of each table, account and region."""
+    _lock: Lock = field(default_factory=Lock)
+
+    def carry(self) -> None:
+        """Take over the rows of events of the scan before: they never change once seen."""
+        if self.carried is None:
+            return
+        for table in schema_tables().values():
+            path = self.carried.tables(table.name)
+            if table.feed and path:
+                self.writer.carry(table.name, path)
+
+    def run(self, name: str, module: Source) -> None:
+        """Run one source: the boundary that no fault of it passes."""
+        self.progress("started", {"source": name})
+        rows, found = 0, list[Seen | Gap]()
+        try:
+            for each in module.collect(self._ask(name, module)):
+                if isinstance(each, Row):
+                    rows += self._take(name, each, found)
+                else:
+                    found.append(each)
+        # Whatever one source does, the others go on and its tables were not seen.
+        except Exception as error:  # noqa: BLE001
+            reason, detail = reason_of(error) or ("failed", f"{type(error).__name__}: {error}")
+            detail = f"{name} stopped: {detail}"
+            found += (Gap(table, "*", reason=reason, detail=detail) for table in module.TABLES)
+        with self._lock:
+            self.coverage += (self._observed(name, each) for each in found)
+        gaps = sum(isinstance(each, Gap) for each in found)
+        self.progress("collected", {"source": name, "rows": rows, "gaps": gaps})
+
+    def _ask(self, name: str, module: Source) -> Ask:
+        settings = self.config.sources.get(name) or module.Settings()
+        budget_s = getattr(settings, "budget_s", None) or _limit(self.config, "budget_s", 900)
+        return Ask(
+            source=name,
+            settings=settings,
+            places=places(self.config),
+            window=self.window,
+            now=self.now,
+            clients=self.clients.for_source(name, budget_s=budget_s),
+            collected=self.writer.rows,
+            exports=frozenset(self._export_buckets() if module.AFTER else ()),
+            zone_tag=getattr(self.config, "zone_tag", "data-zone"),
+            zone_label=getattr(self.config, "zone_label", "data-zone"),
+            bucket_in=self._in_scope,
+            covered=self._covered,
+        )
+
+    def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:
+        """Store a row; one that does not fit its table is a gap of its own."""
+        account = str(row.values.get("account") or row.values.get("project") or "*")
+        region = str(row.values.get("region") or "*")
+        try:
+            self.writer.add(row.table, row.values, source=name)
+        except (TypeError, ValueError, RecursionError) as error:
+            detail = f"a row of {row.table} does not fit its schema: {error}"
+            found.append(Gap(row.table, account, region, reason="malformed", detail=detail[:500]))
+            return 0
+        with self._lock:
+            self.counts[row.table, account, region] += 1
+        return 1
+
+    def _observed(self, name: str, each: Seen | Gap) -> Observed:
+        """Say when something was seen; what a table of events does not date is the whole window."""
+        if each.from_at is None and schema_tables()[each.table].feed:
+            each = dated(each, self.window)
+        return Observed(name, each, self.now)
+
+    def not_configured(self, name: str, module: Source) -> None:
+        """Leave a gap for every table of a source that the configuration does not name."""
+        detail = f"[sources.{name}] is not in the configuration"
+        self.coverage += (
+            self._observed(name, Gap(table, "*", reason="not_configured", detail=detail))
+            for table in module.TABLES
+        )
+
+    def cover(self) -> None:
+        """Write the coverage of this scan and, for events, of those before."""
+        if self.carried is not None:
+            self.coverage += suspicious(
+                self.carried, self.counts, self.coverage, self.writer.rows, self.now
+            )
+            self.coverage += rows_of(self.carried)
+        self.coverage = merged(self.coverage)
+        for each in self.coverage:
+            self.writer.add("coverage", each.row())
+
+    def _covered(self, table: str) -> list[Seen]:
+        """Return what earlier scans read to the end of a table of events."""
+        if self.carried is None:
+            return []
+        return [
+            each.what
+            for each in rows_of(self.carried)
+            if isinstance(each.what, Seen) and each.what.table == table
+        ]
+
+    def _in_scope(self, bucket: str) -> bool:
+        """Say whether the scope takes a bucket: it includes it, and no exclusion names it."""
+        scope = getattr(getattr(self.config, "scope", None), "buckets", None)
+        include = tuple(_globs(getattr(scope, "include", None) or ("*",)))
+        exclude = tuple(_globs(getattr(scope, "exclude", None) or ()))
+        return any(fnmatchcase(bucket, glob) for glob in include) and not any(
+            fnmatchcase(bucket, glob) for glob in exclude
+        )
+
+    def _export_buckets(self) -> set[str]:
+        """Return the buckets that the configuration, a job or a federated session's write names."""
+        named = {
+            str(getattr(each, "bucket", "") or "")
+            for each in (
+                *_each(getattr(self.config, "exports", ())),
+                *_each(getattr(self.config, "federation", ())),
+            )
+        }
+        for job in self.writer.rows("dataproc_job"):
+            for column in ("arguments", "properties", "labels", "main"):
+                named.update(_BUCKET.findall(str(job[column] or "")))
+        roles = {
+            session["role_arn"]
+            for session in self.writer.rows("sts_session")
+            if session["event_name"] == "AssumeRoleWithWebIdentity" and session["role_arn"]
+        }
+        named.update(
+            event["bucket"]
+            for event in self.writer.rows("s3_data_event")
+            if event["role_arn"] in roles and event["bucket"]
+        )
+        return {bucket for bucket in named if bucket and self._in_scope(bucket)}
+
+    def identities(self) -> list[dict[str, str]]:
+        """Return who we are in each account, as GetCallerIdentity said."""
+        return sorted(
+            (
+                {"account": row["account"], "caller": row["caller_arn"]}
+                for row in self.writer.rows("aws_account")
+                if row["caller_arn"]
+            ),
+            key=lambda each: each["account"],
+        )
+
+
+def dated(each: Seen | Gap, window: Window) -> Seen | Gap:
+    """Return coverage that is about a whole window."""
+    return replace(each, from_at=window.from_at, until_at=window.until_at)
+
+
+def _each(section: Any) -> Iterator[Any]:
+    yield from section.values() if isinstance(section, Mapping) else section or ()
+
+
+def _globs(patterns: Iterable[Any]) -> Iterator[str]:
+    for pattern in patterns:
+        yield str(getattr(pattern, "match", pattern))
