@@ -93,6 +93,12 @@ class Books:
     backup: dict[tuple[str, str], BackupBook] = field(default_factory=dict)
     trails: dict[tuple[str, str], TrailBook] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    user_keys: dict[str, str] = field(default_factory=dict)
+    """Long-term access key -> account of its user."""
+    keys_used: dict[str, Record] = field(default_factory=dict)
+    """Long-term access key -> AccessKeyLastUsed; a key that is not here was never used."""
+    public_blocks: dict[str, Record] = field(default_factory=dict)
+    """Account -> its S3 public access block."""
     issued: int = 0
     """How many ids were made where no content told two apart."""
     lies: list[str] = field(default_factory=list)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from threading import Thread
+from typing import Any
 
 from auditor.sandbox.aws.backup_seeds import BackupSeeds
 from auditor.sandbox.aws.books import Books
 from auditor.sandbox.aws.iam_seeds import IamSeeds
+from auditor.sandbox.aws.moto_world import MotoWorld
 from auditor.sandbox.aws.s3_seeds import S3Seeds
 from auditor.sandbox.aws.trail_seeds import TrailSeeds
 from auditor.sandbox.faults import Faults
@@ -22,18 +25,52 @@ class AwsCloud(S3Seeds, IamSeeds, TrailSeeds, BackupSeeds):
 
     def __init__(self, faults: Faults | None = None, *, account: str = "111111111111") -> None:
         self.faults = faults or Faults()
+        self.world = MotoWorld()
         self.books = Books(account)
         self.calls: Counter[tuple[str, str]] = Counter()
         """How often each (service, operation) was asked, refused or not."""
+        self.endpoint = ""
+        """Where it listens; empty until it is started."""
+        self._server: Any = None
+        self._thread: Thread | None = None
 
     def clock(self, at: datetime) -> None:
         """Set what the servers think the time is: next runs of plans, and which jobs are too old to be listed."""
         self.books.now = at
 
+    def account_of(self, access_key: str) -> str:
+        """Return whose account a caller acts in."""
+        if access_key in self.books.sessions:
+            return self.books.sessions[access_key].account
+        if access_key in self.books.user_keys:
+            return self.books.user_keys[access_key]
+        if len(access_key) == 12 and access_key.isdigit():
+            return access_key
+        return self.books.account
+
     def start(self) -> str:
         """Listen on a free port of 127.0.0.1 and return the endpoint URL."""
-        raise NotImplementedError
+        from auditor.sandbox.aws.server import serve
+
+        self._server = serve(self)
+        self._thread = Thread(target=self._server.serve_forever, name="sandbox-aws", daemon=True)
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        return self.endpoint
 
     def stop(self) -> None:
-        """Stop listening; raises Lie if any reply broke botocore's model."""
-        raise NotImplementedError
+        """Stop listening; raises Lie if any reply of ours broke botocore's model."""
+        self.faults.clear()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+            self._server = self._thread = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise Lie if any reply of ours broke botocore's model so far."""
+        if self.books.lies:
+            from auditor.sandbox.aws.judge import Lie
+
+            raise Lie("\n".join(self.books.lies))

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from hashlib import md5
+from types import SimpleNamespace
 from typing import Any
 
-from auditor.sandbox.aws.books import Books
+from auditor.sandbox.aws.books import Books, digest
+from auditor.sandbox.aws.buckets import (
+    block_setting,
+    moto_bucket,
+    seeded,
+    settings_of,
+    write_setting,
+)
+from auditor.sandbox.aws.moto_world import MotoWorld
+
+PART_BYTES = 8 * 1024 * 1024
+"""Size of a part of a multipart upload: what the SDKs and Hadoop's S3A take by default, near enough."""
 
 
 class S3Seeds:
     """Put and change buckets and objects, without a request."""
 
     books: Books
+    world: MotoWorld
 
     def put_bucket(
         self,
@@ -41,11 +55,47 @@ class S3Seeds:
         None when none is set. `lifecycle`: Rules and `replication`: ReplicationConfiguration, in S3's shape.
         `logging`: the target bucket. `lock`: {} enables object lock, {"mode": "COMPLIANCE", "days": 30} adds a default.
         """
-        raise NotImplementedError
+        from moto.s3.models import s3_backends
+
+        if kms_key is None and encryption == "aws:kms":
+            kms_key = f"arn:aws:kms:{region}:{account}:alias/aws/s3"
+        with self.world.entered():
+            bucket = s3_backends[account]["aws"].create_bucket(name, region)
+            bucket.creation_date = at.astimezone(UTC)
+            settings_of(bucket)["mfa_delete"] = mfa_delete
+        self.set_bucket(
+            name,
+            kms_key=kms_key,
+            versioning=versioning,
+            eventbridge=eventbridge,
+            encryption=encryption,
+            public_block=public_block,
+            ownership=ownership,
+            lifecycle=lifecycle,
+            replication=replication,
+            policy=policy,
+            logging=logging,
+            lock=lock,
+            tags=tags,
+        )
+        return f"arn:aws:s3:::{name}"
 
     def set_bucket(self, name: str, **settings: Any) -> None:
         """Change settings of a bucket, by the names that `put_bucket` has."""
-        raise NotImplementedError
+        with self.world.entered():
+            bucket = moto_bucket(name)
+            kept = settings_of(bucket)
+            if "mfa_delete" in settings:
+                kept["mfa_delete"] = settings.pop("mfa_delete")
+                settings.setdefault("versioning", kept["versioning"].get("Status", "Off"))
+            if "kms_key" in settings:
+                kept["kms_key"] = settings.pop("kms_key")
+                settings.setdefault("encryption", "aws:kms")
+            for setting, value in settings.items():
+                member, shaped = seeded(setting, value, kept.get("kms_key"))
+                if member == "versioning" and shaped and kept.get("mfa_delete"):
+                    shaped["MFADelete"] = "Enabled"
+                write_setting(bucket, member, shaped)
 
     def put_object(
         self,
@@ -59,14 +109,77 @@ class S3Seeds:
         multipart: bool = False,
     ) -> str:
         """Write an object and return its version id; a multipart object's ETag has a dash."""
-        raise NotImplementedError
+        from moto.s3.models import s3_backends
+
+        with self.world.entered():
+            held = moto_bucket(bucket)
+            backend = s3_backends[held.account_id]["aws"]
+            before = list(held.keys.getlist(key, []))
+            status, held.versioning_status = (
+                held.versioning_status,
+                held.versioning_status and "Enabled",
+            )
+            written = backend.put_object(
+                bucket,
+                key,
+                body,
+                storage=storage_class,
+                etag=_multipart_etag(body) if multipart else None,
+                disable_notification=True,
+            )
+            held.versioning_status = status
+            if status == "Enabled":
+                written._version_id = digest("version", bucket, key, at, len(before))[:32]  # noqa: SLF001
+            elif status == "Suspended":  # the null version is replaced, the others stay
+                written._version_id = "null"  # noqa: SLF001
+                held.keys.setlist(
+                    key, [*(old for old in before if old.version_id != "null"), written]
+                )
+            written.last_modified = _naive(at)
+            written.set_metadata(
+                {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
+            )
+            return str(written.version_id)
 
     def delete_object(
         self, bucket: str, key: str, *, at: datetime, version_id: str | None = None
     ) -> str | None:
         """Delete a version, or put a delete marker and return its version id."""
-        raise NotImplementedError
+        from moto.s3.models import FakeDeleteMarker
+
+        with self.world.entered():
+            held = moto_bucket(bucket)
+            versions = held.keys.getlist(key, [])
+            if version_id is None and held.versioning_status:
+                marker = FakeDeleteMarker(SimpleNamespace(name=key))  # type: ignore[arg-type]
+                marker._version_id = digest("marker", bucket, key, at, len(versions))[:32]  # noqa: SLF001
+                marker.last_modified = _naive(at)
+                held.keys.setlist(key, [*versions, marker])
+                return str(marker.version_id)
+            left = [old for old in versions if version_id not in (None, old.version_id)]
+            held.keys.setlist(key, left)
+            if not left:
+                dict.pop(held.keys, key, None)
+            return None
 
     def set_public_block(self, account: str, flags: Sequence[bool] | None) -> None:
         """Set the account's public access block: block ACLs, ignore ACLs, block policy, restrict; None takes it away."""
-        raise NotImplementedError
+        block = block_setting(flags)
+        if block is None:
+            self.books.public_blocks.pop(account, None)
+        else:
+            self.books.public_blocks[account] = block
+
+
+def _naive(at: datetime) -> datetime:
+    """Return a time as moto keeps it: UTC without saying so, in whole seconds as S3 tells it."""
+    return at.astimezone(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def _multipart_etag(body: bytes) -> str:
+    """Return the ETag of a multipart upload: MD5 over the parts' MD5s, a dash and how many parts there were."""
+    parts = [body[i : i + PART_BYTES] for i in range(0, max(len(body), 1), PART_BYTES)]
+    whole = md5(
+        b"".join(md5(part, usedforsecurity=False).digest() for part in parts), usedforsecurity=False
+    )
+    return f"{whole.hexdigest()}-{len(parts)}"

@@ -1,0 +1,232 @@
+"""The wire: which operation a request is, and how AWS's protocols write replies and refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from auditor.sandbox.aws.books import Params, Record, Refused
+
+SERVICES = {"tagging": "resourcegroupstaggingapi"}
+"""Names in signatures that are not botocore's names of the service."""
+CBOR = "application/cbor"
+_NAMED_BY = (
+    "Bucket",
+    "BackupVaultName",
+    "BackupPlanId",
+    "TrailName",
+    "Name",
+    "ResourceArn",
+    "RoleName",
+    "UserName",
+    "RoleArn",
+    "OpenIDConnectProviderArn",
+)
+"""Input members that name the resource of a call, for faults; the first that is given wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, understood: who signed it, what it asks, where."""
+
+    request: Any
+    service: str
+    region: str
+    access_key: str
+    operation: str = ""
+    model: Any = None
+    params: Params = field(default_factory=dict)
+
+    @property
+    def protocol(self) -> str:
+        """How this caller speaks: botocore's name of the protocol."""
+        if self.request.content_type == CBOR:
+            return "smithy-rpc-v2-cbor"
+        return (
+            "json"
+            if "HTTP_X_AMZ_TARGET" in self.request.environ
+            else str(self.model.service_model.protocol)
+        )
+
+    @property
+    def resource(self) -> str | None:
+        """The name of what is asked about, where the call has one."""
+        return next((str(self.params[name]) for name in _NAMED_BY if self.params.get(name)), None)
+
+
+def understand(environ: dict[str, Any]) -> Asked:
+    """Learn service, operation and parameters of a request; raises Refused when it is none that AWS knows."""
+    from moto.core.request import Request
+    from moto.core.utils import get_service_model
+
+    request = Request(environ)
+    access_key, region, service = _scope(request)
+    if service == "s3" and request.path.startswith("/v20180820/"):
+        service = "s3control"
+    asked = Asked(request, SERVICES.get(service, service), region, access_key)
+    model = get_service_model(asked.service)
+    if request.content_type == CBOR:
+        asked.operation = request.path.rsplit("/", 1)[-1]
+        asked.model = model.operation_model(asked.operation)
+        asked.params = _cbor_decoded(request.get_data())
+    else:
+        _route(asked)
+    return asked
+
+
+def _scope(request: Any) -> tuple[str, str, str]:
+    """Return access key, region and service of the signature; unsigned calls are STS's by their body."""
+    authorization = request.headers.get("Authorization", "")
+    scope = request.args.get("X-Amz-Credential", "")
+    if "Credential=" in authorization:
+        scope = authorization.split("Credential=", 1)[1].split(",")[0]
+    if scope.count("/") >= 4:
+        access_key, _, region, service, _ = scope.rsplit("/", 4)
+        return access_key, region, service.lower()
+    return "", "us-east-1", "sts" if "Action" in request.form else "s3"
+
+
+def _route(asked: Asked) -> None:
+    from moto.core.parse import PROTOCOL_PARSERS
+    from moto.core.routing import get_service_router
+    from werkzeug.exceptions import NotFound
+
+    request = asked.request
+    try:
+        asked.model, labels = get_service_router(asked.service).match(request)
+    except (NotFound, NotImplementedError) as error:
+        raise Refused(
+            "UnknownOperationException", f"nothing is asked by {request.method} {request.path}"
+        ) from error
+    asked.operation = str(asked.model.name)
+    if asked.operation in {"PutObject", "UploadPart"}:  # moto reads these bodies itself
+        asked.params = dict(labels)
+        return
+    parser = PROTOCOL_PARSERS[asked.protocol](asked.model, map_type=dict)
+    asked.params = parser.parse(
+        {
+            "method": request.method,
+            "values": request.values,
+            "headers": request.headers,
+            "body": request.get_data(),
+            "url_path": request.path,
+            "url_params": labels,
+        }
+    )
+
+
+def written(asked: Asked, reply: Record) -> Reply:
+    """Write a reply in the caller's protocol."""
+    from moto.core.serialize import get_serializer_class
+
+    if asked.protocol == "smithy-rpc-v2-cbor":
+        return Reply(
+            200,
+            _cbor_encoded(asked, reply),
+            (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor")),
+        )
+    serializer = get_serializer_class(asked.service, asked.protocol)(operation_model=asked.model)
+    answer = serializer.serialize(reply)
+    body = answer["body"]
+    return Reply(
+        answer["status_code"],
+        body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"),
+        tuple((name, str(value)) for name, value in answer["headers"].items()),
+    )
+
+
+def refusal(asked: Asked, refused: Refused) -> Reply:
+    """Write a refusal in the caller's protocol, as the service itself would."""
+    code, message = refused.code, str(refused)
+    if asked.request.method == "HEAD":
+        return Reply(refused.status, b"")
+    if asked.service == "s3":
+        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>SANDBOX</RequestId></Error>"
+        return Reply(refused.status, text.encode(), (("Content-Type", "application/xml"),))
+    if asked.service in {"iam", "sts", "s3control"}:
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message>"
+            "</Error><RequestId>SANDBOX</RequestId></ErrorResponse>"
+        )
+        return Reply(refused.status, text.encode(), (("Content-Type", "text/xml"),))
+    if asked.request.content_type == CBOR:
+        body = _cbor_map({"__type": code, "message": message})
+        return Reply(
+            refused.status, body, (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor"))
+        )
+    text = json.dumps({"__type": code, "message": message, "Message": message})
+    return Reply(
+        refused.status,
+        text.encode(),
+        (("Content-Type", "application/json"), ("x-amzn-ErrorType", code)),
+    )
+
+
+def nothing(asked: Asked) -> Reply:
+    """Write a success with nothing in it."""
+    if asked.request.method == "HEAD":
+        return Reply(200, b"")
+    if asked.service in {"iam", "sts"}:
+        name = asked.operation
+        text = f"<{name}Response><{name}Result/></{name}Response>"
+        return Reply(200, text.encode(), (("Content-Type", "text/xml"),))
+    if asked.service in {"s3", "s3control"}:
+        return Reply(
+            200, f"<{asked.operation}Result/>".encode(), (("Content-Type", "application/xml"),)
+        )
+    if asked.request.content_type == CBOR:
+        return Reply(
+            200, _cbor_map({}), (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor"))
+        )
+    return Reply(200, b"{}", (("Content-Type", "application/json"),))
+
+
+def _cbor_decoded(body: bytes) -> Params:
+    """Read a request in CBOR (RFC 8949) with botocore's own reader."""
+    import io
+
+    from botocore.parsers import RpcV2CBORParser
+
+    if not body:
+        return {}
+    return dict(RpcV2CBORParser().parse_data_item(io.BufferedReader(io.BytesIO(body))))  # type: ignore[arg-type]
+
+
+def _cbor_encoded(asked: Asked, reply: Record) -> bytes:
+    from botocore.serialize import CBORSerializer
+
+    out = bytearray()
+    shape = asked.model.output_shape
+    CBORSerializer()._serialize_data_item(out, reply, shape)  # noqa: SLF001 - botocore's own writer has no other door
+    return bytes(out)
+
+
+def _cbor_map(texts: dict[str, str]) -> bytes:
+    """Write a small map of short texts in CBOR."""
+
+    def text(value: str) -> bytes:
+        raw = value.encode()
+        return (
+            bytes([0x60 + len(raw)]) if len(raw) < 24 else b"\x79" + len(raw).to_bytes(2, "big")
+        ) + raw
+
+    return bytes([0xA0 + len(texts)]) + b"".join(
+        text(name) + text(value) for name, value in texts.items()
+    )
+
+
+def query_of(environ: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the query string of a request."""
+    return parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
