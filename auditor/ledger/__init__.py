@@ -1,0 +1,43 @@
+"""The ledger: SQLite; findings as intervals, append-only, hash-chained."""
+
+from auditor.ledger.ledger import Ledger
+from auditor.ledger.queries import Filters
+from auditor.ledger.slots import local_owner
+from auditor.ledger.values import (
+    Alert,
+    Before,
+    BucketMemory,
+    Check,
+    Entry,
+    ExportMemory,
+    FindingRow,
+    Lease,
+    Memories,
+    PointMemory,
+    RuleNote,
+    ScanRecord,
+    ScanRow,
+    Sending,
+    WaiverRow,
+)
+
+__all__ = [
+    "Alert",
+    "Before",
+    "BucketMemory",
+    "Check",
+    "Entry",
+    "ExportMemory",
+    "Filters",
+    "FindingRow",
+    "Lease",
+    "Ledger",
+    "Memories",
+    "PointMemory",
+    "RuleNote",
+    "ScanRecord",
+    "ScanRow",
+    "Sending",
+    "WaiverRow",
+    "local_owner",
+]

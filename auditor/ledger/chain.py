@@ -1,0 +1,255 @@
+"""The hash chain: every entry holds the hash of the one before, and binds the rows that belong to it.
+
+Triggers stop accidents; this finds the rest. What it cannot find is an end cut off together with all
+its rows, or a chain made anew from some point on: that is what head receipts outside the ledger are for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from auditor.ledger.values import Check, Entry, canonical, instant, stamp
+
+FIRST = "0" * 64
+"""What the first entry names as the hash before it."""
+NOTHING = hashlib.sha256(b"").hexdigest()
+"""Digest of no rows at all."""
+SCAN_KINDS = {"scan": "finished", "missed_scan": "missed", "interrupted_scan": "interrupted"}
+"""Kinds of entries that stand for a row of `scan`, and its state."""
+
+_OPENED = (
+    "finding_id, since_scan, rule, code, subject_table, subject_key, verdict, severity, owner, "
+    "zone, account, project, because, reason, params, failed_checks, unknown_checks, gaps, "
+    "refs, controls, remedy, opened_at, last_fail_at, seen_before"
+)
+_DRIFT = (
+    "drift_id, kind, rule, subject_table, subject_key, field, before, after, direction, "
+    "changed_at, detected_at, actor, actor_reason, severity, because"
+)
+BOUND = {
+    "opened": (
+        "finding",
+        "since_scan",
+        _OPENED,
+        "finding_id",
+    ),
+    "ended": (
+        "finding",
+        "until_scan",
+        "finding_id, since_scan, until_scan, closed_at, ended, ended_because",
+        "finding_id",
+    ),
+    "drift": (
+        "drift",
+        "scan",
+        _DRIFT,
+        "drift_id",
+    ),
+    "exports": (
+        "export_memory",
+        "first_scan",
+        "export_id, zone, first_seen_at, capture_due_at",
+        "export_id",
+    ),
+    "settled_exports": (
+        "export_memory",
+        "final_scan",
+        "export_id, retention_state, proving_point",
+        "export_id",
+    ),
+    "alerts": ("outbox", "scan", "alert_id, channel, event, keys, body, created_at", "alert_id"),
+}
+"""What a scan's entry digests: table, the column that names the scan, columns, order."""
+
+_SCAN = (
+    "scan, n, slot, at, complete, interval_s, snapshot_id, snapshot_dir, rule_digest, "
+    "config_digest, outcome_digest, tally"
+)
+_WORDING = "SELECT * FROM wording ORDER BY finding_id"
+
+
+def append(conn: sqlite3.Connection, kind: str, at: datetime, body: Mapping[str, Any]) -> Entry:
+    """Add one entry at the end, within the caller's transaction."""
+    last = conn.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, prev = (last[0] + 1, last[1]) if last else (1, FIRST)
+    text, when = canonical(body), stamp(at)
+    hashed = entry_hash(seq, kind, when, text, prev)
+    conn.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", (seq, kind, when, text, prev, hashed))
+    return Entry(seq, kind, at, json.loads(text), prev, hashed)
+
+
+def entry_hash(seq: int, kind: str, at: str, body: str, prev: str) -> str:
+    """Hash an entry: sha256 of the canonical JSON of `at, body, kind, prev, seq`."""
+    text = (
+        f'{{"at":{canonical(at)},"body":{body},"kind":{canonical(kind)},'
+        f'"prev":{canonical(prev)},"seq":{seq}}}'
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def head(conn: sqlite3.Connection) -> tuple[int, str]:
+    """Return the last entry's number and hash; 0 and `FIRST` of an empty ledger."""
+    row = conn.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    return (row[0], row[1]) if row else (0, FIRST)
+
+
+def entry_of(row: Iterable[Any]) -> Entry:
+    """Read one row of `entry`."""
+    seq, kind, at, body, prev, hashed = row
+    return Entry(seq, kind, instant(at), json.loads(body), prev, hashed)
+
+
+def bound_digests(conn: sqlite3.Connection, n: int) -> dict[str, str]:
+    """Digest the rows that belong to scan `n`, group by group."""
+    return {
+        name: _digest_rows(
+            conn.execute(f"SELECT {columns} FROM {table} WHERE {scan} = ? ORDER BY {order}", (n,))
+        )
+        for name, (table, scan, columns, order) in BOUND.items()
+    }
+
+
+def wording_digest(conn: sqlite3.Connection) -> str:
+    """Digest the present words of open findings."""
+    return _digest_rows(conn.execute(_WORDING))
+
+
+def scan_body(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an entry repeats of a row of `scan`."""
+    return {name: row[name] for name in _SCAN.split(", ")}
+
+
+def _digest_rows(rows: Iterable[Iterable[Any]]) -> str:
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(canonical(list(row)).encode() + b"\n")
+    return total.hexdigest()
+
+
+def verify(conn: sqlite3.Connection, *, expect_head: str = "") -> Check:
+    """Walk the whole ledger; name the first entry that is not what it was, or whose rows are not.
+
+    `expect_head` is the hash of any earlier head, kept outside: it must still be in the chain.
+    """
+    seq, head_hash = head(conn)
+    troubles = sorted(_troubles(conn, expect_head), key=lambda trouble: trouble[0])
+    if not troubles:
+        return Check(True, head_hash, seq, "")
+    first, words = troubles[0]
+    return Check(False, head_hash, seq, words, first or None)
+
+
+def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int, str]]:
+    entries: list[Entry] = []
+    prev, hashes = FIRST, {FIRST}
+    for number, row in enumerate(conn.execute("SELECT * FROM entry ORDER BY seq"), start=1):
+        seq, kind, at, body, named, hashed = row
+        if seq != number:
+            yield number, f"entry {number} is missing"
+            return
+        if named != prev:
+            yield seq, f"entry {seq} ({kind}) does not follow the entry before it"
+            return
+        if entry_hash(seq, kind, at, body, named) != hashed:
+            yield seq, f"entry {seq} ({kind}, {at}) was changed: its hash is not that of its content"
+            return
+        try:
+            entries.append(entry_of(row))
+        except ValueError:
+            yield seq, f"entry {seq} ({kind}) cannot be read"
+            return
+        prev = hashed
+        hashes.add(hashed)
+    if expect_head and expect_head not in hashes:
+        yield len(entries) + 1, f"the head {expect_head[:16]} that was receipted is not in the chain"
+    yield from _scan_troubles(conn, entries)
+    yield from _bound_troubles(conn, entries)
+    yield from _signed_troubles(conn, entries)
+
+
+def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
+    told = {entry.seq: entry for entry in entries if entry.kind in SCAN_KINDS}
+    names = _SCAN.split(", ")
+    for row in conn.execute(f"SELECT entry, head, state, {_SCAN} FROM scan ORDER BY n"):
+        seq, head_hash, state, *values = row
+        entry = told.pop(seq, None)
+        found = dict(zip(names, values, strict=True))
+        if entry is None:
+            yield seq, f"scan {found['scan']} has no entry in the chain"
+            continue
+        found["tally"] = json.loads(found["tally"])
+        found["complete"] = bool(found["complete"])
+        wrong = [name for name in names if canonical(entry.body.get(name)) != canonical(found[name])]
+        if SCAN_KINDS[entry.kind] != state:
+            wrong.append("state")
+        if entry.hash != head_hash:
+            wrong.append("head")
+        if wrong:
+            yield seq, f"entry {seq}: scan {found['scan']} was changed in {', '.join(wrong)}"
+    for seq, entry in told.items():
+        yield seq, f"entry {seq}: scan {entry.body.get('scan')} is missing"
+
+
+def _bound_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
+    scans = {entry.body.get("n"): entry for entry in entries if entry.kind == "scan"}
+    words = {"opened": "findings opened", "ended": "findings ended", "alerts": "alerts written"}
+    for name, (table, scan, columns, order) in BOUND.items():
+        rows = conn.execute(
+            f"SELECT {scan}, {columns} FROM {table} WHERE {scan} IS NOT NULL ORDER BY {scan}, {order}"
+        )
+        found = {n: _digest_rows(row[1:] for row in some) for n, some in groupby(rows, _first)}
+        for n in sorted({*found, *scans}, key=str):
+            entry = scans.get(n)
+            if entry is None:
+                yield 0, f"{table} has rows of a scan {n} that is not in the chain"
+            elif found.get(n, NOTHING) != entry.body.get(name):
+                what = words.get(name, name.replace("_", " "))
+                yield (
+                    entry.seq,
+                    (
+                        f"entry {entry.seq}: the {what} by scan {entry.body.get('scan')} "
+                        f"are not those it recorded (table {table})"
+                    ),
+                )
+    last = max(scans.values(), key=lambda entry: entry.seq, default=None)
+    if last is not None and wording_digest(conn) != last.body.get("wording"):
+        yield last.seq, f"entry {last.seq}: the words of open findings were changed (table wording)"
+
+
+def _first(row: tuple[Any, ...]) -> Any:
+    return row[0]
+
+
+def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
+    """Compare waivers, sign-offs and baselines with what the chain says of them."""
+    told: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {
+        "waiver": {},
+        "sign_off": {},
+        "baseline": {},
+    }
+    keys = {"waiver": "waiver_id", "sign_off": "sign_off_id", "baseline": "name"}
+    for entry in entries:
+        if entry.kind in told:
+            told[entry.kind][entry.body[keys[entry.kind]]] = (entry.seq, dict(entry.body))
+        elif entry.kind == "waiver_revoked":
+            seq, body = told["waiver"].get(entry.body["waiver_id"], (entry.seq, {}))
+            told["waiver"][entry.body["waiver_id"]] = (entry.seq, {**body, **entry.body})
+    for table, rows in told.items():
+        cursor = conn.execute(f"SELECT * FROM {table} ORDER BY 1")
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            found = dict(zip(names, row, strict=True))
+            seq, body = rows.pop(found[keys[table]], (0, {}))
+            wrong = [name for name in names if body.get(name) != found[name]]
+            if not body:
+                yield 0, f"{table} {found[keys[table]]} has no entry in the chain"
+            elif wrong:
+                yield seq, f"entry {seq}: {table} was changed in {', '.join(wrong)}"
+        for key, (seq, _) in rows.items():
+            yield seq, f"entry {seq}: {table} {key} is missing"

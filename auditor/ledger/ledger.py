@@ -1,0 +1,425 @@
+"""The ledger: the one place that remembers. Every write is one transaction, made by one writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from auditor.errors import VerificationError
+from auditor.ledger import chain, memory, outbox, queries, slots, storage, waivers
+from auditor.ledger.queries import Filters
+from auditor.ledger.record import post, record, remembered
+from auditor.ledger.values import (
+    Alert,
+    Before,
+    Check,
+    Entry,
+    FindingRow,
+    Lease,
+    Memories,
+    ScanRecord,
+    ScanRow,
+    Sending,
+    WaiverRow,
+    instant,
+)
+
+if TYPE_CHECKING:
+    from auditor.model import Drift, Outcome
+
+_NO_FILTERS = Filters()
+_TIMES = frozenset(
+    {
+        "at", "since", "created_at", "expires_at", "first_seen_at", "last_seen_at", "delete_at",
+        "capture_due_at",
+    }
+)  # fmt: skip
+_BOOLS = frozenset({"complete", "final", "eventbridge", "deletes_after_copy", "intact"})
+
+
+def _nowhere(_: str) -> None:
+    """Pass a checkpoint."""
+
+
+class Ledger:
+    """An open ledger. Not shared between threads: each opens its own."""
+
+    def __init__(self, conn: sqlite3.Connection, path: Path, checkpoint: Callable[[str], None]) -> None:
+        self._conn = conn
+        self._checkpoint = checkpoint
+        self.path = path
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        create: bool = True,
+        busy_s: float = 5.0,
+        checkpoint: Callable[[str], None] = _nowhere,
+    ) -> Self:
+        """Open a ledger, creating or migrating it where needed.
+
+        `checkpoint` is told the name of each step of a record as it is reached. Raises
+        UsageError for a newer schema or, without `create`, a missing file; VerificationError for
+        a file that is no ledger; BusyError when another process writes for longer than `busy_s`.
+        """
+        where = Path(path)
+        return cls(storage.connect(where, busy_s=busy_s, create=create), where, checkpoint)
+
+    def close(self) -> None:
+        self._conn.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with storage.told(self.path), storage.transaction(self._conn):
+            yield self._conn
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """See one state of the ledger, whatever is written meanwhile."""
+        with storage.told(self.path), storage.transaction(self._conn, "DEFERRED"):
+            yield self._conn
+
+    # Scans
+
+    def begin(
+        self,
+        slot: str,
+        owner: str,
+        lease_s: int,
+        now: datetime,
+        *,
+        expected: Sequence[tuple[str, datetime]] = (),
+        gone: Callable[[str], bool] = slots.is_gone,
+    ) -> Lease:
+        """Take a slot to scan; see `slots.begin`."""
+        with self._write() as conn:
+            return slots.begin(conn, slot, owner, lease_s, now, expected=expected, gone=gone)
+
+    def renew(self, lease: Lease, lease_s: int, now: datetime) -> Lease:
+        """Hold a slot for longer."""
+        with self._write() as conn:
+            return slots.renew(conn, lease, lease_s, now)
+
+    def release(self, lease: Lease, now: datetime) -> None:
+        """Give a slot back without a record: the scan counts as interrupted."""
+        with self._write() as conn:
+            slots.release(conn, lease, now)
+
+    def state(self, as_of: datetime) -> Before:
+        """Return what is known before a scan; everything joined to its snapshot, and drift's past."""
+        with self._read() as conn:
+            past = remembered(conn, as_of)
+            last = queries.latest_scan(conn)
+            check = chain.verify(conn)
+            tables = memory.rows(conn, memory.last_at(conn))
+            tables["history_scan"] = [
+                {
+                    "scan": scan.scan,
+                    "slot": scan.slot,
+                    "at": scan.at,
+                    "state": scan.state,
+                    "complete": scan.complete,
+                    "interval_s": scan.interval_s,
+                }
+                for scan in queries.scans(conn)
+            ]
+            tables["history_finding"] = [
+                {
+                    "finding_id": row.finding_id,
+                    "rule": row.rule,
+                    "subject_table": row.subject_table,
+                    "subject_key": row.subject_key,
+                    "verdict": row.verdict,
+                    "since": row.opened_at,
+                }
+                for row in (queries.findings(conn, _NO_FILTERS) if last else ())
+            ]
+            tables["history_waiver"] = [_waiver(row) for row in waivers.every(conn, as_of)]
+            tables["history_ledger"] = [
+                {
+                    "head": check.head,
+                    "entries": check.entries,
+                    "intact": check.intact,
+                    "because": check.because,
+                }
+            ]
+            alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
+        typed = {name: [_typed(row) for row in rows] for name, rows in sorted(tables.items())}
+        return Before(past, typed, alerting)
+
+    def record(
+        self,
+        scan: ScanRecord,
+        outcomes: Iterable[Outcome],
+        drift: Sequence[Drift] = (),
+        memories: Memories | None = None,
+        alerts: Sequence[Alert] = (),
+        *,
+        at: datetime,
+    ) -> ScanRow:
+        """Write one finished scan and all that follows from it, or nothing of it."""
+        self._checkpoint("begin")
+        with self._write() as conn:
+            scan_id = record(
+                conn,
+                scan,
+                outcomes,
+                drift,
+                memories=memories or Memories(),
+                alerts=alerts,
+                at=at,
+                checkpoint=self._checkpoint,
+            )
+        self._checkpoint("committed")
+        row = self.scan(scan_id)
+        assert row is not None  # noqa: S101 - it was written above
+        return row
+
+    def scan(self, scan_id: str) -> ScanRow | None:
+        """Return one scan by its id."""
+        with self._read() as conn:
+            return next((row for row in queries.scans(conn) if row.scan == scan_id), None)
+
+    def latest_scan(self, as_of: datetime | None = None) -> ScanRow | None:
+        """Return the last finished scan."""
+        with self._read() as conn:
+            return queries.latest_scan(conn, as_of)
+
+    def scans(
+        self,
+        from_at: datetime | None = None,
+        until_at: datetime | None = None,
+        *,
+        state: str = "",
+    ) -> list[ScanRow]:
+        """Return finished, interrupted and missed scans of `[from_at, until_at)`."""
+        with self._read() as conn:
+            return queries.scans(conn, from_at, until_at, state=state)
+
+    def tallies(
+        self, from_at: datetime | None = None, until_at: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the tally of each finished scan."""
+        with self._read() as conn:
+            return queries.tallies(conn, from_at, until_at)
+
+    # Findings and drift
+
+    def findings(self, filters: Filters = _NO_FILTERS, as_of: datetime | None = None) -> list[FindingRow]:
+        """Return findings as they stood at a time; `waiver` is computed from the waivers then."""
+        with self._read() as conn:
+            return queries.findings(conn, filters, as_of)
+
+    def finding(self, finding_id: str, as_of: datetime | None = None) -> FindingRow | None:
+        """Return one finding by id, or by the unambiguous start of its id."""
+        with self._read() as conn:
+            return queries.finding(conn, finding_id, as_of)
+
+    def history(self, finding_id: str, as_of: datetime | None = None) -> list[FindingRow]:
+        """Return every interval of one finding, oldest first."""
+        with self._read() as conn:
+            return queries.history_of(conn, finding_id, as_of)
+
+    def drift(
+        self,
+        from_at: datetime | None = None,
+        until_at: datetime | None = None,
+        *,
+        scan: str = "",
+    ) -> list[Drift]:
+        """Return what drifted in scans of `[from_at, until_at)`, or in one scan."""
+        with self._read() as conn:
+            return queries.drift(conn, from_at, until_at, scan=scan)
+
+    # What people decide
+
+    def waive(
+        self,
+        *,
+        reason: str,
+        requester: str,
+        approver: str,
+        expires_at: datetime,
+        now: datetime,
+        finding_id: str | None = None,
+        rule: str = "",
+        subject: str = "",
+        longest_d: int = waivers.LONGEST_D,
+    ) -> WaiverRow:
+        """Enter a waiver; UsageError says why one cannot be."""
+        with self._write() as conn:
+            return waivers.add(
+                conn,
+                reason=reason,
+                requester=requester,
+                approver=approver,
+                expires_at=expires_at,
+                now=now,
+                finding_id=finding_id,
+                rule=rule,
+                subject=subject,
+                longest_d=longest_d,
+            )
+
+    def revoke_waiver(self, waiver_id: str, *, by: str, reason: str, now: datetime) -> WaiverRow:
+        """End a waiver before its time."""
+        with self._write() as conn:
+            return waivers.revoke(conn, waiver_id, by=by, reason=reason, now=now)
+
+    def waivers(self, as_of: datetime | None = None) -> list[WaiverRow]:
+        """Return the waivers entered by a time, in force or not."""
+        with self._read() as conn:
+            return waivers.every(conn, as_of)
+
+    def sign_off(self, *, topic: str, subject: str, signer: str, now: datetime, note: str = "") -> str:
+        """Enter a sign-off; return its id."""
+        with self._write() as conn:
+            return waivers.sign_off(conn, topic=topic, subject=subject, signer=signer, note=note, now=now)
+
+    def set_baseline(self, name: str, body: Mapping[str, Any], now: datetime) -> None:
+        """Enter what is accepted as normal."""
+        with self._write() as conn:
+            waivers.set_baseline(conn, name, body, now)
+
+    # The chain
+
+    def note(self, kind: str, body: Mapping[str, Any], now: datetime) -> Entry:
+        """Append an entry of its own: a bundle, a rule pack, a key."""
+        with self._write() as conn:
+            return chain.append(conn, kind, now, body)
+
+    def entries(self, from_seq: int = 1, until_seq: int | None = None, *, kind: str = "") -> list[Entry]:
+        """Return the chain's entries of `[from_seq, until_seq)`."""
+        with self._read() as conn:
+            return list(queries.entries(conn, from_seq, until_seq, kind=kind))
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last entry."""
+        with self._read() as conn:
+            return chain.head(conn)
+
+    def verify(self, *, expect_head: str = "") -> Check:
+        """Walk the chain and all it binds; name the first entry that differs."""
+        with self._read() as conn:
+            return chain.verify(conn, expect_head=expect_head)
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the file itself, page by page; empty when nothing is."""
+        return storage.damage(self._conn)
+
+    # Alerts
+
+    def post(self, alerts: Sequence[Alert], now: datetime) -> None:
+        """Put alerts of no scan into the outbox, such as a test message."""
+        with self._write() as conn:
+            post(conn, alerts, n=None, at=now)
+
+    def lease_alerts(
+        self, now: datetime, *, lease_s: int, limit: int, channels: Collection[str]
+    ) -> list[Sending]:
+        """Take alerts that are due, for a time."""
+        with self._write() as conn:
+            return outbox.lease(conn, now, lease_s=lease_s, limit=limit, channels=channels)
+
+    def alert_delivered(self, alert_id: str, now: datetime) -> None:
+        """Note that the receiver has an alert."""
+        with self._write() as conn:
+            outbox.delivered(conn, alert_id, now)
+
+    def alert_failed(self, alert_id: str, next_at: datetime | None, error: str) -> None:
+        """Note a failed attempt; without a next one the alert is a dead letter."""
+        with self._write() as conn:
+            if next_at is None:
+                outbox.bury(conn, alert_id, error)
+            else:
+                outbox.retry(conn, alert_id, next_at, error)
+
+    def replay_alert(self, alert_id: str, now: datetime) -> Sending:
+        """Send an alert again under the same id."""
+        with self._write() as conn:
+            return outbox.replay(conn, alert_id, now)
+
+    def switch_channel_off(self, channel: str, because: str, now: datetime) -> None:
+        """Stop sending to a channel until one of its alerts is replayed or it is switched on."""
+        with self._write() as conn:
+            outbox.switch_off(conn, channel, because, now)
+
+    def switch_channel_on(self, channel: str, now: datetime) -> None:
+        """Send to a channel again."""
+        with self._write() as conn:
+            outbox.switch_on(conn, channel, now)
+
+    def channels_off(self) -> dict[str, str]:
+        """Return the channels that are switched off, each with the reason."""
+        with self._read() as conn:
+            return outbox.channels_off(conn)
+
+    def outbox(self, *, state: str = "", channel: str = "") -> list[Sending]:
+        """Return the outbox, oldest first; state `dead` lists the dead letters."""
+        with self._read() as conn:
+            return outbox.listed(conn, state=state, channel=channel)
+
+    # The file
+
+    def backup(self, target: Path) -> None:
+        """Copy the ledger to a file while it is in use."""
+        with storage.told(self.path):
+            storage.copy(self._conn, target)
+
+    @classmethod
+    def restore(cls, path: Path, backup: Path, now: datetime) -> Self:
+        """Put a backup in a ledger's place and say so in the chain.
+
+        The old file stays beside it. Raises VerificationError when the backup does not verify.
+        """
+        with cls.open(backup, create=False) as source:
+            check = source.verify()
+            wrong = source.damage() or ([] if check.intact else [check.because])
+        if wrong:
+            raise VerificationError(
+                f"{backup}: the backup does not verify: {wrong[0]}",
+                remedy="The ledger was left as it is. Choose another backup.",
+            )
+        aside = storage.replace(path, backup)
+        ledger = cls.open(path)
+        body = {"from": backup.name, "head": check.head, "set_aside": aside.name}
+        ledger.note("restore", body, now)
+        return ledger
+
+
+def _waiver(row: WaiverRow) -> dict[str, Any]:
+    return {
+        "waiver_id": row.waiver_id,
+        "rule": row.rule,
+        "subject": row.subject,
+        "reason": row.reason,
+        "requester": row.requester,
+        "approver": row.approver,
+        "created_at": row.created_at,
+        "expires_at": min(row.expires_at, row.revoked_at or row.expires_at),
+    }
+
+
+def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row of a history table the types of schema/joined.py."""
+    return {name: _value(name, value) for name, value in row.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _TIMES and isinstance(value, str):
+        return instant(value)
+    if name in _BOOLS and value is not None:
+        return bool(value)
+    return value

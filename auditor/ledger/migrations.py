@@ -1,0 +1,184 @@
+"""The ledger's schema, as numbered steps; each runs in one transaction, after a backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+APPLICATION_ID = 0x41554454
+"""`AUDT`: what makes an SQLite file a ledger."""
+
+
+def _first(db: Database) -> None:
+    """Create the ledger."""
+    for statement in (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX):
+        db.execute(statement)
+    db.table("waiver").create(
+        {
+            "waiver_id": str,
+            "rule": str,
+            "subject": str,
+            "finding_id": str,
+            "reason": str,
+            "requester": str,
+            "approver": str,
+            "created_at": str,
+            "expires_at": str,
+            "revoked_at": str,
+            "revoked_by": str,
+            "revoked_reason": str,
+        },
+        pk="waiver_id",
+        not_null={"rule", "subject", "reason", "requester", "approver", "created_at", "expires_at"},
+        strict=True,
+    )
+    db.table("sign_off").create(
+        {"sign_off_id": str, "topic": str, "subject": str, "signer": str, "at": str, "note": str},
+        pk="sign_off_id",
+        not_null={"topic", "subject", "signer", "at"},
+        strict=True,
+    )
+    db.table("baseline").create(
+        {"name": str, "at": str, "body": str}, pk="name", not_null={"at", "body"}, strict=True
+    )
+    for statement in _GUARDS:
+        db.execute(statement)
+
+
+_CHAIN = (
+    """CREATE TABLE entry (
+        seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, at TEXT NOT NULL, body TEXT NOT NULL,
+        prev TEXT NOT NULL, hash TEXT NOT NULL UNIQUE) STRICT""",
+    "CREATE INDEX entry_at ON entry (at)",
+)
+
+_SCANS = (
+    """CREATE TABLE scan (
+        n INTEGER PRIMARY KEY, scan TEXT NOT NULL UNIQUE, slot TEXT NOT NULL, at TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('finished', 'interrupted', 'missed')),
+        complete INTEGER NOT NULL, interval_s INTEGER NOT NULL, snapshot_id TEXT NOT NULL,
+        snapshot_dir TEXT NOT NULL, rule_digest TEXT NOT NULL, config_digest TEXT NOT NULL,
+        outcome_digest TEXT NOT NULL, tally TEXT NOT NULL, head TEXT NOT NULL,
+        entry INTEGER NOT NULL REFERENCES entry (seq)) STRICT""",
+    "CREATE UNIQUE INDEX scan_slot ON scan (slot) WHERE state = 'finished'",
+    "CREATE INDEX scan_at ON scan (at)",
+    """CREATE TABLE lease (
+        slot TEXT PRIMARY KEY, token INTEGER NOT NULL UNIQUE, owner TEXT NOT NULL,
+        begun_at TEXT NOT NULL, until TEXT NOT NULL) STRICT""",
+    "CREATE TABLE token (last INTEGER NOT NULL) STRICT",
+    "INSERT INTO token VALUES (0)",
+)
+
+_REFERS = "REFERENCES scan (n) DEFERRABLE INITIALLY DEFERRED"
+
+_FINDINGS = (
+    f"""CREATE TABLE finding (
+        finding_id TEXT NOT NULL, since_scan INTEGER NOT NULL {_REFERS},
+        until_scan INTEGER {_REFERS}, rule TEXT NOT NULL, code TEXT NOT NULL,
+        subject_table TEXT NOT NULL, subject_key TEXT NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN ('fail', 'unknown')), severity TEXT NOT NULL,
+        owner TEXT, zone TEXT, account TEXT, project TEXT, because TEXT NOT NULL,
+        reason TEXT NOT NULL, params TEXT NOT NULL, failed_checks TEXT NOT NULL,
+        unknown_checks TEXT NOT NULL, gaps TEXT NOT NULL, refs TEXT NOT NULL,
+        controls TEXT NOT NULL, remedy TEXT NOT NULL, opened_at TEXT NOT NULL,
+        last_fail_at TEXT, seen_before INTEGER NOT NULL, closed_at TEXT,
+        ended TEXT NOT NULL DEFAULT '', ended_because TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (finding_id, since_scan)) STRICT, WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX finding_open ON finding (finding_id) WHERE until_scan IS NULL",
+    "CREATE INDEX finding_since ON finding (since_scan)",
+    "CREATE INDEX finding_until ON finding (until_scan) WHERE until_scan IS NOT NULL",
+    "CREATE INDEX finding_closed ON finding (closed_at) WHERE closed_at IS NOT NULL",
+    # The words of an open finding where they are no longer those its interval began with.
+    """CREATE TABLE wording (
+        finding_id TEXT PRIMARY KEY, because TEXT NOT NULL, reason TEXT NOT NULL,
+        params TEXT NOT NULL, failed_checks TEXT NOT NULL, unknown_checks TEXT NOT NULL,
+        gaps TEXT NOT NULL, refs TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+    f"""CREATE TABLE drift (
+        scan INTEGER NOT NULL {_REFERS}, drift_id TEXT NOT NULL, kind TEXT NOT NULL,
+        rule TEXT, subject_table TEXT NOT NULL, subject_key TEXT NOT NULL, field TEXT,
+        before TEXT, after TEXT, direction TEXT NOT NULL, changed_at TEXT,
+        detected_at TEXT NOT NULL, actor TEXT, actor_reason TEXT NOT NULL,
+        severity TEXT NOT NULL, because TEXT NOT NULL,
+        PRIMARY KEY (scan, drift_id)) STRICT, WITHOUT ROWID""",
+)
+
+_MEMORY = (
+    """CREATE TABLE export_memory (
+        export_id TEXT PRIMARY KEY, first_scan INTEGER NOT NULL, zone TEXT,
+        first_seen_at TEXT NOT NULL, capture_due_at TEXT, later_due_at TEXT, retention_state TEXT,
+        proving_point TEXT, final_scan INTEGER) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX export_first ON export_memory (first_scan)",
+    "CREATE INDEX export_final ON export_memory (final_scan) WHERE final_scan IS NOT NULL",
+    # until_at NULL: still so in the last scan.
+    """CREATE TABLE bucket_memory (
+        arn TEXT NOT NULL, since_at TEXT NOT NULL, until_at TEXT, versioning TEXT,
+        eventbridge INTEGER, PRIMARY KEY (arn, since_at)) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX bucket_open ON bucket_memory (arn) WHERE until_at IS NULL",
+    """CREATE TABLE point_memory (
+        arn TEXT PRIMARY KEY, account TEXT, region TEXT, vault_arn TEXT, resource_arn TEXT,
+        status TEXT, delete_at TEXT, deletes_after_copy INTEGER, first_seen_at TEXT NOT NULL,
+        last_seen_at TEXT) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE watch_memory (
+        table_name TEXT NOT NULL, key TEXT NOT NULL, field TEXT NOT NULL, value TEXT,
+        account TEXT NOT NULL, region TEXT NOT NULL, known_at TEXT,
+        PRIMARY KEY (table_name, key, field)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE watch_scope (
+        table_name TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL,
+        PRIMARY KEY (table_name, account, region)) STRICT, WITHOUT ROWID""",
+)
+
+_OUTBOX = (
+    """CREATE TABLE outbox (
+        alert_id TEXT PRIMARY KEY, scan INTEGER, channel TEXT NOT NULL, event TEXT NOT NULL,
+        keys TEXT NOT NULL, body TEXT NOT NULL, created_at TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'delivered', 'dead')),
+        attempts INTEGER NOT NULL DEFAULT 0, next_at TEXT NOT NULL, lease_until TEXT,
+        last_error TEXT NOT NULL DEFAULT '', delivered_at TEXT) STRICT""",
+    "CREATE INDEX outbox_due ON outbox (next_at) WHERE state IN ('pending', 'sending')",
+    "CREATE INDEX outbox_scan ON outbox (scan)",
+    """CREATE TABLE alerting (
+        channel TEXT NOT NULL, dedup_key TEXT NOT NULL, since TEXT NOT NULL,
+        PRIMARY KEY (channel, dedup_key)) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE channel_off (
+        channel TEXT PRIMARY KEY, at TEXT NOT NULL, because TEXT NOT NULL) STRICT""",
+)
+
+_CONTENT = (
+    "finding_id, since_scan, rule, code, subject_table, subject_key, verdict, severity, owner, "
+    "zone, account, project, because, reason, params, failed_checks, unknown_checks, gaps, refs, "
+    "controls, remedy, opened_at, last_fail_at, seen_before"
+)
+
+
+def _never(table: str, event: str, when: str = "") -> str:
+    name = f"{table}_never_{event.partition(' ')[0].lower()}{'_of' if ' OF ' in event else ''}"
+    clause = f" WHEN {when}" if when else ""
+    return (
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table}{clause} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    )
+
+
+_GUARDS = (
+    *(_never(name, "UPDATE") for name in ("entry", "scan", "drift", "sign_off")),
+    *(
+        _never(name, "DELETE")
+        for name in ("entry", "scan", "drift", "sign_off", "finding", "waiver", "export_memory")
+    ),
+    _never("entry", "INSERT", "NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM entry)"),
+    _never("finding", f"UPDATE OF {_CONTENT}"),
+    _never("finding", "UPDATE", "OLD.until_scan IS NOT NULL"),
+    _never(
+        "waiver",
+        "UPDATE OF waiver_id, rule, subject, finding_id, reason, requester, approver, created_at, expires_at",
+    ),
+    _never("waiver", "UPDATE", "OLD.revoked_at IS NOT NULL"),
+    _never("export_memory", "UPDATE OF first_scan, zone, first_seen_at, capture_due_at"),
+)
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first,)
+"""One step from each version to the next; a released step never changes."""
+VERSION = len(MIGRATIONS)

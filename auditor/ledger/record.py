@@ -1,0 +1,388 @@
+"""One scan enters the ledger: intervals, memories, alerts and the entry that binds them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from auditor.drift import REGRESSION, Move, Past, Present, Standing, moves
+from auditor.errors import BusyError, UsageError
+from auditor.ledger import chain, memory
+from auditor.ledger.values import (
+    Alert,
+    Memories,
+    RuleNote,
+    ScanRecord,
+    canonical,
+    instant,
+    maybe,
+    optional,
+    safe,
+    stamp,
+)
+from auditor.model import Drift, Outcome, Ref, Verdict
+from auditor.watch import Watched
+
+WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
+"""Columns of a finding that may change from scan to scan without it being another finding."""
+OPENING = frozenset({"opened", "regressed", "worsened"})
+"""Events after which a channel waits for `recovered`."""
+
+
+def record(
+    conn: sqlite3.Connection,
+    scan: ScanRecord,
+    outcomes: Iterable[Outcome],
+    drift: Sequence[Drift],
+    *,
+    memories: Memories,
+    alerts: Sequence[Alert],
+    at: datetime,
+    checkpoint: Callable[[str], None],
+) -> str:
+    """Write a scan within the caller's transaction; return its id."""
+    n, when = _number(conn, scan, at), stamp(at)
+    past = remembered(conn, at)
+    present = Present(
+        outcomes=(_plain(outcome) for outcome in outcomes),
+        coverage=scan.coverage,
+        judged=None if scan.rules is None else scan.rules.keys(),
+        broken=scan.broken,
+    )
+    writing = _Writing(conn, n, at, past.previous_at, scan.rules or {})
+    for move in list(moves(past, present, now=at)):
+        writing.apply(move)
+    checkpoint("findings")
+    conn.executemany(
+        f"INSERT INTO drift VALUES ({', '.join('?' * 16)})", (_drift_row(n, one) for one in drift)
+    )
+    checkpoint("drift")
+    previous_at = stamp(past.previous_at) if past.previous_at else None
+    moved = memory.remember(conn, memories, scan.coverage, n=n, at=when, previous_at=previous_at)
+    checkpoint("memory")
+    post(conn, alerts, n=n, at=at)
+    checkpoint("outbox")
+    row = {
+        "n": n,
+        "scan": scan.scan_id(at),
+        "slot": safe(scan.slot),
+        "at": when,
+        "complete": scan.complete,
+        "interval_s": scan.interval_s,
+        "snapshot_id": scan.snapshot_id,
+        "snapshot_dir": safe(scan.snapshot_dir),
+        "rule_digest": scan.rule_digest,
+        "config_digest": scan.config_digest,
+        "outcome_digest": scan.outcome_digest,
+        "tally": json.loads(canonical(scan.tally)),
+    }
+    open_now = conn.execute("SELECT count(*) FROM finding WHERE until_scan IS NULL").fetchone()[0]
+    body = {
+        **chain.scan_body(row),
+        **chain.bound_digests(conn, n),
+        "wording": chain.wording_digest(conn),
+        "open": open_now,
+        "broken_rules": sorted(scan.broken),
+        "due_times_not_applied": moved,
+    }
+    add_scan(conn, "scan", row, body, at)
+    if scan.lease is not None:
+        conn.execute("DELETE FROM lease WHERE slot = ?", (scan.lease.slot,))
+    checkpoint("entry")
+    return str(row["scan"])
+
+
+def add_scan(
+    conn: sqlite3.Connection, kind: str, row: dict[str, Any], body: dict[str, Any], at: datetime
+) -> None:
+    """Append the entry of a scan, then its row."""
+    entry = chain.append(conn, kind, at, body)
+    full = {
+        **row,
+        "complete": int(row["complete"]),
+        "tally": canonical(row["tally"]),
+        "state": chain.SCAN_KINDS[kind],
+        "head": entry.hash,
+        "entry": entry.seq,
+    }
+    conn.execute(
+        f"INSERT INTO scan ({', '.join(full)}) VALUES ({', '.join('?' * len(full))})",
+        tuple(full.values()),
+    )
+
+
+def next_number(conn: sqlite3.Connection) -> int:
+    """Return the number of the scan to come."""
+    return int(conn.execute("SELECT coalesce(max(n), 0) + 1 FROM scan").fetchone()[0])
+
+
+def _number(conn: sqlite3.Connection, scan: ScanRecord, at: datetime) -> int:
+    """Check that the scan may be recorded, and number it."""
+    if scan.lease is not None:
+        held = conn.execute("SELECT token FROM lease WHERE slot = ?", (scan.lease.slot,)).fetchone()
+        if held is None or held[0] != scan.lease.token or scan.lease.slot != scan.slot:
+            raise BusyError(
+                f"slot {scan.slot} was taken over by another scan while this one ran",
+                remedy="Nothing of this scan was recorded; look at `auditor status`.",
+            )
+    done = conn.execute(
+        "SELECT scan FROM scan WHERE slot = ? AND state = 'finished'", (safe(scan.slot),)
+    ).fetchone()
+    if done:
+        raise UsageError(f"slot {scan.slot} was already scanned: {done[0]}")
+    check_time(conn, at)
+    return next_number(conn)
+
+
+def check_time(conn: sqlite3.Connection, at: datetime) -> None:
+    """Refuse a scan that would stand before one that is recorded already."""
+    last = memory.last_at(conn)
+    if last is not None and stamp(at) <= last:
+        raise UsageError(
+            f"a scan at {stamp(at)} cannot follow the one recorded at {last}",
+            remedy="Scans are recorded in order of time: check the clock, or the time given.",
+        )
+
+
+class _Writing:
+    """Moves of findings, written as intervals of one scan."""
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        n: int,
+        at: datetime,
+        previous_at: datetime | None,
+        rules: Any,
+    ) -> None:
+        self._conn = conn
+        self._n = n
+        self._at = at
+        self._previous_at = previous_at
+        self._rules = rules
+
+    def apply(self, move: Move) -> None:
+        """Write one step of one finding."""
+        before, after = move.before, move.after
+        if move.kind == "reworded" and before is not None and after is not None:
+            if _home(before.outcome) == _home(after):
+                self._reword(move.finding_id, after)
+                return
+        elif move.kind in {"resolved", "vanished"}:
+            self._end(move, move.kind, closed=True)
+            return
+        if before is not None:
+            self._end(move, "changed", closed=False)
+        if after is not None:
+            self._begin(move, after)
+
+    def _reword(self, finding_id: str, outcome: Outcome) -> None:
+        self._conn.execute(
+            "INSERT OR REPLACE INTO wording VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (finding_id, *_words(outcome)),
+        )
+
+    def _end(self, move: Move, ended: str, *, closed: bool) -> None:
+        self._conn.execute(
+            "UPDATE finding SET until_scan = ?, closed_at = ?, ended = ?, ended_because = ? "
+            "WHERE finding_id = ? AND until_scan IS NULL",
+            (
+                self._n,
+                stamp(self._at) if closed else None,
+                ended,
+                safe(move.because),
+                move.finding_id,
+            ),
+        )
+        self._conn.execute("DELETE FROM wording WHERE finding_id = ?", (move.finding_id,))
+
+    def _begin(self, move: Move, outcome: Outcome) -> None:
+        before = move.before
+        failed_at = before.last_fail_at if before else None
+        if outcome.verdict is Verdict.FAIL:
+            failed_at = self._at
+        elif before is not None and before.outcome.verdict is Verdict.FAIL:
+            failed_at = self._previous_at
+        note = self._rules.get(outcome.rule, RuleNote())
+        row = {
+            "finding_id": move.finding_id,
+            "since_scan": self._n,
+            "rule": safe(outcome.rule),
+            "code": safe(outcome.code),
+            "subject_table": safe(outcome.subject_table),
+            "subject_key": safe(outcome.subject_key),
+            "verdict": outcome.verdict.value,
+            "severity": safe(outcome.severity),
+            "owner": optional(outcome.owner),
+            "zone": optional(outcome.zone),
+            "account": optional(outcome.account),
+            "project": optional(outcome.project),
+            **dict(zip(WORDS.split(", "), _words(outcome), strict=True)),
+            "controls": canonical(sorted(note.controls)),
+            "remedy": safe(note.remedy),
+            "opened_at": stamp(before.opened_at if before else self._at),
+            "last_fail_at": stamp(failed_at) if failed_at else None,
+            "seen_before": int(move.kind == "regressed" or self._was_seen_before(before)),
+        }
+        self._conn.execute(
+            f"INSERT INTO finding ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+            tuple(row.values()),
+        )
+
+    def _was_seen_before(self, before: Standing | None) -> bool:
+        if before is None:
+            return False
+        row = self._conn.execute(
+            "SELECT seen_before FROM finding WHERE finding_id = ? ORDER BY since_scan DESC LIMIT 1",
+            (before.finding_id,),
+        ).fetchone()
+        return bool(row and row[0])
+
+
+def _home(outcome: Outcome) -> tuple[str | None, ...]:
+    return outcome.code, outcome.owner, outcome.zone, outcome.account, outcome.project
+
+
+def _words(outcome: Outcome) -> tuple[str, ...]:
+    return (
+        safe(outcome.because),
+        safe(outcome.reason),
+        canonical(outcome.params),
+        canonical(outcome.failed_checks),
+        canonical(outcome.unknown_checks),
+        canonical(outcome.gaps),
+        canonical([[ref.table, ref.key] for ref in outcome.refs]),
+    )
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Return an outcome as the ledger will read it back, so that equal ones compare equal."""
+    if outcome.verdict not in {Verdict.FAIL, Verdict.UNKNOWN}:
+        return outcome
+    because, reason, params, failed, unknown, gaps, refs = _words(outcome)
+    return replace(
+        outcome,
+        rule=safe(outcome.rule),
+        code=safe(outcome.code),
+        subject_table=safe(outcome.subject_table),
+        subject_key=safe(outcome.subject_key),
+        severity=safe(outcome.severity),
+        owner=optional(outcome.owner),
+        zone=optional(outcome.zone),
+        account=optional(outcome.account),
+        project=optional(outcome.project),
+        because=because,
+        reason=reason,
+        params=json.loads(params),
+        failed_checks=tuple(json.loads(failed)),
+        unknown_checks=tuple(json.loads(unknown)),
+        gaps=tuple(json.loads(gaps)),
+        refs=tuple(Ref(*ref) for ref in json.loads(refs)),
+    )
+
+
+def _standing(conn: sqlite3.Connection) -> Iterator[Standing]:
+    names = WORDS.split(", ")
+    words = ", ".join(f"coalesce(w.{name}, f.{name})" for name in names)
+    for row in conn.execute(
+        "SELECT f.rule, f.code, f.subject_table, f.subject_key, f.verdict, f.severity, f.owner, "
+        f"f.zone, f.account, f.project, f.opened_at, f.last_fail_at, {words} FROM finding AS f "
+        "LEFT JOIN wording AS w ON w.finding_id = f.finding_id WHERE f.until_scan IS NULL "
+        "ORDER BY f.finding_id"
+    ):
+        rule, code, table, key, verdict, severity, owner, zone, account, project = row[:10]
+        opened_at, failed_at, because, reason, params, failed, unknown, gaps, refs = row[10:]
+        outcome = Outcome(
+            rule=rule,
+            code=code,
+            subject_table=table,
+            subject_key=key,
+            verdict=Verdict(verdict),
+            severity=severity,
+            because=because,
+            reason=reason,
+            zone=zone,
+            account=account,
+            project=project,
+            owner=owner,
+            params=json.loads(params),
+            failed_checks=tuple(json.loads(failed)),
+            unknown_checks=tuple(json.loads(unknown)),
+            gaps=tuple(json.loads(gaps)),
+            refs=tuple(Ref(*ref) for ref in json.loads(refs)),
+        )
+        yield Standing(outcome, instant(opened_at), maybe(failed_at))
+
+
+def remembered(conn: sqlite3.Connection, as_of: datetime) -> Past:
+    """Return what drift compares the next scan with."""
+    last = memory.last_at(conn)
+    resolved = conn.execute(
+        "SELECT finding_id, max(closed_at) FROM finding WHERE closed_at >= ? AND ended = 'resolved' "
+        "AND last_fail_at IS NOT NULL GROUP BY finding_id",
+        (stamp(as_of - REGRESSION - timedelta(seconds=1)),),
+    )
+    watch = conn.execute(
+        "SELECT table_name, key, field, value, account, region, coalesce(known_at, ?) "
+        "FROM watch_memory ORDER BY table_name, key, field",
+        (last,),
+    )
+    return Past(
+        findings=tuple(_standing(conn)),
+        watch=tuple(Watched(row[0], row[1], row[2], row[3], row[4], row[5], maybe(row[6])) for row in watch),
+        listed=frozenset(conn.execute("SELECT table_name, account, region FROM watch_scope")),
+        resolved={finding: instant(at) for finding, at in resolved},
+        previous_at=maybe(last),
+    )
+
+
+def _drift_row(n: int, one: Drift) -> tuple[Any, ...]:
+    return (
+        n,
+        one.drift_id,
+        one.kind,
+        optional(one.rule),
+        safe(one.subject_table),
+        safe(one.subject_key),
+        optional(one.field),
+        optional(one.before),
+        optional(one.after),
+        one.direction,
+        stamp(one.changed_at) if one.changed_at else None,
+        stamp(one.detected_at),
+        optional(one.actor),
+        safe(one.actor_reason),
+        one.severity,
+        safe(one.because),
+    )
+
+
+def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
+    """Put alerts into the outbox, and note what each channel now waits to hear the end of."""
+    when = stamp(at)
+    for alert in alerts:
+        conn.execute(
+            "INSERT INTO outbox (alert_id, scan, channel, event, keys, body, created_at, state, "
+            "next_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+            (
+                alert.alert_id,
+                n,
+                alert.channel,
+                alert.event,
+                canonical(alert.keys),
+                canonical(alert.body),
+                when,
+                when,
+            ),
+        )
+        keys = [(alert.channel, key) for key in alert.keys]
+        if alert.event in OPENING:
+            conn.executemany(
+                "INSERT OR IGNORE INTO alerting VALUES (?, ?, ?)", [(*key, when) for key in keys]
+            )
+        elif alert.event == "recovered":
+            conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)

@@ -1,0 +1,130 @@
+"""Slots: who may scan now, what was interrupted, and what never ran."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from auditor.errors import BusyError, UsageError
+from auditor.ledger import record
+from auditor.ledger.values import Lease, digest, instant, safe, stamp
+
+_EMPTY = {
+    "complete": False,
+    "interval_s": 0,
+    "snapshot_id": "",
+    "snapshot_dir": "",
+    "rule_digest": "",
+    "config_digest": "",
+    "outcome_digest": "",
+    "tally": {},
+}
+
+
+def local_owner() -> str:
+    """Name this process so that another on this machine can tell whether it still runs."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(owner: str) -> bool:
+    """Say whether an owner is known to have ended; one of another machine never is."""
+    host, _, rest = owner.partition("/")
+    pid, _, started = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks: an id alone may have been given anew."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def begin(
+    conn: sqlite3.Connection,
+    slot: str,
+    owner: str,
+    lease_s: int,
+    now: datetime,
+    *,
+    expected: Sequence[tuple[str, datetime]] = (),
+    gone: Callable[[str], bool] = is_gone,
+) -> Lease:
+    """Take a slot within the caller's transaction.
+
+    Leases that ended without a record become `interrupted_scan` entries, and slots of `expected`
+    (slot, due time) that nobody took become `missed_scan` entries. Raises BusyError while another
+    scan runs, UsageError for a slot that is done.
+    """
+    running = conn.execute("SELECT slot, token, owner, begun_at, until FROM lease").fetchall()
+    for held, token, holder, begun_at, until in running:
+        if instant(until) > now and not gone(holder):
+            raise BusyError(
+                f"a scan of slot {held} is running since {begun_at} ({holder})",
+                remedy=f"It has until {until}; then the slot is free again.",
+            )
+        _note(conn, "interrupted_scan", held, at=instant(begun_at), now=now, about=f"{holder} {token}")
+        conn.execute("DELETE FROM lease WHERE slot = ?", (held,))
+    done = conn.execute(
+        "SELECT scan FROM scan WHERE slot = ? AND state = 'finished'", (safe(slot),)
+    ).fetchone()
+    if done:
+        raise UsageError(f"slot {slot} was already scanned: {done[0]}")
+    record.check_time(conn, now)
+    for missed, due_at in sorted(expected, key=lambda one: (one[1], one[0])):
+        known = conn.execute("SELECT 1 FROM scan WHERE slot = ?", (safe(missed),)).fetchone()
+        if known is None and missed != slot:
+            _note(conn, "missed_scan", missed, at=due_at, now=now, about="")
+    conn.execute("UPDATE token SET last = last + 1")
+    token = int(conn.execute("SELECT last FROM token").fetchone()[0])
+    until = now + timedelta(seconds=lease_s)
+    conn.execute(
+        "INSERT INTO lease VALUES (?, ?, ?, ?, ?)",
+        (safe(slot), token, safe(owner), stamp(now), stamp(until)),
+    )
+    return Lease(slot, token, owner, until)
+
+
+def renew(conn: sqlite3.Connection, lease: Lease, lease_s: int, now: datetime) -> Lease:
+    """Hold a slot for longer; BusyError when somebody else has it by now."""
+    until = now + timedelta(seconds=lease_s)
+    changed = conn.execute(
+        "UPDATE lease SET until = ? WHERE slot = ? AND token = ?",
+        (stamp(until), safe(lease.slot), lease.token),
+    ).rowcount
+    if not changed:
+        raise BusyError(f"slot {lease.slot} was taken over by another scan")
+    return Lease(lease.slot, lease.token, lease.owner, until)
+
+
+def release(conn: sqlite3.Connection, lease: Lease, now: datetime) -> None:
+    """Give a slot back without a record; the chain says that the scan was interrupted."""
+    row = conn.execute(
+        "SELECT begun_at FROM lease WHERE slot = ? AND token = ?", (safe(lease.slot), lease.token)
+    ).fetchone()
+    if row is not None:
+        about = f"{lease.owner} {lease.token}"
+        _note(conn, "interrupted_scan", lease.slot, at=instant(row[0]), now=now, about=about)
+        conn.execute("DELETE FROM lease WHERE slot = ?", (safe(lease.slot),))
+
+
+def _note(conn: sqlite3.Connection, kind: str, slot: str, *, at: datetime, now: datetime, about: str) -> None:
+    """Enter a scan that did not happen."""
+    n = record.next_number(conn)
+    scan = f"{kind.removesuffix('_scan')}-{digest([slot, stamp(at), about])[:20]}"
+    row = {**_EMPTY, "n": n, "scan": scan, "slot": safe(slot), "at": stamp(at)}
+    record.add_scan(conn, kind, row, {**row, "about": about}, now)

@@ -1,0 +1,217 @@
+"""The ledger as a file: opened, migrated, backed up, restored, checked page by page."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
+from auditor.ledger.migrations import APPLICATION_ID, MIGRATIONS, VERSION
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say what SQLite says in the operator's words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _BUSY:
+            raise BusyError(
+                f"{path}: another process is writing to the ledger",
+                remedy="Nothing was written. Try again when it is done.",
+            ) from error
+        if code in _DAMAGED:
+            raise VerificationError(
+                f"{path}: {error}",
+                remedy="`auditor db verify` names what is damaged; `auditor db restore FILE` "
+                "brings back a backup.",
+            ) from error
+        if code in _FULL:
+            raise AuditorError(
+                f"{path}: the ledger could not be written: {error}",
+                remedy="The ledger is as it was before. Free some space, then run it again.",
+            ) from error
+        raise
+
+
+def connect(path: Path, *, busy_s: float, create: bool = True) -> sqlite3.Connection:
+    """Open a ledger, creating or migrating it first where needed."""
+    if not path.exists():
+        if not create:
+            raise UsageError(f"{path}: there is no ledger", remedy="`auditor scan` makes one.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with told(path):
+        conn = _connection(path, busy_s)
+        try:
+            version = _version(conn, path)
+            if version < VERSION:
+                _migrate(conn, path, version)
+            conn.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            conn.close()
+            raise
+    return conn
+
+
+def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
+    try:
+        if conn.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            conn.execute("PRAGMA journal_mode = WAL")
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute("PRAGMA recursive_triggers = ON")  # or REPLACE deletes past the triggers
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _version(conn: sqlite3.Connection, path: Path) -> int:
+    (application,) = conn.execute("PRAGMA application_id").fetchone()
+    (version,) = conn.execute("PRAGMA user_version").fetchone()
+    (tables,) = conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise VerificationError(
+            f"{path}: this is a database, but not a ledger of auditor",
+            remedy="Check the path; nothing was written to it.",
+        )
+    if version > VERSION:
+        raise UsageError(
+            f"{path}: the ledger has schema {version}, and this auditor knows up to {VERSION}",
+            remedy="Use the newer auditor that wrote it; nothing was changed.",
+        )
+    return int(version)
+
+
+def _migrate(conn: sqlite3.Connection, path: Path, version: int) -> None:
+    """Take every step to the present schema, each in a transaction of its own."""
+    from sqlite_utils import Database  # imports pandas: only here
+
+    if version:
+        copy(conn, _free_name(path.with_name(f"{path.name}.v{version}.backup")))
+    database = Database(conn)
+    for number, step in enumerate(MIGRATIONS[version:], start=version):
+        with transaction(conn):
+            if conn.execute("PRAGMA user_version").fetchone()[0] != number:
+                continue  # another process took this step while we waited
+            step(database)
+            conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            conn.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def _free_name(path: Path) -> Path:
+    names = [path, *(path.with_name(f"{path.name}.{n}") for n in range(2, 1000))]
+    return next(name for name in names if not name.exists())
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
+    """Run as one transaction: all of it or nothing."""
+    conn.execute(f"BEGIN {mode}")
+    try:
+        yield
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:  # a full disk rolls back by itself
+            conn.execute("ROLLBACK")
+        raise
+
+
+def copy(conn: sqlite3.Connection, target: Path) -> None:
+    """Copy a ledger while it is in use; the file appears whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        into = sqlite3.connect(part, isolation_level=None)
+        try:
+            conn.backup(into)
+            into.execute("PRAGMA journal_mode = DELETE")  # one file, nothing beside it
+        finally:
+            into.close()
+        _settle(part)
+        part.replace(target)
+        _settle(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def replace(path: Path, backup: Path) -> Path:
+    """Put a copy of a backup in a ledger's place; return where the old one went."""
+    aside = _free_name(path.with_name(f"{path.name}.before-restore"))
+    fresh = path.with_name(f"{path.name}.restoring")
+    source = sqlite3.connect(f"file:{backup}?mode=ro", uri=True)
+    try:
+        copy(source, fresh)
+    finally:
+        source.close()
+    if path.exists():
+        _hold(path)
+        for end in ("-wal", "-shm"):
+            beside = path.with_name(path.name + end)
+            if beside.exists():
+                beside.replace(aside.with_name(aside.name + end))
+        path.replace(aside)
+    fresh.replace(path)
+    _settle(path.parent)
+    return aside
+
+
+def _hold(path: Path) -> None:
+    """Refuse to replace a ledger that somebody is writing to; a damaged one is held by nobody."""
+    try:
+        conn = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            conn.execute("BEGIN EXCLUSIVE")
+            conn.execute("ROLLBACK")
+        finally:
+            conn.close()
+    except sqlite3.DatabaseError as error:
+        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY:
+            raise BusyError(f"{path}: another process is using the ledger") from error
+
+
+def _settle(path: Path) -> None:
+    """Make sure a file or a folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def damage(conn: sqlite3.Connection) -> list[str]:
+    """Return what is wrong with the file itself, in words; empty when nothing is."""
+    try:
+        told_by = [row[0] for row in conn.execute("PRAGMA quick_check(20)")]
+        roots = dict(conn.execute("SELECT rootpage, name FROM sqlite_master WHERE rootpage > 0"))
+    except sqlite3.DatabaseError as error:
+        return [f"the file cannot be read: {error}"]
+    lines = [line for text in told_by if text != "ok" for line in text.splitlines()]
+    return [_in_words(line, roots) for line in lines if not line.startswith("*** in database")]
+
+
+def _in_words(line: str, roots: dict[int, str]) -> str:
+    """Name the page and the table of one line of quick_check."""
+    if found := re.match(r"Tree (\d+) page (\d+)(?: cell \d+)?: (.*)", line):
+        tree, page, what = found.groups()
+        return f"page {page}, of {roots.get(int(tree), f'tree {tree}')}: {what}"
+    if found := re.match(r"Tree (\d+)[^:]*: (.*)", line):
+        tree, what = found.groups()
+        return f"page {tree}, of {roots.get(int(tree), f'tree {tree}')}: {what}"
+    if found := re.match(r"(?:On tree page|On page|Page) (\d+)(?: cell \d+)?:? (.*)", line):
+        page, what = found.groups()
+        name = roots.get(int(page))
+        return f"page {page}{f', of {name}' if name else ''}: {what}"
+    return line

@@ -1,0 +1,344 @@
+"""What goes into the ledger and what comes out of it: frozen values and their one text form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import UsageError
+from auditor.model import Gap, Seen
+
+if TYPE_CHECKING:
+    from auditor.drift import Past
+    from auditor.watch import Watched
+
+_EXACT = 2**53
+"""Whole numbers beyond this are not the same number in every JSON reader (RFC 8785)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleNote:
+    """What a finding repeats of its rule, so that it reads the same when the rule has changed."""
+
+    controls: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to record one slot, until it runs out."""
+
+    slot: str
+    token: int
+    """Grows with every lease given: an older one is fenced off."""
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRecord:
+    """One finished scan, as it enters the ledger."""
+
+    slot: str
+    snapshot_id: str
+    snapshot_dir: str
+    rule_digest: str
+    config_digest: str
+    outcome_digest: str
+    tally: Mapping[str, Any]
+    """Counts by verdict, and whatever else a trend shows; whole numbers and text."""
+    rules: Mapping[str, RuleNote] | None = None
+    """Every rule that was judged, by id. None: those that gave an outcome or have a finding."""
+    broken: tuple[str, ...] = ()
+    """Rules that did not load; `*` when a file did not even name them. Their findings stay open."""
+    coverage: Sequence[Seen | Gap] = ()
+    interval_s: int = 0
+    """The schedule's interval; 0 when it has none."""
+    lease: Lease | None = None
+    """None: the slot is taken and finished in one step."""
+
+    @property
+    def complete(self) -> bool:
+        return not self.broken and not any(isinstance(part, Gap) for part in self.coverage)
+
+    def scan_id(self, at: datetime) -> str:
+        """Return the scan's id: a hash of what was judged, by what, when."""
+        parts = [
+            self.slot,
+            stamp(at),
+            self.snapshot_id,
+            self.rule_digest,
+            self.config_digest,
+            self.outcome_digest,
+        ]
+        return f"scan-{digest(parts)[:20]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportMemory:
+    """What a scan fixes of an export."""
+
+    export_id: str
+    zone: str | None
+    capture_due_at: datetime | None
+    retention_state: str | None
+    proving_point: str | None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BucketMemory:
+    """Settings of a bucket that were read in this scan; None: not known."""
+
+    arn: str
+    versioning: str | None
+    eventbridge: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointMemory:
+    """A recovery point seen in this scan."""
+
+    arn: str
+    account: str | None
+    region: str | None
+    vault_arn: str | None
+    resource_arn: str | None
+    status: str | None
+    delete_at: datetime | None
+    deletes_after_copy: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What later scans must know of this one beside its findings."""
+
+    exports: Sequence[ExportMemory] = ()
+    buckets: Sequence[BucketMemory] = ()
+    points: Sequence[PointMemory] = ()
+    watch: Sequence[Watched] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One message for one channel, on its way."""
+
+    alert_id: str
+    """Constant over retries: what the receiver knows it by."""
+    channel: str
+    event: str
+    """`opened`, `worsened`, `regressed`, `changed`, `recovered`, `went_unknown` or `scanner_blind`."""
+    keys: tuple[str, ...]
+    """Dedup keys of all it tells of."""
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One row of the outbox, as it stands."""
+
+    alert: Alert
+    state: str
+    """`pending`, `sending`, `delivered` or `dead`."""
+    created_at: datetime
+    attempts: int
+    next_at: datetime
+    last_error: str
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """One scan of the ledger: finished, interrupted or missed."""
+
+    scan: str
+    n: int
+    slot: str
+    at: datetime
+    state: str
+    complete: bool
+    interval_s: int
+    snapshot_id: str
+    snapshot_dir: str
+    rule_digest: str
+    config_digest: str
+    outcome_digest: str
+    tally: Mapping[str, Any]
+    head: str
+    """Hash of the ledger's head once this scan was in it."""
+    entry: int
+    """Its entry in the hash chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRow:
+    """One waiver, in force or not."""
+
+    waiver_id: str
+    rule: str
+    subject: str
+    finding_id: str | None
+    reason: str
+    requester: str
+    approver: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+    revoked_reason: str | None
+
+    def covers(self, finding_id: str, rule: str, subject_key: str, at: datetime) -> bool:
+        """Say whether a finding is waived at a time; the second it expires it is not."""
+        from fnmatch import fnmatchcase
+
+        end = min(self.expires_at, self.revoked_at or self.expires_at)
+        if not self.created_at <= at < end:
+            return False
+        if self.finding_id is not None:
+            return finding_id == self.finding_id
+        return fnmatchcase(rule, self.rule) and fnmatchcase(subject_key, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One interval of one finding: what was said of it from one scan until another."""
+
+    finding_id: str
+    rule: str
+    code: str
+    subject_table: str
+    subject_key: str
+    verdict: str
+    severity: str
+    owner: str | None
+    zone: str | None
+    account: str | None
+    project: str | None
+    because: str
+    failed_checks: list[Any]
+    unknown_checks: list[Any]
+    gaps: list[Any]
+    refs: list[Any]
+    params: Mapping[str, Any]
+    controls: list[str]
+    remedy: str
+    since_scan: str
+    until_scan: str | None
+    since_at: datetime
+    until_at: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    last_fail_at: datetime | None
+    seen_before: bool
+    """It was resolved as a failure within the 30 days before it opened."""
+    ended: str
+    """How the interval ended: `changed`, `resolved`, `vanished`, or empty while it lasts."""
+    ended_because: str
+    state: str
+    """`open` or `closed`, as of the time asked for."""
+    waiver: str | None
+    """Id of the waiver that covers it at the time asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One link of the hash chain."""
+
+    seq: int
+    kind: str
+    at: datetime
+    body: Mapping[str, Any]
+    prev: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a walk over the whole chain found."""
+
+    intact: bool
+    head: str
+    entries: int
+    because: str
+    """What differs first, in words; empty when intact."""
+    seq: int | None = None
+    """The entry it concerns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the ledger knows before a scan: all that is joined to its snapshot, and what drift needs."""
+
+    past: Past
+    tables: Mapping[str, list[dict[str, Any]]]
+    """Rows of the `history_*` tables of schema/joined.py; times aware, JSON columns as text."""
+    alerting: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    """(channel, dedup key) of what was told as open and not yet as recovered."""
+
+    @property
+    def previous_at(self) -> datetime | None:
+        return self.past.previous_at
+
+
+def stamp(at: datetime) -> str:
+    """Write a time as the ledger keeps it: UTC, microseconds, sortable."""
+    if at.tzinfo is None:
+        raise UsageError(f"{at.isoformat()} has no time zone", remedy="Write it in UTC, with a Z.")
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def instant(text: str) -> datetime:
+    """Read a time of the ledger."""
+    return datetime.fromisoformat(text)
+
+
+def maybe(text: str | None) -> datetime | None:
+    """Read a time of the ledger that may be absent."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def safe(text: str) -> str:
+    r"""Write NUL and lone surrogates as `\uXXXX`: SQLite and UTF-8 hold neither."""
+    if text.isascii() and "\0" not in text:
+        return text
+    text = text.replace("\0", "\\u0000")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def optional(text: str | None) -> str | None:
+    """Make a text that may be absent safe to store."""
+    return None if text is None else safe(text)
+
+
+def canonical(value: Any) -> str:
+    """Write a value as RFC 8785 does; floats have no place, huge numbers become text."""
+    return json.dumps(
+        _profile(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _profile(value: Any) -> Any:
+    match value:
+        case str():
+            return safe(value)
+        case None | bool():
+            return value
+        case int():
+            return value if -_EXACT < value < _EXACT else str(value)
+        case datetime():
+            return stamp(value)
+        case Mapping():
+            return {safe(str(key)): _profile(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_profile(item) for item in value]
+        case _:
+            return str(value)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a value's canonical text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
