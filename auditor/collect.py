@@ -195,6 +195,7 @@ class _Scan:
             zone_label=getattr(self.config, "zone_label", "data-zone"),
             bucket_in=self._in_scope,
             covered=self._covered,
+            before=self.carried.rows if self.carried else _no_rows,
         )
 
     def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:
@@ -289,6 +290,10 @@ class _Scan:
             ),
             key=lambda each: each["account"],
         )
+
+
+def _no_rows(_table: str) -> Iterator[Mapping[str, Any]]:
+    return iter(())
 
 
 def dated(each: Seen | Gap, window: Window) -> Seen | Gap:

@@ -74,6 +74,8 @@ class Ask:
     """Whether the scope of the configuration takes a bucket."""
     covered: Callable[[str], Sequence[Seen]] = field(default=lambda _table: ())
     """What earlier scans read to the end of a table of events: where a cursor may start."""
+    before: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
+    """Rows of a table in the scan before: what cannot change need not be asked again."""
     wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
     """The columns of a table that the loaded rules read: costly ones may be left out; None: all."""
 

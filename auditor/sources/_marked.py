@@ -1,0 +1,51 @@
+"""Listings that AWS cuts into pages with a flag and markers, read to their end or not at all.
+
+botocore's own paginators stop without a word when a page says there is more and gives no marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from auditor.sources.ask import Suspect, Truncated, reason_of
+
+LEADS_ON = frozenset({"failed", "hung", "malformed", "suspect"})
+"""Reasons that mean, after a first page, that the listing was cut: a later scan may read on."""
+
+
+def marked(
+    ask_for: Callable[..., Mapping[str, Any]],
+    markers: Mapping[str, str],
+    *needed: str,
+    more: str = "IsTruncated",
+    **params: Any,
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the pages of a listing; raises Suspect for a page without the `needed` keys.
+
+    `markers`: the page's key of each marker and the parameter that hands it back. `more` empty:
+    a marker is the flag. Truncated when pages were read and the end was not.
+    """
+    read = 0
+    onward: dict[str, Any] = {}
+    while True:
+        try:
+            page = _whole(ask_for(**params, **onward), needed)
+        except Exception as error:  # judged at once: what no vendor throws rises as it was
+            reason = reason_of(error)
+            if read and reason and reason[0] in LEADS_ON:
+                raise Truncated(f"after {read} pages: {reason[1]}") from error
+            raise
+        read += 1
+        yield page
+        before, onward = onward, {given: page[key] for key, given in markers.items() if page.get(key)}
+        if not (page.get(more) if more else onward):
+            return
+        if not onward or onward == before:
+            raise Truncated(f"page {read} says there is more and not where")
+
+
+def _whole(page: Mapping[str, Any], needed: tuple[str, ...]) -> Mapping[str, Any]:
+    if missing := [key for key in needed if key not in page]:
+        raise Suspect(f"the answer has no {', '.join(missing)}")
+    return page

@@ -1,0 +1,232 @@
+"""Objects of the buckets that exports are written to, and their `_SUCCESS` markers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from auditor.model import Gap, Row, Seen
+from auditor.sources._marked import marked
+from auditor.sources.ask import Guard, Malformed, gap, guard, need, safe_text
+
+if TYPE_CHECKING:
+    from auditor.sources.ask import Ask
+
+MARKER = "_SUCCESS"
+LARGEST_MARKER = 1 << 20
+"""Bytes. A larger marker is not read: SuccessData lists at most 100 names, some kilobytes."""
+NAME_LIMIT = 100
+"""Hadoop stops listing names here (AbstractS3ACommitter, SUCCESS_MARKER_FILE_LIMIT)."""
+WORKERS = 8
+
+Version = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Listing:
+    """One bucket's listing, page by page."""
+
+    account: str
+    region: str
+    bucket: str
+    pages: Iterator[Mapping[str, Any]]
+    guard: Guard
+    page: list[Version] | None = None
+    """The versions of the page just read; None at the end, or when it failed."""
+
+
+def listed_objects(
+    ask: Ask, homes: Mapping[str, tuple[str, str]], buckets: list[str]
+) -> Iterator[Row | Seen | Gap]:
+    """List every version of `buckets` and read their new markers.
+
+    Calls: one per 1,000 versions of each bucket, at least one a bucket, and one per latest
+    `_SUCCESS` that has a body and that no earlier scan read.
+    """
+    live = [_listing(ask, bucket, *homes[bucket]) for bucket in buckets]
+    markers: list[Version] = []
+    done: list[Listing] = []
+    while live:
+        for listing in ask.side_by_side(WORKERS, _read_on, live):
+            if listing.page is None:
+                yield from listing.guard
+                done.append(listing)
+                continue
+            for version in listing.page:
+                yield Row("s3_object_version", version)
+                if _is_marker(version):
+                    markers.append(version)
+        live = [listing for listing in live if listing.page is not None]
+    yield from _manifests(ask, done, markers)
+
+
+def _listing(ask: Ask, bucket: str, account: str, region: str) -> Listing:
+    client = ask.clients.aws("s3", account, region)
+    pages = marked(
+        partial(_page, client),
+        {"NextKeyMarker": "KeyMarker", "NextVersionIdMarker": "VersionIdMarker"},
+        "Name",
+        "IsTruncated",
+        Bucket=bucket,
+        EncodingType="url",  # XML cannot carry every key; asked for by us, botocore leaves it as it is
+        MaxKeys=1000,
+    )
+    scope = Seen("s3_object_version", account, region, f"arn:aws:s3:::{bucket}")
+    return Listing(account, region, bucket, pages, guard(scope))
+
+
+def _page(client: Any, **params: Any) -> Mapping[str, Any]:
+    try:
+        page: Mapping[str, Any] = client.list_object_versions(**params)
+    except UnicodeEncodeError:
+        raise Malformed("the page after a key that is not UTF-8 cannot be asked for") from None
+    if page.get("EncodingType") == "url" and page.get("NextKeyMarker"):
+        page = {**page, "NextKeyMarker": decoded(page["NextKeyMarker"])}
+    return page
+
+
+def _read_on(listing: Listing) -> Listing:
+    listing.page = None
+    with listing.guard:
+        page = next(listing.pages, None)
+        if page is not None:
+            listing.page = _versions(listing, page)
+    return listing
+
+
+def _versions(listing: Listing, page: Mapping[str, Any]) -> list[Version]:
+    """Return a page's rows; S3 leaves out a list that is empty, so neither list is demanded."""
+    encoded = page.get("EncodingType") == "url"
+    found = []
+    for kind in ("Versions", "DeleteMarkers"):
+        for item in page.get(kind, ()):
+            key = need(item, "Key")
+            key = decoded(key) if encoded else key
+            found.append(
+                {
+                    "bucket": listing.bucket,
+                    "key": key,
+                    "version_id": need(item, "VersionId"),
+                    "account": listing.account,
+                    "region": listing.region,
+                    "dir": key[: key.rfind("/") + 1],
+                    "last_modified": need(item, "LastModified"),
+                    "bytes": item.get("Size") if kind == "Versions" else 0,
+                    "etag": item.get("ETag", "").strip('"'),
+                    "storage_class": item.get("StorageClass", ""),
+                    "is_latest": bool(need(item, "IsLatest")),
+                    "is_delete_marker": kind == "DeleteMarkers",
+                }
+            )
+    found.sort(key=lambda version: (version["key"], version["last_modified"], version["version_id"]))
+    return found
+
+
+def decoded(text: str) -> str:
+    """Return a URL-encoded key; bytes that are not UTF-8 become surrogates, which rows can keep."""
+    octets = unquote_to_bytes(text.replace("+", "%20"))
+    try:
+        return octets.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return octets.decode("utf-8", "surrogateescape")
+
+
+def _is_marker(version: Version) -> bool:
+    name = version["key"].rpartition("/")[2]
+    return name == MARKER and version["is_latest"] and not version["is_delete_marker"]
+
+
+def _manifests(ask: Ask, listings: list[Listing], markers: list[Version]) -> Iterator[Row | Seen | Gap]:
+    read_before = {_identity(values): values for values in ask.before("s3_manifest")}
+    failed: dict[str, Gap] = {}
+    read = partial(_manifest, ask, read_before)
+    for manifest, gap_found in ask.side_by_side(WORKERS, read, sorted(markers, key=_identity)):
+        if manifest is not None:
+            yield Row("s3_manifest", manifest)
+        if gap_found is not None:
+            failed.setdefault(gap_found.resource, gap_found)
+    for listing in sorted(listings, key=lambda listing: listing.bucket):
+        scope = Seen("s3_manifest", listing.account, listing.region, f"arn:aws:s3:::{listing.bucket}")
+        if listing.guard.ok:
+            yield failed.get(scope.resource, scope)
+        else:
+            yield gap(scope, listing.guard.reason, listing.guard.detail)
+
+
+def _identity(values: Mapping[str, Any]) -> tuple[str, str, str]:
+    return (
+        values["bucket"],
+        safe_text(values["key"]),
+        values["version_id"],
+    )
+
+
+def _manifest(
+    ask: Ask, read_before: Mapping[tuple[str, str, str], Mapping[str, Any]], version: Version
+) -> tuple[Mapping[str, Any] | None, Gap | None]:
+    """Return the row of one marker, or the gap of its bucket when it cannot be fetched."""
+    if before := read_before.get(_identity(version)):
+        return before, None
+    shared = ("bucket", "key", "version_id", "account", "region", "dir", "last_modified", "bytes")
+    values = {name: version[name] for name in shared}
+    if not version["bytes"]:
+        return values | {"form": "empty", "filenames": [], "cut": False}, None
+    if version["bytes"] > LARGEST_MARKER:
+        return values | {"form": "unreadable"}, None
+    scope = Seen("s3_manifest", version["account"], version["region"], f"arn:aws:s3:::{version['bucket']}")
+    content = b""
+    with guard(scope, action="s3:GetObjectVersion") as read:
+        client = ask.clients.aws("s3", version["account"], version["region"])
+        content = _content(client, version)
+    if not read.ok:
+        detail = f"{safe_text(version['key'])}: {read.detail}"
+        return None, gap(scope, read.reason, detail)
+    return values | _success_data(content, version["bucket"]), None
+
+
+def _content(client: Any, version: Version) -> bytes:
+    try:
+        reply = client.get_object(
+            Bucket=version["bucket"], Key=version["key"], VersionId=version["version_id"]
+        )
+    except UnicodeEncodeError:
+        raise Malformed("a key that is not UTF-8 cannot be asked for") from None
+    content: bytes = reply["Body"].read(LARGEST_MARKER + 1)
+    return content
+
+
+def _success_data(content: bytes, bucket: str) -> Version:
+    """Read a marker by the public format of Hadoop's SuccessData (S3A committers and manifest)."""
+    unreadable = {"form": "unreadable"}
+    if len(content) > LARGEST_MARKER:
+        return unreadable
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return unreadable
+    names = said.get("filenames") if isinstance(said, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return unreadable
+    return {
+        "form": "json",
+        "spark_job_id": _text(said.get("jobId")),
+        "committer": _text(said.get("committer")),
+        "filenames": [_key(name, bucket) for name in names],
+        "cut": len(names) >= NAME_LIMIT,
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _key(name: str, bucket: str) -> str:
+    """Return a listed name as a key: it may be a full URI, or start with a slash."""
+    for scheme in ("s3a", "s3", "s3n"):
+        if name.startswith(f"{scheme}://{bucket}/"):
+            return name.removeprefix(f"{scheme}://{bucket}/")
+    return name if "://" in name else name.removeprefix("/")
