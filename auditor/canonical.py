@@ -49,15 +49,15 @@ def safe_text(text: str) -> str:
 
 
 def cut(text: str, limit: int = LONGEST) -> str:
-    """Return `text`, or its first `limit` bytes and the size and SHA-256 of what it was."""
+    """Return `text`, or its first bytes and the size and SHA-256 of what it was: `limit` in all."""
     if len(text) * 4 <= limit:
         return text
     whole = text.encode("utf-8", "surrogatepass")
     if len(whole) <= limit:
         return text
     digest = hashlib.sha256(whole).hexdigest()
-    start = whole[:limit].decode("utf-8", "ignore")
-    return f"{start} …[cut: {len(whole)} bytes, sha256 {digest}]"
+    end = f" …[cut: {len(whole)} bytes, sha256 {digest}]"
+    return whole[: limit - len(end.encode())].decode("utf-8", "ignore") + end
 
 
 def stamp(at: datetime) -> str:
@@ -106,9 +106,12 @@ def stored(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as it is stored, every column present; ValueError where it does not fit."""
     if not values.keys() <= (names := {column.name for column in table.columns}):
         raise ValueError(f"{table.name} has no column {min(values.keys() - names)}")
-    return {
-        column.name: _stored(table, column, values.get(column.name)) for column in table.columns
-    }
+    return {column.name: _stored(table, column, values.get(column.name)) for column in table.columns}
+
+
+def line(table: Table, values: Mapping[str, Any]) -> str:
+    """Return the line of a row, as it is hashed; ValueError where it does not fit."""
+    return _dumps(stored(table, values))
 
 
 def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None:
@@ -125,9 +128,7 @@ def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None
             return stamp(value)
         case "JSON":
             return canonical(value)
-    raise ValueError(
-        f"{table.name}.{column.name} is {column.type}, not {type(value).__name__} {value!r:.80}"
-    )
+    raise ValueError(f"{table.name}.{column.name} is {column.type}, not {type(value).__name__} {value!r:.80}")
 
 
 def loaded(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,9 +154,7 @@ _CONTROLS = "\x0b\x0e\x0f\x1a\x1b\x1c\x1d\x1e\x1f"
 _STANDINS = "".join(chr(0xFDD0 + index) for index in range(len(_CONTROLS)))
 
 
-def connect(
-    *, memory_limit: str = "96MB", threads: int = 1, spill: Path | None = None
-) -> DuckDBPyConnection:
+def connect(*, memory_limit: str = "96MB", threads: int = 1, spill: Path | None = None) -> DuckDBPyConnection:
     """Open an in-memory DuckDB in UTC that loads no extension and spills to `spill`."""
     import duckdb
 
@@ -205,9 +204,7 @@ def row_line(columns: Mapping[str, str]) -> str:
     return "'{' || " + " || ',' || ".join(parts) + " || '}'"
 
 
-def sorted_lines(
-    connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]
-) -> Iterator[bytes]:
+def sorted_lines(connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]) -> Iterator[bytes]:
     """Yield the lines of a relation, sorted, each ending in a line feed."""
     found = connection.execute(f"SELECT {row_line(columns)} AS line FROM {source} ORDER BY line")
     while batch := found.fetchmany(1000):

@@ -2,6 +2,7 @@
 
     <into>/<id>/manifest.json           canonical JSON; `id` is its SHA-256
     <into>/<id>/tables/<table>.parquet  zstd, ordered by the table's key; no file for an empty table
+    <into>/<id>/SHA256SUMS              of the Parquet files: damage is found before it is parsed
     <into>/<id>/raw/<sha256>.gz         pages as they came, when the configuration keeps them
 
 What is collected is a draft (`.draft-<id>`) until it is joined with what else a rule may read.
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -31,12 +33,12 @@ from auditor.canonical import (
     digest,
     from_ndjson,
     from_parquet,
+    line,
     loaded,
     name,
     quoted,
     sql_columns,
     stamp,
-    stored,
 )
 from auditor.errors import VerificationError
 from auditor.model import Window
@@ -81,9 +83,7 @@ class Snapshot:
     def window(self) -> Window:
         """The time that was asked for."""
         window = self.manifest["window"]
-        return Window(
-            datetime.fromisoformat(window["from"]), datetime.fromisoformat(window["until"])
-        )
+        return Window(datetime.fromisoformat(window["from"]), datetime.fromisoformat(window["until"]))
 
     def tables(self, table: str) -> Path | None:
         """Return the Parquet file of a table; None when it has no rows."""
@@ -106,6 +106,7 @@ class Snapshot:
     def verify(self) -> None:
         """Recompute every digest; VerificationError names the first table or page that differs."""
         listed = self.manifest["tables"]
+        self._verify_files()
         known = {f"{table}.parquet" for table, entry in listed.items() if entry["rows"]}
         for path in sorted((self.dir / "tables").iterdir()):
             if path.name not in known:
@@ -118,6 +119,24 @@ class Snapshot:
                         f"the manifest says {entry['digest']}"
                     )
         self._verify_raw()
+
+    def _verify_files(self) -> None:
+        """Find damaged files before DuckDB parses them; what was forged, the digests find."""
+        try:
+            lines = (self.dir / "SHA256SUMS").read_text().splitlines()
+        except OSError as error:
+            raise VerificationError(f"{self.dir}: SHA256SUMS cannot be read: {error}") from error
+        for each in lines:
+            expected, _, file = each.partition("  ")
+            try:
+                found = hashlib.sha256((self.dir / file).read_bytes()).hexdigest()
+            except OSError as error:
+                found = f"unreadable ({error.strerror})"
+            if found != expected:
+                table = Path(file).stem
+                raise VerificationError(
+                    f"{self.dir}: table {table} has changed: {file} is {found}, not {expected}"
+                )
 
     def _digest(self, connection: DuckDBPyConnection, table: str) -> str:
         import duckdb
@@ -227,12 +246,12 @@ class Writer:
 
         Of several rows with one key in a snapshot one is kept, the same in any order.
         """
-        line = canonical(stored(self._schema[table], values)) + "\n"
+        row = line(self._schema[table], values) + "\n"
         with self._lock:
             spool = self._spools.get(table) or self._open(table)
-            spool.file.write(line)
+            spool.file.write(row)
             spool.rows += 1
-            spool.longest = max(spool.longest, len(line.encode()))
+            spool.longest = max(spool.longest, len(row.encode()))
             if source:
                 spool.sources.add(source)
 
@@ -257,8 +276,8 @@ class Writer:
         carried = self._carried.get(table)
         if spool and taken:
             with spool.path.open(encoding="utf-8", newline="\n") as file:
-                for line in (next(file) for _ in range(taken)):
-                    row = json.loads(line)
+                for text in islice(file, taken):
+                    row = json.loads(text)
                     if carried:
                         keys.add(tuple(row[column] for column in described.key))
                     yield loaded(described, row)
@@ -267,9 +286,7 @@ class Writer:
                 if tuple(_plain(row[column]) for column in described.key) not in keys:
                     yield row
 
-    def seal(
-        self, about: Mapping[str, Any], *, only: Iterable[str] = (), draft: bool = False
-    ) -> Snapshot:
+    def seal(self, about: Mapping[str, Any], *, only: Iterable[str] = (), draft: bool = False) -> Snapshot:
         """Write tables and manifest and publish them under their id.
 
         `about` is the rest of the manifest: an earlier one when `only` names the new tables.
@@ -286,6 +303,7 @@ class Writer:
         whole = dict(about) | {"schema": SCHEMA, "product": __version__, "tables": tables}
         raw = (canonical(whole) + "\n").encode()
         (self.dir / "manifest.json").write_bytes(raw)
+        (self.dir / "SHA256SUMS").write_text("".join(_sums(self.dir)))
         identity = hashlib.sha256(raw).hexdigest()
         final = self.into / (f".draft-{identity}" if draft else identity)
         _publish(self.dir, final)
@@ -300,9 +318,7 @@ class Writer:
             parts.append(f"SELECT *, 0 AS _age FROM {from_parquet(connection, carried, columns)}")
         if spool:
             spool.file.flush()
-            parts.append(
-                f"SELECT *, 1 AS _age FROM {from_ndjson(spool.path, columns, spool.longest)}"
-            )
+            parts.append(f"SELECT *, 1 AS _age FROM {from_ndjson(spool.path, columns, spool.longest)}")
         entry: dict[str, Any] = {"rows": 0, "digest": EMPTY, "sources": []}
         if not parts:
             return entry
@@ -332,6 +348,12 @@ def _parquet(table: str, path: Path) -> Iterator[dict[str, Any]]:
         while batch := found.fetchmany(1000):
             for row in batch:
                 yield loaded(described, dict(zip(columns, row, strict=True)))
+
+
+def _sums(directory: Path) -> Iterator[str]:
+    for path in sorted((directory / "tables").iterdir()):
+        with path.open("rb") as file:
+            yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  tables/{path.name}\n"
 
 
 def _plain(value: Any) -> Any:

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditor.canonical import (
     SQL_TYPES,
-    canonical,
     connect,
     digest,
     from_ndjson,
     from_parquet,
+    line,
     name,
     quoted,
     sorted_lines,
     sql_columns,
-    stored,
 )
 from auditor.schema import Column, Table, Type
 from auditor.schema import tables as schema_tables
@@ -40,16 +39,12 @@ class Engine:
     def __init__(self, *, memory_limit: str = "1GB", threads: int = 2) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="auditor-engine-")
         self._dir = Path(self._folder.name)
-        self._connection = connect(
-            memory_limit=memory_limit, threads=threads, spill=self._dir / "spill"
-        )
+        self._connection = connect(memory_limit=memory_limit, threads=threads, spill=self._dir / "spill")
         self._described: dict[str, Table] = {}
         self._files = 0
 
     @classmethod
-    def open(
-        cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2
-    ) -> Self:
+    def open(cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2) -> Self:
         """Return an engine with the tables of a snapshot; all of them empty when there is none."""
         engine = cls(memory_limit=memory_limit, threads=threads)
         engine.load(snapshot)
@@ -81,9 +76,7 @@ class Engine:
             else:
                 kind = "TABLE" if table.small else "VIEW"
                 source = from_parquet(self._connection, path, columns)
-                self._connection.execute(
-                    f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}"
-                )
+                self._connection.execute(f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}")
 
     def _create(self, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
@@ -114,16 +107,14 @@ class Engine:
         longest = 0
         with path.open("w", encoding="utf-8", newline="\n") as file:
             for row in rows:
-                line = canonical(stored(described, row))
-                longest = max(longest, len(line.encode()))
-                file.write(line + "\n")
+                text = line(described, row)
+                longest = max(longest, len(text.encode()))
+                file.write(text + "\n")
         if longest:
             self._writable(table)
             listed = ", ".join(map(name, kinds))
             source = from_ndjson(path, kinds, longest)
-            self._connection.execute(
-                f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {source}"
-            )
+            self._connection.execute(f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {source}")
         path.unlink()
 
     def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
@@ -163,9 +154,7 @@ class Engine:
         order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
         return list(self._stream(f"SELECT * FROM {name(table)} ORDER BY {order}", (), json))
 
-    def _stream(
-        self, sql: str, params: Sequence[Any], json: frozenset[str]
-    ) -> Iterator[dict[str, Any]]:
+    def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
         found = self._connection.execute(sql, list(params))
         names = [column[0] for column in found.description or ()]
         while batch := found.fetchmany(1000):
