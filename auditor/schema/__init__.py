@@ -87,7 +87,7 @@ def json(name: str, meaning: str, **more: object) -> Column:
 
 def tables() -> dict[str, Table]:
     """Return every table by name, in the order they are described."""
-    from auditor.schema import aws, chain, entities, gcp, joined
+    from auditor.schema import aws, chain, entities, gcp, joined, steps
 
-    every = (*gcp.TABLES, *aws.TABLES, *joined.TABLES, *chain.TABLES, *entities.TABLES)
+    every = (*gcp.TABLES, *aws.TABLES, *joined.TABLES, *steps.TABLES, *chain.TABLES, *entities.TABLES)
     return {table.name: table for table in every}

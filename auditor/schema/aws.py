@@ -32,7 +32,11 @@ TABLES = (
             time("created_at", "creation"),
             text("versioning", "Enabled, Suspended or Off", watch="Enabled>Suspended>Off"),
             text("mfa_delete", "Enabled or Disabled", watch="Enabled>Disabled"),
-            text("encryption", "aws:kms, aws:kms:dsse, AES256 or none", watch="aws:kms:dsse>aws:kms>AES256>none"),
+            text(
+                "encryption",
+                "aws:kms, aws:kms:dsse, AES256 or none",
+                watch="aws:kms:dsse>aws:kms>AES256>none",
+            ),
             text("kms_key_arn", "default key; `none` when S3's own", watch="change"),
             boolean("block_public_acls", "public access block; FALSE when none is set", watch="up"),
             boolean("ignore_public_acls", "public access block", watch="up"),
@@ -42,9 +46,15 @@ TABLES = (
             text("policy", "bucket policy as text; `none` when there is none", watch="change"),
             text("logging_target", "bucket of server access logs, or none", watch="change"),
             boolean("eventbridge", "EventBridge notifications are on", watch="up"),
-            text("lock_mode", "default object lock: COMPLIANCE, GOVERNANCE, none (enabled, no default) or Off"),
+            text(
+                "lock_mode", "default object lock: COMPLIANCE, GOVERNANCE, none (enabled, no default) or Off"
+            ),
             integer("lock_d", "days of the default lock; 0 when none"),
-            json("lifecycle", "list of lifecycle rules as S3 gives them; [] when there are none", watch="change"),
+            json(
+                "lifecycle",
+                "list of lifecycle rules as S3 gives them; [] when there are none",
+                watch="change",
+            ),
             json("replication", "replication rules as S3 gives them; [] when there are none", watch="change"),
             json("tags", "map of tags; {} when there are none"),
         ),
@@ -173,8 +183,12 @@ TABLES = (
             boolean("multi_region", "all regions", watch="up"),
             boolean("global_events", "global service events included", watch="up"),
             boolean("validated", "log file validation on", watch="up"),
-            text("management_events", "All, ReadOnly, WriteOnly or None", watch="All>ReadOnly>WriteOnly>None"),
-            json("write_data_arns", "S3 ARNs whose write data events it records; ['*'] for all", watch="change"),
+            text(
+                "management_events", "All, ReadOnly, WriteOnly or None", watch="All>ReadOnly>WriteOnly>None"
+            ),
+            json(
+                "write_data_arns", "S3 ARNs whose write data events it records; ['*'] for all", watch="change"
+            ),
             text("bucket", "where it delivers"),
             text("prefix", "key prefix there; empty when none"),
             time("delivered_at", "latest delivery"),
@@ -193,7 +207,10 @@ TABLES = (
             time("issued_at", "event time"),
             time("expires_at", "expiration; issue + duration where the answer does not say"),
             integer("duration_s", "requested duration; 3600 when not given"),
-            text("event_name", "AssumeRoleWithWebIdentity, AssumeRole, AssumeRoleWithSAML, GetFederationToken ..."),
+            text(
+                "event_name",
+                "AssumeRoleWithWebIdentity, AssumeRole, AssumeRoleWithSAML, GetFederationToken ...",
+            ),
             text("role_arn", "role"),
             text("session_name", "RoleSessionName"),
             text("provider", "identity provider"),
@@ -359,7 +376,9 @@ TABLES = (
             text("vault_arn", "vault"),
             text("point_arn", "recovery point"),
             text("resource_arn", "bucket"),
-            text("state", "CREATED, PENDING, RUNNING, ABORTING, ABORTED, COMPLETED, FAILED, EXPIRED or PARTIAL"),
+            text(
+                "state", "CREATED, PENDING, RUNNING, ABORTING, ABORTED, COMPLETED, FAILED, EXPIRED or PARTIAL"
+            ),
             text("message", "StatusMessage"),
             text("category", "MessageCategory; SUCCESS is clean"),
             time("created_at", "CreationDate"),

@@ -14,7 +14,10 @@ def _link(name: str) -> tuple[Column, ...]:
         text(f"{name}_because", f"{name} link: why, in a sentence"),
         json(f"{name}_refs", f"{name} link: list of [table, key]"),
         text(f"{name}_gaps", f"{name} link: the gaps behind an unknown, in words; empty when none"),
-        boolean(f"{name}_broken", f"{name} link: TRUE broken, FALSE proven or not required, NULL unknown or pending"),
+        boolean(
+            f"{name}_broken",
+            f"{name} link: TRUE broken, FALSE proven or not required, NULL unknown or pending",
+        ),
     )
 
 
@@ -51,7 +54,10 @@ TABLES = (
             time("last_write_at", "last write attributed to it"),
             integer("objects", "object versions attributed to it, the marker apart"),
             integer("bytes", "their bytes"),
-            text("attributed_by", "exact (data events), or inferred (prefix and time); NULL when nothing was written"),
+            text(
+                "attributed_by",
+                "exact (data events), or inferred (prefix and time); NULL when nothing was written",
+            ),
             text("marker", "empty, json, unreadable, or none"),
             integer("candidates", "other jobs that fit its writes equally well"),
             text("superseded_by", "export that supersedes it; NULL when none"),
@@ -111,7 +117,10 @@ TABLES = (
             time("last_at", "newest"),
             boolean("under_export", "the directory lies under an export's prefix"),
             text("writers", "principals that wrote them, where data events tell"),
-            boolean("orphan", "TRUE: an undeclared writer; FALSE: a declared one; NULL: the writers could not be seen"),
+            boolean(
+                "orphan",
+                "TRUE: an undeclared writer; FALSE: a declared one; NULL: the writers could not be seen",
+            ),
             json("samples", "up to 5 keys"),
             text("because", "why, in a sentence"),
         ),
@@ -130,7 +139,10 @@ TABLES = (
             text("observed", "backed_up, never, or unknown"),
             time("last_point_at", "newest recovery point seen"),
             integer("points", "recovery points seen"),
-            text("verdict", "agree, covered_never_backed_up, backed_up_no_plan, unprotected, undecided or unknown"),
+            text(
+                "verdict",
+                "agree, covered_never_backed_up, backed_up_no_plan, unprotected, undecided or unknown",
+            ),
             text("because", "why, in a sentence"),
         ),
         kind="fact",

@@ -87,7 +87,10 @@ TABLES = (
             text("method", "methodName"),
             text("principal_email", "authenticationInfo.principalEmail"),
             text("principal_subject", "authenticationInfo.principalSubject"),
-            text("static_key_name", "serviceAccountKeyName when a user-managed key signed the call; empty when none"),
+            text(
+                "static_key_name",
+                "serviceAccountKeyName when a user-managed key signed the call; empty when none",
+            ),
             json("delegation", "list of principals the call was delegated through, first caller first"),
             text("caller_ip", "requestMetadata.callerIp"),
             text("user_agent", "requestMetadata.callerSuppliedUserAgent"),

@@ -54,7 +54,10 @@ TABLES = (
         integer("capture_s", "an export must be captured this long after its end"),
         integer("retention_d", "days a recovery point must be kept"),
         integer("copy_lag_s", "a copy must be complete this long after the point"),
-        json("copy_to", "list of {account, region, retention_d}: required destinations; [] when no copy is asked for"),
+        json(
+            "copy_to",
+            "list of {account, region, retention_d}: required destinations; [] when no copy is asked for",
+        ),
         integer("bucket_min_d", "days the bucket itself must keep the objects; -1 when not demanded"),
         json("regions", "regions data of this zone may be in"),
         boolean("supersede", "a proven re-run may supersede an overwritten export"),
@@ -181,6 +184,16 @@ TABLES = (
         text("retention_state", "state of the retention link in the last scan"),
         text("proving_point", "recovery point that proved it; NULL when none"),
         boolean("final", "its retention ended well: it is judged no more"),
+        json("links", "map of link to [state, strength] in the last scan; NULL when not kept"),
+    ),
+    _joined(
+        "history_membership",
+        "Memberships as earlier scans saw them, as unbroken runs of scans; the present one is part of a run.",
+        ("user_id", "group_name", "from_seen_at"),
+        text("user_id", "directory_user.id or e-mail, as the directory writes it"),
+        text("group_name", "group"),
+        time("from_seen_at", "as_of of the first scan of the run"),
+        time("until_seen_at", "as_of of the last scan of the run"),
     ),
     _joined(
         "history_bucket",

@@ -1,0 +1,138 @@
+"""Every job, batch and session with what the chain needs of it: how it ended, and as whom it ran.
+
+A job has no service account of its own: it comes from its cluster, from CreateCluster when the cluster is gone, or
+from the batch or session itself. A job that was deleted before it was collected is known from its audit entries alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor.correlate import Rows, Tables
+
+TABLE = "chain_job"
+READS = ("dataproc_job", "dataproc_cluster", "gcp_audit_entry", "config_subject", "as_of")
+
+WELL = {"job": {"DONE"}, "batch": {"SUCCEEDED"}, "session": {"TERMINATED"}}
+FAILED = {"ERROR", "CANCELLED", "FAILED"}
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a job."""
+    (now,) = tables["as_of"]
+    subjects = {row["service_account"].lower(): row["subject"] for row in tables["config_subject"]}
+    clusters = {row["cluster_uuid"]: row for row in tables["dataproc_cluster"]}
+    submitters = _submitters(tables["gcp_audit_entry"])
+    for job in (*tables["dataproc_job"], *_deleted(tables)):
+        account, why = _service_account(job, clusters, submitters)
+        labels = job["labels"] or {}
+        yield {
+            **{name: job[name] for name in _KEPT},
+            "started_at": job["started_at"] or job["submitted_at"],
+            "ending": _ending(job),
+            "service_account": account,
+            "service_account_because": why,
+            "subject": subjects.get(account.lower()) if account else None,
+            "zone_label": labels.get(now["zone_label"]) if job["labels"] is not None else None,
+            "export_label": labels.get(now["export_label"]),
+            "owner_label": labels.get("owner"),
+            "labels_known": job["labels"] is not None,
+        }
+
+
+_KEPT = (
+    "job_uuid",
+    "kind",
+    "job_id",
+    "project",
+    "region",
+    "state",
+    "state_detail",
+    "submitted_at",
+    "finished_at",
+    "cluster_name",
+    "cluster_uuid",
+    "creator",
+    "arguments",
+    "properties",
+)
+
+
+def _ending(job: Mapping[str, Any]) -> str:
+    """Return `well`, `failed`, `deleted`, `running` or `unknown`."""
+    if job["state"] == "DELETED":
+        return "deleted"
+    if not job["done"]:
+        return "unknown" if job["done"] is None or job["state"] is None else "running"
+    if job["state"] in WELL.get(job["kind"], ()):
+        return "well"
+    return "failed" if job["state"] in FAILED else "unknown"
+
+
+def _service_account(
+    job: Mapping[str, Any],
+    clusters: Mapping[str, Mapping[str, Any]],
+    submitters: Mapping[str, str],
+) -> tuple[str | None, str]:
+    if job["service_account"]:
+        return job["service_account"], f"the {job['kind']} itself names it"
+    if not job["cluster_uuid"]:
+        return None, f"the {job['kind']} names neither a service account nor a cluster"
+    cluster = clusters.get(job["cluster_uuid"])
+    if cluster is None:
+        return None, f"cluster {job['cluster_name']} ({job['cluster_uuid']}) was not seen"
+    mapped = cluster["user_service_accounts"] or {}
+    if mapped:
+        person = submitters.get(job["job_uuid"])
+        if person in mapped:
+            return mapped[person], f"the cluster maps {person} to it"
+        return None, f"cluster {job['cluster_name']} maps people to accounts, and who submitted is not known"
+    origin = "its CreateCluster entry" if cluster["origin"] == "audit" else "the cluster"
+    return cluster["service_account"], f"{origin} names it"
+
+
+def _submitters(entries: Rows) -> dict[str, str]:
+    return {
+        row["job_uuid"]: row["principal_email"]
+        for row in entries
+        if row["job_uuid"] and row["principal_email"] and "SubmitJob" in (row["method"] or "")
+    }
+
+
+def _deleted(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield jobs that only audit entries tell of: submitted, and deleted before a scan saw them."""
+    listed = {row["job_uuid"] for row in tables["dataproc_job"]}
+    removed = {
+        (row["project"], row["job_id"]): row["at"]
+        for row in tables["gcp_audit_entry"]
+        if (row["method"] or "").endswith((".DeleteJob", ".DeleteBatch")) and row["status_code"] in (0, None)
+    }
+    told: set[str] = set()
+    for entry in tables["gcp_audit_entry"]:
+        uuid = entry["job_uuid"]
+        gone = removed.get((entry["project"], entry["job_id"]))
+        submitted = "SubmitJob" in (entry["method"] or "")
+        if not (uuid and gone and submitted) or uuid in listed or uuid in told or gone < entry["at"]:
+            continue
+        told.add(uuid)
+        yield {
+            "job_uuid": uuid,
+            "kind": "job",
+            "job_id": entry["job_id"],
+            "project": entry["project"],
+            "region": entry["region"],
+            "state": "DELETED",
+            "state_detail": "deleted before a scan collected it",
+            "done": True,
+            "submitted_at": entry["at"],
+            "started_at": entry["at"],
+            "finished_at": gone,
+            "cluster_name": entry["cluster_name"],
+            "cluster_uuid": entry["cluster_uuid"],
+            "service_account": None,
+            "creator": None,
+            "arguments": [],
+            "properties": {},
+            "labels": None,
+        }

@@ -1,0 +1,66 @@
+"""What each credential that wrote to a bucket is: a job's session, a declared writer, or a stranger.
+
+`job`: a session matched with one job. `ambiguous`: several jobs fit it. `no_issue`: it says it is a session of an
+export role, and no event tells of its issue. `declared`: a writer of the configuration. `foreign`: anybody else,
+a session of an export role that no job explains among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from auditor.correlate import Tables
+
+TABLE = "credential"
+READS = ("credential_write", "session_match", "sts_session", "config_federation", "config_writer")
+
+Row = Mapping[str, Any]
+
+
+def derive(tables: Tables) -> Iterator[Row]:
+    """Yield one row a credential and bucket."""
+    roles = {row["role_arn"] for row in tables["config_federation"]}
+    issued = {row["access_key_id"]: row for row in tables["sts_session"] if row["access_key_id"]}
+    matches = {row["session_key"]: row for row in tables["session_match"]}
+    done: set[tuple[str, str, str]] = set()
+    for write in tables["credential_write"]:
+        name = (write["access_key_id"], write["principal_arn"], write["bucket"])
+        if name in done:
+            continue
+        done.add(name)
+        session = issued.get(write["access_key_id"])
+        match = matches.get(session["session_key"]) if session else None
+        kind, because = _kind(write, session, match, roles, tables["config_writer"])
+        yield {
+            "access_key_id": name[0],
+            "principal_arn": name[1],
+            "bucket": name[2],
+            "principal_type": write["principal_type"],
+            "kind": kind,
+            "job_uuid": match["job_uuid"] if match and kind == "job" else None,
+            "session_key": session["session_key"] if session else None,
+            "because": because,
+        }
+
+
+def _kind(
+    write: Row, session: Row | None, match: Row | None, roles: set[str], writers: Any
+) -> tuple[str, str]:
+    who = write["principal_arn"] or write["access_key_id"]
+    for writer in writers:
+        if fnmatchcase(who, writer["match"]) and fnmatchcase(write["bucket"], writer["bucket"] or "*"):
+            return "declared", f"{who} is a declared writer ({writer['reason']})"
+    if match is not None and match["job_uuid"]:
+        return "job", match["because"]
+    if match is not None and match["candidates"] > 1:
+        return "ambiguous", match["because"]
+    if session is not None:
+        how = f"a session issued by {session['event_name']} on {session['role_arn']}"
+        return "foreign", f"{who} wrote with {how}, which no job explains"
+    if not write["principal_type"]:
+        return "no_issue", f"the event does not say what kind of principal {who or 'it'} is"
+    if write["role_arn"] in roles:
+        return "no_issue", f"no event tells of the issue of {write['access_key_id']} to {who}"
+    return "foreign", f"{who} ({write['principal_type']}) is neither a job's session nor declared"

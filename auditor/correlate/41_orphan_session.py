@@ -1,0 +1,84 @@
+"""Sessions on an export role, and whether a job explains each (CHN-005)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.correlate.links.evidence import words
+from auditor.correlate.sight import Sight
+
+TABLE = "orphan_session"
+READS = (
+    "sts_session",
+    "chain_job",
+    "session_match",
+    "config_federation",
+    "config_subject",
+    "coverage",
+    "as_of",
+)
+
+_ROUND = timedelta(minutes=5)
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a web-identity session of an export role."""
+    (now,) = tables["as_of"]
+    sight = Sight(tables["coverage"])
+    roles = {row["role_arn"] for row in tables["config_federation"]}
+    matched = {row["session_key"]: row for row in tables["session_match"]}
+    accounts = {row["subject"]: row["service_account"] for row in tables["config_subject"]}
+    jobs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for job in tables["chain_job"]:
+        if job["subject"]:
+            jobs[job["subject"]].append(job)
+    unread = sight.gaps("dataproc_job", None)
+    for session in tables["sts_session"]:
+        if session["event_name"] != "AssumeRoleWithWebIdentity" or session["error_code"]:
+            continue
+        if session["role_arn"] not in roles:
+            continue
+        at = session["issued_at"]
+        match = matched.get(session["session_key"])
+        active = [
+            job
+            for job in jobs.get(session["subject"] or "", ())
+            if at is not None
+            and job["started_at"] is not None
+            and job["started_at"] - _ROUND <= at <= (job["finished_at"] or now["as_of"]) + _ROUND
+        ]
+        orphan, because = _judged(session, match, active, accounts, unread)
+        yield {
+            **{
+                name: session[name]
+                for name in ("session_key", "account", "role_arn", "subject", "issued_at", "source_ip")
+            },
+            "orphan": orphan,
+            "because": because,
+        }
+
+
+def _judged(
+    session: Mapping[str, Any],
+    match: Mapping[str, Any] | None,
+    active: list[Mapping[str, Any]],
+    accounts: Mapping[str, str],
+    unread: list[str],
+) -> tuple[bool | None, str]:
+    who = accounts.get(session["subject"] or "", session["subject"])
+    if session["issued_at"] is None or not session["subject"]:
+        return None, "the issue event lacks its time or its subject"
+    if match is not None and match["job_uuid"]:
+        return False, match["because"]
+    if active:
+        return False, f"{len(active)} jobs of {who} ran when it was issued"
+    if unread:
+        return None, f"the jobs of {who} could not all be seen: {unread[0]}"
+    return (
+        True,
+        f"no job, batch, session or workflow of {who} ran when it was issued on {words(session['issued_at'])}",
+    )

@@ -1,0 +1,322 @@
+"""The tables of a snapshot, indexed once, and one export with all that belongs to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from auditor.correlate import Rows, Tables
+from auditor.correlate.sight import Sight
+
+Row = Mapping[str, Any]
+
+READS = (
+    "as_of",
+    "coverage",
+    "chain_job",
+    "export_output",
+    "export_write",
+    "marker",
+    "stray_write",
+    "credential_write",
+    "credential",
+    "lost_version",
+    "session_match",
+    "sts_session",
+    "gcp_audit_entry",
+    "directory_user",
+    "directory_membership",
+    "s3_bucket",
+    "aws_change",
+    "backup_vault",
+    "backup_recovery_point",
+    "backup_job",
+    "backup_copy_job",
+    "config_zone",
+    "config_bucket",
+    "config_export",
+    "config_federation",
+    "config_duty",
+    "config_automation",
+    "config_place",
+    "history_export",
+    "history_bucket",
+    "history_point",
+    "history_membership",
+)
+"""Tables that judging the links reads: small ones, or aggregates of the large."""
+
+RETRY = timedelta(hours=6)
+"""A failed run must be repeated within this when no export of the configuration says otherwise (JOB-001)."""
+
+
+class Evidence:
+    """Everything the links are judged from."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        (scan,) = tables["as_of"]
+        self.now: datetime = scan["as_of"]
+        self.skew = timedelta(seconds=scan["skew_s"])
+        self.grace = timedelta(seconds=scan["grace_s"])
+        self.cloudtrail = timedelta(seconds=scan["horizon_cloudtrail_s"])
+        self.logging = timedelta(seconds=scan["horizon_logging_s"])
+        self.listing = timedelta(seconds=scan["horizon_listing_s"])
+        self.zone_tag: str = scan["zone_tag"]
+        self.sight = Sight(tables["coverage"])
+
+    def _by(self, table: str, *columns: str) -> dict[Any, list[Row]]:
+        return grouped(self.tables[table], lambda row: tuple(row[column] for column in columns))
+
+    def _one(self, table: str, column: str) -> dict[str, Row]:
+        return {row[column]: row for row in self.tables[table]}
+
+    @cached_property
+    def jobs(self) -> dict[str, Row]:
+        return self._one("chain_job", "job_uuid")
+
+    @cached_property
+    def writes(self) -> dict[str, Row]:
+        return self._one("export_write", "export_id")
+
+    @cached_property
+    def markers(self) -> dict[Any, list[Row]]:
+        return self._by("marker", "export_id")
+
+    @cached_property
+    def stray(self) -> dict[Any, list[Row]]:
+        return self._by("stray_write", "bucket")
+
+    @cached_property
+    def lost(self) -> dict[Any, list[Row]]:
+        return self._by("lost_version", "export_id")
+
+    @cached_property
+    def credential_writes(self) -> dict[Any, list[Row]]:
+        return self._by("credential_write", "bucket")
+
+    @cached_property
+    def outputs(self) -> dict[Any, list[Row]]:
+        return self._by("export_output", "bucket")
+
+    @cached_property
+    def sessions(self) -> dict[Any, list[Row]]:
+        """Sessions matched with each job, with how they were matched."""
+        issued = self._one("sts_session", "session_key")
+        matched = (
+            [
+                {
+                    **issued[match["session_key"]],
+                    "match": match["strength"],
+                    "match_because": match["because"],
+                }
+                for match in self.tables["session_match"]
+                if match["job_uuid"]
+            ]
+            if self.tables["session_match"]
+            else []
+        )
+        jobs = {row["session_key"]: row["job_uuid"] for row in self.tables["session_match"]}
+        return grouped(matched, lambda row: (jobs[row["session_key"]],))
+
+    @cached_property
+    def ambiguous_sessions(self) -> dict[str, Row]:
+        return {row["session_key"]: row for row in self.tables["session_match"] if row["candidates"] > 1}
+
+    @cached_property
+    def buckets(self) -> dict[str, Row]:
+        return self._one("s3_bucket", "bucket")
+
+    @cached_property
+    def bucket_config(self) -> dict[str, Row]:
+        return self._one("config_bucket", "bucket")
+
+    @cached_property
+    def bucket_history(self) -> dict[Any, list[Row]]:
+        return self._by("history_bucket", "arn")
+
+    @cached_property
+    def changes(self) -> dict[Any, list[Row]]:
+        return self._by("aws_change", "resource")
+
+    @cached_property
+    def zones(self) -> dict[str, Row]:
+        return self._one("config_zone", "zone")
+
+    @cached_property
+    def exports(self) -> dict[str, Row]:
+        return self._one("config_export", "name")
+
+    @cached_property
+    def federation(self) -> dict[Any, list[Row]]:
+        return self._by("config_federation", "role_arn")
+
+    @cached_property
+    def vaults(self) -> dict[str, Row]:
+        return self._one("backup_vault", "arn")
+
+    @cached_property
+    def points(self) -> dict[Any, list[Row]]:
+        """Original recovery points (copies apart) of each bucket."""
+        return grouped(
+            [row for row in self.tables["backup_recovery_point"] if not row["source_vault_arn"]],
+            lambda row: (row["resource_arn"],),
+        )
+
+    @cached_property
+    def copies(self) -> dict[Any, list[Row]]:
+        return grouped(
+            [row for row in self.tables["backup_recovery_point"] if row["source_vault_arn"]],
+            lambda row: (row["resource_arn"],),
+        )
+
+    @cached_property
+    def point(self) -> dict[str, Row]:
+        return self._one("backup_recovery_point", "arn")
+
+    @cached_property
+    def known_points(self) -> dict[str, Row]:
+        return self._one("history_point", "arn")
+
+    @cached_property
+    def backup_jobs(self) -> dict[Any, list[Row]]:
+        return self._by("backup_job", "point_arn")
+
+    @cached_property
+    def copy_jobs(self) -> dict[Any, list[Row]]:
+        return self._by("backup_copy_job", "source_point_arn")
+
+    @cached_property
+    def history(self) -> dict[str, Row]:
+        return self._one("history_export", "export_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One export with its job, zone and bucket: what every link is judged for."""
+
+    output: Row
+    job: Row
+    zone: str | None
+    job_zone: str | None
+    bucket_zone: str | None
+    limits: Row | None
+    """The zone's row of config_zone; None when there is no zone."""
+    bucket: Row | None
+    writes: Row | None
+    history: Row | None
+
+    @property
+    def export_id(self) -> str:
+        return str(self.output["export_id"])
+
+    @property
+    def objects(self) -> int:
+        """Object versions attributed to it, the marker apart."""
+        return int(self.writes["objects"] or 0) if self.writes else 0
+
+    @property
+    def first_write_at(self) -> datetime | None:
+        return self.writes["first_write_at"] if self.writes else None
+
+    @property
+    def last_write_at(self) -> datetime | None:
+        return self.writes["last_write_at"] if self.writes else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """E of links.md: the later of job end and last write; None while the job runs."""
+        finished: datetime | None = self.job["finished_at"]
+        if finished is None:
+            return None
+        return max(finished, self.last_write_at) if self.last_write_at else finished
+
+    @property
+    def bucket_arn(self) -> str:
+        return f"arn:aws:s3:::{self.output['bucket']}"
+
+    @property
+    def nothing_written(self) -> bool:
+        return self.writes is None or not (self.writes["objects"] or 0)
+
+
+def cases(evidence: Evidence) -> list[Case]:
+    """Return every export as a case, in the order of its id."""
+    found = []
+    for output in sorted(evidence.tables["export_output"], key=lambda row: row["export_id"]):
+        job = evidence.jobs[output["job_uuid"]]
+        bucket = evidence.buckets.get(output["bucket"])
+        job_zone, bucket_zone, zone = zone_of(evidence, job, bucket, output["bucket"])
+        found.append(
+            Case(
+                output,
+                job,
+                zone,
+                job_zone,
+                bucket_zone,
+                evidence.zones.get(zone) if zone else None,
+                bucket,
+                evidence.writes.get(output["export_id"]),
+                evidence.history.get(output["export_id"]),
+            )
+        )
+    return found
+
+
+def zone_of(
+    evidence: Evidence, job: Row, bucket: Row | None, name: str
+) -> tuple[str | None, str | None, str | None]:
+    """Return the job's zone, the bucket's, and the stricter of both; None where it cannot be told.
+
+    A label, tag or whole tag set that was not read, or that names no zone, may hide the strictest one: then the
+    answer is None unless the other is the strictest already.
+    """
+    label = job["zone_label"]
+    tags = bucket["tags"] if bucket else None
+    tag = (tags or {}).get(evidence.zone_tag)
+    if tag is None and name in evidence.bucket_config:
+        tag = evidence.bucket_config[name]["zone"]
+        tags = tags or {}
+    stated = [zone for zone in (label, tag) if zone]
+    known = [zone for zone in stated if zone in evidence.zones]
+    if not known:
+        return label, tag, None
+    strictest = min(known, key=lambda zone: (evidence.zones[zone]["rank"], zone))
+    hidden = len(known) < len(stated) or tags is None or not job["labels_known"]
+    if hidden and evidence.zones[strictest]["rank"] > min(z["rank"] for z in evidence.zones.values()):
+        return label, tag, None
+    return label, tag, strictest
+
+
+def grouped(rows: Rows, key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
+    """Return rows by key; a key of one part is that part."""
+    found: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        name = key(row)
+        found[name[0] if len(name) == 1 else name].append(row)
+    return found
+
+
+def words(at: datetime | None) -> str:
+    """Return a time as people read it in a sentence, to the second, UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%SZ}" if at else "an unknown time"
+
+
+def duration(span: timedelta) -> str:
+    """Return a length of time in its two largest units."""
+    seconds = int(span.total_seconds())
+    days, rest = divmod(abs(seconds), 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes = rest // 60
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return " ".join([part for part in parts if part][:2]) or f"{abs(seconds)} s"
+
+
+def listed(values: Sequence[str], most: int = 3) -> str:
+    """Return a few values in a sentence, and how many more there are."""
+    shown = ", ".join(values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

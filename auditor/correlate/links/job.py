@@ -1,0 +1,60 @@
+"""Whether the job ended well, and as whom it ran."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from auditor.correlate.links.evidence import RETRY, Case, Evidence, words
+from auditor.correlate.links.judgement import Judgement, Refs, broken, pending, proven, unknown
+from auditor.model import Strength
+
+
+def judge(evidence: Evidence, case: Case) -> Judgement:
+    """Judge the job link; a failed run that was repeated in time is settled before this is asked."""
+    job = case.job
+    refs: Refs = (("dataproc_job", job["job_uuid"]),)
+    kind = job["kind"]
+    if job["ending"] == "deleted":
+        return broken(
+            f"the {kind} was deleted on {words(job['finished_at'])}, before a scan collected it", refs
+        )
+    if job["ending"] == "running":
+        gaps = evidence.sight.gaps(
+            "dataproc_job", job["project"], region=job["region"], until_at=evidence.now
+        )
+        if gaps:
+            return unknown(f"how the {kind} goes on could not be seen", refs, gaps)
+        return pending(f"the {kind} is {job['state']}", None, refs)
+    if job["ending"] == "unknown":
+        return unknown(
+            f"the {kind} is in state {job['state'] or 'unknown'}, which does not say how it ended", refs
+        )
+    if job["ending"] == "failed":
+        detail = f": {job['state_detail']}" if job["state_detail"] else ""
+        due = retry_until(evidence, case)
+        if due is not None and evidence.now <= due:
+            return pending(f"the {kind} ended {job['state']}{detail}; a repetition is not due yet", due, refs)
+        return broken(
+            f"the {kind} ended {job['state']}{detail}, and no run of the same export succeeded in time", refs
+        )
+    if not job["service_account"]:
+        gaps = evidence.sight.gaps("dataproc_cluster", job["project"], region=job["region"]) + (
+            evidence.sight.gaps("gcp_audit_entry", job["project"])
+        )
+        return unknown(f"as whom it ran cannot be established: {job['service_account_because']}", refs, gaps)
+    return proven(
+        f"the {kind} ended {job['state']} on {words(job['finished_at'])} as {job['service_account']}",
+        Strength.EXACT,
+        refs,
+    )
+
+
+def retry_until(evidence: Evidence, case: Case) -> datetime | None:
+    """Return until when a failed run may be repeated; None when its end is not known."""
+    finished: datetime | None = case.job["finished_at"]
+    if finished is None:
+        return None
+    export = evidence.exports.get(case.output["export_name"] or "")
+    if export and export["retry_s"] is not None and export["retry_s"] >= 0:
+        return finished + timedelta(seconds=export["retry_s"])
+    return finished + RETRY

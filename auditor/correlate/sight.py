@@ -1,0 +1,142 @@
+"""What was seen: coverage as a question that a link can ask, answered with the gaps in words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+_SLACK = timedelta(seconds=1)
+"""Two listings that touch within a second are one: windows are whole seconds at their sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    region: str
+    resource: str
+    from_at: datetime | None
+    until_at: datetime | None
+    complete: bool
+    words: str
+    reason: str
+
+
+class Sight:
+    """Answers whether a table was read to its end in a place and over a time.
+
+    A question has no gaps only if some complete listing covers it and no gap touches it: nothing asked is
+    nothing seen.
+    """
+
+    def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
+        self._readings: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
+        for row in coverage:
+            place = (row["table_name"], row["account"] or "*")
+            words = "" if row["complete"] else _words(row)
+            self._readings[place].append(
+                _Reading(
+                    row["region"] or "*",
+                    row["resource"] or "*",
+                    row["from_at"],
+                    row["until_at"],
+                    bool(row["complete"]),
+                    words,
+                    row["reason"] or "",
+                )
+            )
+
+    def accounts(self, table: str) -> list[str]:
+        """Return the accounts (or projects) that the table was asked for."""
+        return sorted(account for name, account in self._readings if name == table)
+
+    def gaps(
+        self,
+        table: str,
+        account: str | None,
+        *,
+        region: str = "*",
+        resource: str | None = None,
+        from_at: datetime | None = None,
+        until_at: datetime | None = None,
+        but: tuple[str, ...] = (),
+    ) -> list[str]:
+        """Return what hides the table there, in words; an empty list means it was seen.
+
+        `account` None means every account that was asked. Times narrow the question for tables of events.
+        Gaps whose reason is in `but` count as read: the caller knows what to make of them.
+        """
+        accounts = self.accounts(table) if account is None else [account, "*"]
+        found: list[str] = []
+        complete = False
+        for name in accounts:
+            readings = [
+                reading
+                for reading in self._readings.get((table, name), ())
+                if _meets(reading.region, region) and _touches(reading, from_at, until_at)
+            ]
+            found += [
+                reading.words
+                for reading in readings
+                if not reading.complete
+                and reading.reason not in but
+                and (resource is None or _meets(reading.resource.split("#")[0], resource))
+            ]
+            whole = [
+                reading
+                for reading in readings
+                if (reading.complete or reading.reason in but)
+                and (reading.resource == "*" or (resource is None) or reading.resource == resource)
+            ]
+            covered = _covered(whole, from_at, until_at)
+            if account is None and not covered and not found:
+                found.append(_unread(table, name, region, from_at, until_at))
+            complete = complete or covered
+        if not complete and not found:
+            found.append(_unread(table, account or "any account", region, from_at, until_at))
+        return sorted(set(found))
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    place = "/".join(part for part in (row["account"], row["region"]) if part and part != "*")
+    resource = "" if row["resource"] in (None, "*") else f" of {row['resource']}"
+    return f"{row['table_name']}{resource} in {place or 'every place'}: {row['detail'] or row['reason']}"
+
+
+def _unread(
+    table: str, account: str, region: str, from_at: datetime | None, until_at: datetime | None
+) -> str:
+    place = account if region == "*" else f"{account}/{region}"
+    when = ""
+    if from_at is not None and until_at is not None:
+        when = f" for {from_at:%Y-%m-%dT%H:%MZ} to {until_at:%Y-%m-%dT%H:%MZ}"
+    return f"{table} was not read in {place}{when}"
+
+
+def _meets(one: str, other: str) -> bool:
+    return one == "*" or other == "*" or one == other
+
+
+def _touches(reading: _Reading, from_at: datetime | None, until_at: datetime | None) -> bool:
+    if from_at is not None and reading.until_at is not None and reading.until_at < from_at:
+        return False
+    return not (until_at is not None and reading.from_at is not None and reading.from_at > until_at)
+
+
+def _covered(readings: list[_Reading], from_at: datetime | None, until_at: datetime | None) -> bool:
+    """Tell whether the union of readings covers the whole time asked for."""
+    if not readings:
+        return False
+    if from_at is None or until_at is None:
+        return True
+    reached = from_at
+    for reading in sorted(readings, key=lambda r: (r.from_at is not None, r.from_at)):
+        if reading.from_at is not None and reading.from_at > reached + _SLACK:
+            return False
+        if reading.until_at is None:
+            return True
+        reached = max(reached, reading.until_at)
+        if reached + _SLACK >= until_at:
+            return True
+    return False
