@@ -1,0 +1,93 @@
+"""What rules judge of a session on an export role: how it was issued, for which job, and how long it was used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.correlate.zoning import Row, ranks, seconds, strictest
+
+TABLE = "session_facts"
+READS = (
+    "sts_session",
+    "session_match",
+    "orphan_session",
+    "credential_use",
+    "export",
+    "dataproc_job",
+    "config_federation",
+    "config_subject",
+    "config_zone",
+    "bucket_zone",
+    "as_of",
+)
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row for each success on a declared export role; a refused attempt is no session."""
+    (now,) = tables["as_of"]
+    rank = ranks(tables["config_zone"])
+    matches = {row["session_key"]: row for row in tables["session_match"]}
+    orphans = {row["session_key"]: row for row in tables["orphan_session"]}
+    used = {row["access_key_id"]: row["last_at"] for row in tables["credential_use"]}
+    jobs = {row["job_uuid"]: row for row in tables["dataproc_job"]}
+    subjects = {row["service_account"].lower(): row["subject"] for row in tables["config_subject"]}
+    exports: dict[str, Row] = {}
+    for export in tables["export"]:
+        exports.setdefault(export["job_uuid"], export)
+    buckets = {row["bucket"]: row for row in tables["bucket_zone"]}
+    roles: dict[str, list[Row]] = defaultdict(list)
+    for role in tables["config_federation"]:
+        roles[role["role_arn"]].append(role)
+    for session in tables["sts_session"]:
+        if session["role_arn"] not in roles or session["error_code"]:
+            continue
+        match = matches.get(session["session_key"], {})
+        orphan = orphans.get(session["session_key"])
+        job = jobs.get(match.get("job_uuid") or "")
+        export = exports.get(match.get("job_uuid") or "")
+        declared = [buckets[row["bucket"]] for row in roles[session["role_arn"]] if row["bucket"] in buckets]
+        account = (export or {}).get("service_account") or (job or {}).get("service_account")
+        expected = subjects.get(account.lower()) if account else None
+        key = session["access_key_id"]
+        last = used.get(key) if key else None
+        ended = job["finished_at"] if job else None
+        yield {
+            "subject_key": session["session_key"],
+            "zone": (export["zone"] if export else None) or strictest(declared, rank),
+            "account": session["account"],
+            "project": job["project"] if job else None,
+            "owner": export["owner"] if export else None,
+            "region": session["region"],
+            "role_arn": session["role_arn"],
+            "session_name": session["session_name"],
+            "event_name": session["event_name"],
+            "caller": session["caller_arn"] or "",
+            "source_ip": session["source_ip"],
+            "issued_at": session["issued_at"],
+            "age_s": seconds(now["as_of"], session["issued_at"]),
+            "duration_s": session["duration_s"],
+            "matched_job": match.get("job_uuid"),
+            "match_strength": match.get("strength"),
+            "match_candidates": match.get("candidates"),
+            "orphan": orphan["orphan"] if orphan else False if match.get("job_uuid") else None,
+            "orphan_because": orphan["because"] if orphan else match.get("because"),
+            "used_after_job_s": _used_after(key, last, ended),
+            "web_subject": session["subject"],
+            "expected_subject": expected,
+            "job_service_account": account,
+            "subject_matches": _equal(session["subject"], expected),
+        }
+
+
+def _used_after(key: str | None, last: Any, ended: Any) -> int | None:
+    """Return seconds from the job's end to the credential's last write: 0 when there was none after it."""
+    if key is None or ended is None:
+        return None
+    return max(0, seconds(last, ended) or 0)
+
+
+def _equal(one: str | None, other: str | None) -> bool | None:
+    return None if one is None or other is None else one == other

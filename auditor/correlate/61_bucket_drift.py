@@ -1,0 +1,128 @@
+"""Which guards of each bucket are weaker than in the scan before, read by the direction that the schema gives them.
+
+The public access block counts as it acts: a flag that the account sets too has not weakened when the bucket drops
+it. Whether a changed bucket policy is looser is not told from its text: that stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from json import dumps, loads
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.schema import tables as schema_tables
+
+TABLE = "bucket_drift"
+READS = ("s3_bucket", "aws_account", "history_watch")
+
+BLOCK = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")
+_OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter", "none")
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a bucket that the scan before knew."""
+    before: dict[tuple[str, str], dict[str, str | None]] = {}
+    for row in tables["history_watch"]:
+        before.setdefault((row["table_name"], row["key"]), {})[row["field"]] = row["value"]
+    accounts = {row["account"]: row for row in tables["aws_account"]}
+    for bucket in tables["s3_bucket"]:
+        old = before.get(("s3_bucket", bucket["arn"]))
+        if old is None:
+            continue
+        account = accounts.get(bucket["account"], {})
+        weaker, open_ = [], []
+        for field in guards():
+            was, now = _read(field, old.get(field)), bucket[field]
+            if field in BLOCK:
+                now = _either(now, account.get(field))
+                was = _either(
+                    was, _read(field, before.get(("aws_account", bucket["account"]), {}).get(field))
+                )
+            verdict = _weaker(field, was, now)
+            if verdict:
+                weaker.append(f"{field}: {_word(was)} -> {_word(now)}")
+            elif verdict is None:
+                open_.append(field)
+        policy = _same(old.get("policy"), bucket["policy"])
+        yield {
+            "bucket_arn": bucket["arn"],
+            "weakened": weaker,
+            "not_compared": open_,
+            "policy_unchanged": policy,
+        }
+
+
+@cache
+def guards() -> tuple[str, ...]:
+    """Return the watched columns of a bucket that have a better and a worse."""
+    columns = schema_tables()["s3_bucket"].columns
+    directed = [c.name for c in columns if c.watch and c.watch != "change" and c.name != "eventbridge"]
+    return (*directed, "ownership")
+
+
+def _weaker(field: str, was: Any, now: Any) -> bool | None:
+    if was is None or now is None:
+        return None
+    if was == now:
+        return False
+    order = _OWNERSHIP if field == "ownership" else _order(field)
+    if not order:
+        return bool(was) and not now
+    if was not in order or now not in order:
+        return None
+    return order.index(now) > order.index(was)
+
+
+def _order(field: str) -> tuple[str, ...]:
+    watch = schema_tables()["s3_bucket"].column(field).watch
+    return tuple(watch.split(">")) if ">" in watch else ()
+
+
+def _read(field: str, value: str | None) -> Any:
+    """Return a remembered value in the column's type: it is kept as text."""
+    if value is None or schema_tables()["s3_bucket"].column(field).type != "BOOL":
+        return value
+    return value.lower() in {"true", "1", "t"}
+
+
+def _either(one: bool | None, other: bool | None) -> bool | None:
+    if one or other:
+        return True
+    return None if one is None or other is None else False
+
+
+def _same(was: str | None, now: str | None) -> bool | None:
+    """Return TRUE when the policy is the same document; None when it differs or is not known on one side."""
+    if was is None or now is None:
+        return None
+    return True if _document(was) == _document(now) else None
+
+
+def _document(text: str) -> str:
+    """Return a policy in one spelling, its lists as the sets they are; as it stands when it is no clean JSON."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise ValueError(text)
+        return dict(pairs)
+
+    try:
+        return dumps(_unordered(loads(text, object_pairs_hook=once)), sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _unordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unordered(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return sorted((_unordered(part) for part in value), key=lambda part: dumps(part, sort_keys=True))
+    return value
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

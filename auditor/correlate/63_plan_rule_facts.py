@@ -1,0 +1,116 @@
+"""What rules judge of a rule of a backup plan: how often it runs, how long it keeps, where it copies, whom it serves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.correlate.schedules import interval_s
+from auditor.correlate.zoning import Row, hidden_tables, parsed, ranks, strictest
+
+TABLE = "plan_rule_facts"
+READS = (
+    "backup_plan",
+    "backup_plan_rule",
+    "protection",
+    "bucket_zone",
+    "config_zone",
+    "zone_destination",
+    "coverage",
+)
+
+_DAY = 86_400
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a plan rule."""
+    zones = {row["zone"]: row for row in tables["config_zone"]}
+    names = {row["plan_id"]: row["name"] for row in tables["backup_plan"]}
+    served, undecided = _served(tables)
+    hidden = hidden_tables(tables["coverage"], "s3_bucket")
+    siblings: dict[str, list[Row]] = defaultdict(list)
+    for rule in tables["backup_plan_rule"]:
+        siblings[rule["plan_id"]].append(rule)
+    wanted: dict[str, list[Row]] = defaultdict(list)
+    for place in tables["zone_destination"]:
+        wanted[place["zone"]].append(place)
+    for rule in tables["backup_plan_rule"]:
+        mine = served[rule["plan_id"]]
+        unseen = any(
+            account in (rule["account"], "*") and region in (rule["region"], "*")
+            for account, region in hidden
+        )
+        zone = strictest(mine, ranks(tables["config_zone"]), hidden=unseen)
+        limits = zones.get(zone, {}) if zone else {}
+        keep, capture = limits.get("retention_d"), limits.get("capture_s")
+        delete = rule["delete_after_d"]
+        copy_to = wanted[zone] if zone else None
+        yield {
+            "subject_key": f"{rule['plan_id']}/{rule['rule_name']}",
+            "zone": zone,
+            "account": rule["account"],
+            "project": None,
+            "owner": next((row["owner"] for row in mine if row["owner"]), None),
+            "region": rule["region"],
+            "plan": names.get(rule["plan_id"]) or rule["plan_id"],
+            "rule_name": rule["rule_name"],
+            "schedule": rule["schedule"],
+            "continuous": rule["continuous"],
+            "interval_s": interval_s(rule["schedule"]),
+            "plan_interval_s": _fewest(siblings[rule["plan_id"]]),
+            "plan_continuous": _any(row["continuous"] for row in siblings[rule["plan_id"]]),
+            "keeps_for_ever": None if delete is None else delete < 0,
+            "keep_s": None if delete is None or delete < 0 else delete * _DAY,
+            "buckets_served": None if not mine and (undecided[rule["plan_id"]] or unseen) else len(mine),
+            "capture_s": capture,
+            "required_keep_s": None if keep is None else keep * _DAY if keep >= 0 else -1,
+            **_copies(rule, copy_to if limits.get("copy_to") is not None else None),
+        }
+
+
+def _served(tables: Tables) -> tuple[dict[str, list[Row]], dict[str, int]]:
+    """Return the buckets each plan serves, and how many it may serve besides."""
+    own = {row["bucket_arn"]: row for row in tables["bucket_zone"]}
+    served: dict[str, dict[str, Row]] = defaultdict(dict)
+    undecided: dict[str, int] = defaultdict(int)
+    for protection in tables["protection"]:
+        for plan in parsed(protection["plans"]) or ():
+            if plan.get("verdict") == "covered" and protection["bucket_arn"] in own:
+                served[plan["plan_id"]][protection["bucket_arn"]] = own[protection["bucket_arn"]]
+            elif plan.get("verdict") == "undecided":
+                undecided[plan["plan_id"]] += 1
+    rows = {plan: list(buckets.values()) for plan, buckets in served.items()}
+    return defaultdict(list, rows), undecided
+
+
+def _fewest(rules: Sequence[Row]) -> int | None:
+    """Return the plan's shortest interval; a rule whose schedule cannot be told may only be shorter."""
+    return min((i for i in (interval_s(rule["schedule"]) for rule in rules) if i is not None), default=None)
+
+
+def _any(values: Any) -> bool | None:
+    every = set(values)
+    return True if True in every else None if None in every else False
+
+
+def _copies(rule: Row, wanted: Sequence[Row] | None) -> dict[str, Any]:
+    copies = parsed(rule["copies"])
+    names = (
+        "required_copy_regions", "missing_copy_regions", "required_copy_accounts", "missing_copy_accounts"
+    )  # fmt: skip
+    if wanted is None:
+        return dict.fromkeys(names)
+    home = (rule["account"], rule["region"])
+    regions = sorted({row["region"] for row in wanted if row["region"] not in (None, "", home[1])})
+    accounts = sorted({row["account"] for row in wanted if row["account"] not in (None, "", home[0])})
+    if copies is None:
+        return dict(zip(names, (regions, None, accounts, None), strict=True))
+    targets = [copy["vault_arn"].split(":") for copy in copies]
+    reached = {part[3] for part in targets if len(part) > 4}, {part[4] for part in targets if len(part) > 4}
+    missing = (
+        [region for region in regions if region not in reached[0]],
+        [account for account in accounts if account not in reached[1]],
+    )
+    return dict(zip(names, (regions, missing[0], accounts, missing[1]), strict=True))

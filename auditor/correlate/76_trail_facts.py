@@ -1,0 +1,60 @@
+"""What rules judge of a trail, beside the other trails of its account; an account without any is a row too."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.correlate.zoning import Row, listed, strictest_declared
+
+TABLE = "trail_facts"
+READS = ("cloudtrail_trail", "aws_account", "config_place", "config_zone", "coverage")
+
+_GUARDS = ("logging", "multi_region", "global_events", "validated")
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a trail, and one for each account that was read to its end and has none."""
+    trails: dict[str, Row] = {}
+    for trail in tables["cloudtrail_trail"]:  # a multi-region trail is listed in every region
+        if trail["arn"] not in trails or trail["logging"] is not None:
+            trails[trail["arn"]] = trail
+    whole: dict[str, set[str]] = defaultdict(set)
+    for arn, trail in trails.items():
+        if all(trail[guard] for guard in _GUARDS) and trail["management_events"] == "All":
+            whole[trail["account"]].add(arn)
+    zone = strictest_declared(tables["config_zone"])
+    for arn, trail in trails.items():
+        yield {
+            **_subject(arn, trail["account"], trail["region"], zone),
+            "name": trail["name"],
+            **{guard: trail[guard] for guard in _GUARDS},
+            "management_events": trail["management_events"],
+            "delivery_error": trail["delivery_error"],
+            "covered_by_another": bool(whole[trail["account"]] - {arn}),
+        }
+    accounts = {row["account"] for row in tables["aws_account"]}
+    accounts |= {row["account"] for row in tables["config_place"] if row["cloud"] == "aws"}
+    for account in sorted(accounts - {trail["account"] for trail in trails.values()}):
+        if listed(tables["coverage"], "cloudtrail_trail", account):
+            yield {
+                **_subject(f"arn:aws:cloudtrail:*:{account}:trail/*", account, "*", zone),
+                "name": "(the account has no trail)",
+                **dict.fromkeys(_GUARDS, False),
+                "management_events": "None",
+                "delivery_error": "",
+                "covered_by_another": False,
+            }
+
+
+def _subject(key: str, account: str, region: str, zone: str | None) -> dict[str, Any]:
+    return {
+        "subject_key": key,
+        "zone": zone,
+        "account": account,
+        "project": None,
+        "owner": None,
+        "region": region,
+    }

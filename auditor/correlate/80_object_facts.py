@@ -1,0 +1,105 @@
+"""What rules judge of objects, by directory: whether a job explains them, and whether the export role wrote them.
+
+A directory in which all is well is one row that ends in a slash; where something is not, up to five of its objects
+stand for it. Without data events of the bucket nobody can say who wrote: that stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor.correlate import Rows, Tables
+from auditor.correlate.zoning import Row, matches, parsed
+
+TABLE = "object_facts"
+READS = (
+    "writer",
+    "unattributed_object",
+    "export_dir",
+    "bucket_facts",
+    "config_federation",
+    "config_writer",
+)
+EXAMPLES = 5
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of each directory that lies under an export."""
+    buckets = {row["name"]: row for row in tables["bucket_facts"]}
+    roles = {row["role_arn"] for row in tables["config_federation"]}
+    stray = {(row["bucket"], row["dir"]): row for row in tables["unattributed_object"] if row["under_export"]}
+    versions = {(row["bucket"], row["key"]): row["version_id"] for row in tables["writer"]}
+    writers: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in tables["writer"]:
+        writers[row["bucket"], row["dir"]].append(row)
+    known = {(row["bucket"], row["dir"]) for row in tables["export_dir"]}
+    for place in sorted({*stray, *writers, *known}):
+        bucket = buckets.get(place[0], {})
+        events = bucket.get("data_events")
+        foreign = [row for row in writers[place] if not _ours(row, roles, tables["config_writer"])]
+        here = stray.get(place)
+        base = {
+            **_subject(bucket),
+            "bucket": place[0],
+            "dir": place[1],
+            "objects_there": here["objects"] if here else None,
+        }
+        yield from _rows(base, here, foreign, events, versions, judged_roles=bool(roles))
+
+
+def _rows(
+    base: dict[str, Any],
+    stray: Row | None,
+    foreign: Rows,
+    events: bool | None,
+    versions: Mapping[tuple[str, str], str | None],
+    *,
+    judged_roles: bool,
+) -> Iterator[dict[str, Any]]:
+    orphan = stray["orphan"] if stray else False
+    if orphan and not events:
+        orphan = None  # without data events the writer is not known: never a failure
+    said = {
+        "because": stray["because"] if stray else "its jobs explain it",
+        "known_writers": stray["writers"] if stray else None,
+    }
+    examples: dict[tuple[str, str | None], dict[str, Any]] = {}
+    if orphan is not False:
+        for key in (parsed(stray["samples"]) or [])[:EXAMPLES] if stray else ():
+            version = versions.get((base["bucket"], key))
+            examples[key, version] = {"orphan": orphan, "foreign_writer": None, "writer": None}
+    if judged_roles:
+        for row in foreign[:EXAMPLES]:
+            found = examples.setdefault((row["key"], row["version_id"]), {"orphan": orphan or None})
+            found |= {"foreign_writer": True, "writer": row["writer"] or row["principal_type"]}
+    if not examples and (orphan is not False or (foreign and judged_roles)):
+        examples["", None] = {"orphan": orphan, "foreign_writer": None, "writer": None}
+    writer_known = bool(events) and judged_roles
+    for (key, version), facts in sorted(examples.items(), key=lambda item: (item[0][0], item[0][1] or "")):
+        name = f"{base['bucket']}/{key}@{version or 'null'}" if key else f"{base['bucket']}/{base['dir']}"
+        if facts["foreign_writer"] is None and writer_known and not foreign:
+            facts = {**facts, "foreign_writer": False}
+        yield {**base, **said, "subject_key": name, "key": key or None, **facts}
+    if not examples:
+        yield {
+            **base,
+            **said,
+            "subject_key": f"{base['bucket']}/{base['dir']}",
+            "key": None,
+            "orphan": orphan,
+            "foreign_writer": False if writer_known else None,
+            "writer": None,
+        }
+
+
+def _subject(bucket: Row) -> dict[str, Any]:
+    names = ("zone", "account", "project", "owner", "region")
+    return {name: bucket.get(name) for name in names}
+
+
+def _ours(row: Row, roles: set[str], declared: Rows) -> bool:
+    if row["principal_type"] == "AssumedRole" and row["writer"] in roles:
+        return True
+    return any(matches(row["writer"], w["match"]) and matches(row["bucket"], w["bucket"]) for w in declared)
