@@ -49,9 +49,7 @@ class GcpCloud:
         }
         for service, operations in served.items():
             methods = {each.name: handler(self._store, each) for each in operations}
-            server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(service, methods),)
-            )
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         self._server = server
@@ -61,7 +59,7 @@ class GcpCloud:
         """Stop serving, letting go of whatever hangs."""
         self._store.faults.release()
         if self._server is not None:
-            self._server.stop(None).wait()
+            self._server.stop(1).wait()
             self._server = None
 
     def declare(self, project: str, *regions: str) -> None:
