@@ -40,7 +40,7 @@ def evaluate(engine: Judging, pack: Pack) -> None:
     """Judge every subject by every rule of its kind and write `outcome`, ordered by code, rule and subject."""
     columns = ", ".join(f"{name} {kind}" for name, kind in OUTCOME)
     engine.execute(f"CREATE OR REPLACE TABLE outcome ({columns})")
-    estate = _Estate(engine, pack.rules)
+    estate = _Estate(engine)
     sources = {read[0] for rule in pack.rules for read in rule.reads}
     listed = {source for rule in pack.rules for source, _ in rule.table.listed_by}
     for sql in coverage_sql(sources | listed):
@@ -67,7 +67,7 @@ def examples(pack: Pack) -> Iterator[tuple[Rule, Example, str, str]]:
 class _Estate:
     """What the snapshot holds of the configuration and of the history."""
 
-    def __init__(self, engine: Judging, rules: Iterable[Rule]) -> None:
+    def __init__(self, engine: Judging) -> None:
         self.zones = sorted(row["zone"] for row in engine.rows("SELECT zone FROM config_zone"))
         self._given: dict[tuple[str, str], dict[str, ParamValue]] = {}
         for row in engine.table("params"):

@@ -79,9 +79,7 @@ class Pack:
 
     def control(self, name: str) -> Control:
         """Return a control by framework/control; raises RuleError with the nearest name."""
-        known = {
-            control.name: control for framework in self.frameworks for control in framework.controls
-        }
+        known = {control.name: control for framework in self.frameworks for control in framework.controls}
         if name not in known:
             raise RuleError(f"there is no control {name!r}{did_you_mean(name, known)}")
         return known[name]
@@ -141,9 +139,7 @@ def _pack(
     marked: Marked, entities: Mapping[str, Table], controls: Mapping[str, frozenset[str]], raw: str
 ) -> Iterable[Rule | BrokenRule]:
     value = marked.value
-    whole = [
-        problem for where, problem in marked.problems if where[:1] != ("rules",) or len(where) < 2
-    ]
+    whole = [problem for where, problem in marked.problems if where[:1] != ("rules",) or len(where) < 2]
     if marked.marks and (not isinstance(value, dict) or not isinstance(value.get("rules"), list)):
         whole.append(marked.problem((), "a pack is {pack: name, rules: [...]}"))
     elif isinstance(value, dict):
@@ -183,19 +179,12 @@ def _broken_block(
     controls: Mapping[str, frozenset[str]],
 ) -> BrokenRule:
     """Keep what can be known of a broken rule, above all the controls that it leaves unknown."""
-    listed = [
-        c
-        for key in ("supports", "evidences")
-        if isinstance(block.get(key), list)
-        for c in block[key]
-    ]
+    listed = [c for key in ("supports", "evidences") if isinstance(block.get(key), list) for c in block[key]]
     every = {f"{f}/{control}" for f, ids in controls.items() for control in ids}
     words = {key: block[key] for key in ("id", "code", "title") if isinstance(block.get(key), str)}
     severity = block.get("severity")
     named = f"rule {words['id']!r}: " if "id" in words else ""
-    ordered = sorted(
-        set(problems), key=lambda problem: (problem.line, problem.column, problem.message)
-    )
+    ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.message))
     lines = [f"{p.path}:{p.line}:{p.column}: {named}{p.message}" for p in ordered]
     return BrokenRule(
         "\n".join(lines),
@@ -233,9 +222,7 @@ def _wrong_examples(rules: Iterable[Rule]) -> list[tuple[Rule, str]]:
             try:
                 judged = judge_examples(connection, rule)
             except duckdb.Error as error:
-                wrong.append(
-                    (rule, f"{at}: its examples cannot be judged: {str(error).splitlines()[0]}")
-                )
+                wrong.append((rule, f"{at}: its examples cannot be judged: {str(error).splitlines()[0]}"))
                 continue
             lines = [
                 f"{at}: example {example.at + 1} says {example.verdict}, but the rule judges {verdict}: {because}"
@@ -258,25 +245,15 @@ def _frameworks(paths: Iterable[Path], broken: list[BrokenRule]) -> tuple[Framew
         listed = value.get("controls")
         if not problems and not isinstance(listed, list):
             problems.append(
-                marked.problem(
-                    (), "a framework is {framework, title, controls: [{id, paraphrase}]}"
-                )
+                marked.problem((), "a framework is {framework, title, controls: [{id, paraphrase}]}")
             )
         for at, item in enumerate(listed if isinstance(listed, list) else []):
-            if (
-                not isinstance(item, dict)
-                or not isinstance(item.get("paraphrase"), str)
-                or "id" not in item
-            ):
-                problems.append(
-                    marked.problem(("controls", at), "a control is {id: ..., paraphrase: ...}")
-                )
+            if not isinstance(item, dict) or not isinstance(item.get("paraphrase"), str) or "id" not in item:
+                problems.append(marked.problem(("controls", at), "a control is {id: ..., paraphrase: ...}"))
                 continue
             control = Control(name, str(item["id"]), item["paraphrase"])
             if control.id in controls:
-                problems.append(
-                    marked.problem(("controls", at), f"control {control.id!r} is listed twice")
-                )
+                problems.append(marked.problem(("controls", at), f"control {control.id!r} is listed twice"))
             controls[control.id] = control
         if problems:
             text = "\n".join(str(problem) for problem in problems)

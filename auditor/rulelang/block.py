@@ -64,9 +64,7 @@ class BlockReader:
         block = self.block
         for key in block:
             if key not in (*REQUIRED, *OPTIONAL):
-                self.wrong(
-                    (key,), f"unknown key {key!r}{did_you_mean(key, (*REQUIRED, *OPTIONAL))}"
-                )
+                self.wrong((key,), f"unknown key {key!r}{did_you_mean(key, (*REQUIRED, *OPTIONAL))}")
         for key in REQUIRED:
             if key not in block:
                 self.wrong((), f"{key!r} is missing")
@@ -95,9 +93,7 @@ class BlockReader:
             for name, p in params.items()
         }
         cannot = self._cannot()
-        examples = read_examples(
-            self, table, settled, has_condition=bool(when or due), cannot=cannot
-        )
+        examples = read_examples(self, table, settled, has_condition=bool(when or due), cannot=cannot)
         if self.problems or because is None:
             return None
         path, line = self.marked.path, self.marked.marks[self.root].line
@@ -127,9 +123,7 @@ class BlockReader:
 
     def _words(self) -> None:
         for key in ("id", "code", "title", "remedy", "because"):
-            if key in self.block and not (
-                isinstance(self.block[key], str) and self.block[key].strip()
-            ):
+            if key in self.block and not (isinstance(self.block[key], str) and self.block[key].strip()):
                 self.wrong((key,), f"{key!r} must be a text")
         for key, form, words in (
             ("id", _ID, "small letters, digits and dashes, such as export-captured-in-time"),
@@ -141,9 +135,7 @@ class BlockReader:
         severity = self.block.get("severity", "low")
         if severity not in SEVERITIES:
             hint = did_you_mean(str(severity), SEVERITIES)
-            self.wrong(
-                ("severity",), f"severity {severity!r} is none of {', '.join(SEVERITIES)}{hint}"
-            )
+            self.wrong(("severity",), f"severity {severity!r} is none of {', '.join(SEVERITIES)}{hint}")
         history = self.block.get("needs_history")
         if history is not None and seconds(history) is None:
             self.wrong(("needs_history",), f"needs_history {history!r} is no duration such as 90d")
@@ -153,14 +145,10 @@ class BlockReader:
         if not isinstance(listed, list) or (key == "supports" and not listed and key in self.block):
             self.wrong((key,), f"{key!r} must be a list of framework/control")
             return ()
-        every = {
-            f"{name}/{control}" for name, controls in self.controls.items() for control in controls
-        }
+        every = {f"{name}/{control}" for name, controls in self.controls.items() for control in controls}
         for at, control in enumerate(listed):
             framework = str(control).partition("/")[0]
-            if control not in every and (
-                framework not in self.controls or self.controls[framework]
-            ):
+            if control not in every and (framework not in self.controls or self.controls[framework]):
                 hint = did_you_mean(str(control), every)
                 self.wrong((key, at), f"{key} {control!r}, which no framework defines{hint}")
         return tuple(str(control) for control in listed)
@@ -190,15 +178,11 @@ class BlockReader:
         found: dict[str, Param] = {}
         for name, value in given.items():
             if not _NAME.match(name):
-                self.wrong(
-                    ("params", name), f"parameter {name!r}: small letters, digits and _ only"
-                )
+                self.wrong(("params", name), f"parameter {name!r}: small letters, digits and _ only")
                 continue
             by_zone = value if isinstance(value, dict) else {"default": value}
             if "default" not in by_zone:
-                self.wrong(
-                    ("params", name), f":{name} has no default; `default: null` leaves it unset"
-                )
+                self.wrong(("params", name), f":{name} has no default; `default: null` leaves it unset")
                 continue
             found[name] = self._param(name, by_zone)
         return found
@@ -222,9 +206,7 @@ class BlockReader:
 
     def _unused(self, params: Mapping[str, Param], clauses: tuple[Clause | None, ...]) -> None:
         used = {name for clause in clauses if clause for name in clause.params}
-        broken = (
-            any(isinstance(self.block.get(key), str) for key in ("when", "due")) and self.problems
-        )
+        broken = any(isinstance(self.block.get(key), str) for key in ("when", "due")) and self.problems
         for name in params:
             if name not in used and not broken and not self.problems:
                 self.wrong(("params", name), f":{name} is used by no expression")
@@ -257,11 +239,7 @@ class BlockReader:
             return ()
         found: list[Clause] = []
         for at, check in enumerate(listed):
-            if (
-                not isinstance(check, dict)
-                or not isinstance(check.get("name"), str)
-                or "expr" not in check
-            ):
+            if not isinstance(check, dict) or not isinstance(check.get("name"), str) or "expr" not in check:
                 self.wrong(("checks", at), "a check is {name: ..., expr: ...}")
                 continue
             for key in set(check) - {"name", "expr"}:
@@ -271,9 +249,7 @@ class BlockReader:
                 )
             if check["name"] in [known.name for known in found]:
                 self.wrong(("checks", at, "name"), f"two checks are named {check['name']!r}")
-            clause = self._expression(
-                check["name"], check["expr"], ("checks", at, "expr"), table, kinds
-            )
+            clause = self._expression(check["name"], check["expr"], ("checks", at, "expr"), table, kinds)
             if clause is not None:
                 found.append(clause)
         return tuple(found)

@@ -122,19 +122,13 @@ class _Compiler:
         """Return which way unseen rows can move a value: per guarded column 1 up, -1 down, 0 either way."""
         match term:
             case Field(name=name):
-                return (
-                    {name: _MOVES[self.table.column(name).unseen]}
-                    if guards(self.table, name)
-                    else {}
-                )
+                return {name: _MOVES[self.table.column(name).unseen]} if guards(self.table, name) else {}
             case Size(of=of):
                 return self._moves(of)
             case Arithmetic(op="*", left=left, right=right):
                 return _joined(self._scaled(left, right), self._scaled(right, left))
             case Arithmetic(op=op, left=left, right=right):
-                return _joined(
-                    self._moves(left), _turned(self._moves(right), -1 if op == "-" else 1)
-                )
+                return _joined(self._moves(left), _turned(self._moves(right), -1 if op == "-" else 1))
             case _:
                 return self._any_way(term)
 
@@ -149,9 +143,7 @@ class _Compiler:
 
     def _unless(self, moves: dict[str, int], harmless: int) -> str:
         """Return SQL that holds when every column that unseen rows could move another way was seen."""
-        reads = {
-            r for name, way in moves.items() if way != harmless for r in guards(self.table, name)
-        }
+        reads = {r for name, way in moves.items() if way != harmless for r in guards(self.table, name)}
         return " AND ".join(quoted(seen_flag(read)) for read in sorted(reads)) or "TRUE"
 
     def _guarded(self, sql: str, moves: dict[str, int]) -> str:
@@ -242,7 +234,7 @@ class _Compiler:
         left, right = self.value(term.left), self.value(term.right)
         if term.kind == "TIME":
             return f"({left} {term.op} to_seconds({right}))"
-        if isinstance(term.left, Field) and term.left.kind == "TIME" or _is_time(term.left):
+        if (isinstance(term.left, Field) and term.left.kind == "TIME") or _is_time(term.left):
             return f"((epoch_us({left}) - epoch_us({right})) // 1000000)"
         return f"({left} {term.op} {right})"
 

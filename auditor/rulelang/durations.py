@@ -35,8 +35,6 @@ def spoken_sql(column: str) -> str:
         (f"({rest} % 3600 // 60)", "min"),
         (f"({rest} % 60)", "s"),
     )
-    said = ", ".join(
-        f"CASE WHEN {count} > 0 THEN {count} || ' {unit}' END" for count, unit in parts
-    )
+    said = ", ".join(f"CASE WHEN {count} > 0 THEN {count} || ' {unit}' END" for count, unit in parts)
     sign = f"CASE WHEN {column} < 0 THEN '-' ELSE '' END"
     return f"(CASE WHEN {column} = 0 THEN '0 s' ELSE {sign} || concat_ws(' ', {said}) END)"

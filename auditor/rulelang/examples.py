@@ -195,8 +195,7 @@ def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, st
     """
     values: dict[str | None, Mapping[str, ParamValue]] = {
         _zone_key(example): {
-            name: example.params.get(name, param.value(example.zone))
-            for name, param in rule.params.items()
+            name: example.params.get(name, param.value(example.zone)) for name, param in rule.params.items()
         }
         for example in rule.examples
     }

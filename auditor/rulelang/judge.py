@@ -47,12 +47,8 @@ def statement(rule: Rule, source: str, values: Values, *, history: bool = True) 
 
     `history` says whether the collected history covers `needs_history`: without it a pass is unknown.
     """
-    clauses = {"_w": rule.when, "_d": rule.due} | {
-        f"_c{at}": check for at, check in enumerate(rule.checks)
-    }
-    judged = ", ".join(
-        f"{clause.sql if clause else 'TRUE'} AS {name}" for name, clause in clauses.items()
-    )
+    clauses = {"_w": rule.when, "_d": rule.due} | {f"_c{at}": check for at, check in enumerate(rule.checks)}
+    judged = ", ".join(f"{clause.sql if clause else 'TRUE'} AS {name}" for name, clause in clauses.items())
     named = {name: clause for name, clause in clauses.items() if clause is not None}
     return (
         f"WITH given AS (SELECT *{_param_columns(rule, values)} FROM {source}),\n"
@@ -80,15 +76,11 @@ def _param_columns(rule: Rule, values: Values) -> str:
     told = {name for template in rule.templates for name in template.params}
     columns: list[str] = []
     for name, param in sorted(rule.params.items()):
-        columns.append(
-            f"{_by_zone(values, name, partial(param_sql, param))} AS {quoted(f'_p_{name}')}"
-        )
+        columns.append(f"{_by_zone(values, name, partial(param_sql, param))} AS {quoted(f'_p_{name}')}")
         if name in globs:
             columns.append(f"{_by_zone(values, name, _pattern)} AS {quoted(f'_r_{name}')}")
         if name in told:
-            columns.append(
-                f"{_by_zone(values, name, partial(_said, param))} AS {quoted(f'_t_{name}')}"
-            )
+            columns.append(f"{_by_zone(values, name, partial(_said, param))} AS {quoted(f'_t_{name}')}")
     return "".join(f", {column}" for column in columns)
 
 
@@ -103,9 +95,7 @@ def _by_zone(values: Values, name: str, write: Callable[[ParamValue], str]) -> s
         return next(iter(written.values()))
     unknown = written.pop(None, write(None))
     cases = "".join(
-        f" WHEN {literal(zone)} THEN {sql}"
-        for zone, sql in sorted(written.items())
-        if zone is not None
+        f" WHEN {literal(zone)} THEN {sql}" for zone, sql in sorted(written.items()) if zone is not None
     )
     return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
 
@@ -128,18 +118,14 @@ def _pattern(value: ParamValue) -> str:
         return _text(None)
     globs = value if isinstance(value, tuple) else (value,)
     return literal(
-        "(?s)(?:" + "|".join(glob_pattern(str(glob)) for glob in globs) + ")"
-        if globs
-        else "[^\\s\\S]"
+        "(?s)(?:" + "|".join(glob_pattern(str(glob)) for glob in globs) + ")" if globs else "[^\\s\\S]"
     )
 
 
 def glob_pattern(glob: str) -> str:
     """Return one glob as an RE2 pattern."""
     written = {"*": ".*", "?": "."}
-    return "".join(
-        written.get(c) or (c if c.isalnum() or c == "_" else f"\\x{{{ord(c):x}}}") for c in glob
-    )
+    return "".join(written.get(c) or (c if c.isalnum() or c == "_" else f"\\x{{{ord(c):x}}}") for c in glob)
 
 
 def _text(value: str | None) -> str:
@@ -165,9 +151,7 @@ def _links(table: Table, columns: Iterable[str]) -> tuple[str, ...]:
     """Return the links of a chain that some columns speak of: `session` for `session_broken`."""
     known = {column.name for column in table.columns}
     links = {name.removesuffix("_because") for name in known if name.endswith("_because")}
-    return tuple(
-        sorted(link for link in links if any(name.startswith(f"{link}_") for name in columns))
-    )
+    return tuple(sorted(link for link in links if any(name.startswith(f"{link}_") for name in columns)))
 
 
 def _undecided(name: str) -> str:
@@ -181,10 +165,7 @@ def _gaps(rule: Rule, named: Mapping[str, Clause]) -> str:
     lists = [_NONE]
     known = {column.name for column in rule.table.columns}
     for name, clause in named.items():
-        lists += [
-            f"CASE WHEN {_undecided(name)} THEN {quoted(gap_list(read))} END"
-            for read in clause.reads
-        ]
+        lists += [f"CASE WHEN {_undecided(name)} THEN {quoted(gap_list(read))} END" for read in clause.reads]
         for link in _links(rule.table, clause.columns):
             if f"{link}_gaps" in known:
                 gaps = quoted(f"{link}_gaps")
@@ -232,9 +213,7 @@ def _params_json(rule: Rule, values: Values) -> str:
         return next(iter(said.values()))
     unknown = said.pop(None, literal(canonical(dict.fromkeys(rule.params))))
     cases = "".join(
-        f" WHEN {literal(zone)} THEN {sql}"
-        for zone, sql in sorted(said.items())
-        if zone is not None
+        f" WHEN {literal(zone)} THEN {sql}" for zone, sql in sorted(said.items()) if zone is not None
     )
     return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
 
@@ -242,9 +221,7 @@ def _params_json(rule: Rule, values: Values) -> str:
 def varying(rule: Rule, values: Values) -> frozenset[str]:
     """Return the parameters that a row's zone decides."""
     return frozenset(
-        name
-        for name in rule.params
-        if len({repr(given.get(name)) for given in values.values()}) > 1
+        name for name in rule.params if len({repr(given.get(name)) for given in values.values()}) > 1
     )
 
 
@@ -286,8 +263,7 @@ def _because(rule: Rule, named: Mapping[str, Clause], history: bool) -> str:
 
 def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
     names = ", ".join(
-        f"CASE WHEN {_undecided(name)} THEN {literal(_what(name, c))} END"
-        for name, c in named.items()
+        f"CASE WHEN {_undecided(name)} THEN {literal(_what(name, c))} END" for name, c in named.items()
     )
     known = {column.name for column in rule.table.columns}
     why: list[str] = []
@@ -297,9 +273,7 @@ def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
             clauses.setdefault(column, []).append(_undecided(name))
         for param in clause.params:
             said = literal(f"{param} is not known for its zone")
-            why.append(
-                f"CASE WHEN {_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL THEN {said} END"
-            )
+            why.append(f"CASE WHEN {_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL THEN {said} END")
     for column, where in sorted(clauses.items()):
         said = literal(f"{column} is not known")
         for link in _links(rule.table, (column,)):
@@ -322,12 +296,8 @@ def _listed(rule: Rule, named: Mapping[str, Clause], verdicts: str, holds: str) 
     parts: list[str] = []
     for name, clause in named.items():
         where = _undecided(name) if holds == "{}" else holds.format(name)
-        pairs = [
-            f"{literal(f':{param}')}, to_json({quoted(f'_p_{param}')})" for param in clause.params
-        ]
-        pairs += [
-            f"{literal(column)}, {_json_value(rule.table, column)}" for column in clause.columns
-        ]
+        pairs = [f"{literal(f':{param}')}, to_json({quoted(f'_p_{param}')})" for param in clause.params]
+        pairs += [f"{literal(column)}, {_json_value(rule.table, column)}" for column in clause.columns]
         said = f"json_object('name', {literal(clause.name)}, 'values', json_object({', '.join(pairs)}))"
         parts.append(f"CASE WHEN {where} THEN CAST({said} AS VARCHAR) END")
     if not parts:

@@ -96,9 +96,7 @@ def _tree(text: str) -> Any:
         told = getattr(error, "errors", None) or [{}]
         what = str(told[0].get("description") or "it cannot be understood").rstrip(".")
         column = told[0].get("col")
-        raise Refused(
-            f"not an expression: {what}", None if column is None else max(0, column - 1)
-        ) from None
+        raise Refused(f"not an expression: {what}", None if column is None else max(0, column - 1)) from None
     except RecursionError:
         raise Refused("too deeply nested") from None
     if tree is None:
@@ -123,14 +121,10 @@ class _Reader:
                     hint = did_you_mean(name, self.kinds)
                     if name in self.params:
                         hint = f"; the parameter is written :{name}"
-                    raise Refused(
-                        f"{self._entity()} has no column {name!r}{hint}", self._offset(node)
-                    )
+                    raise Refused(f"{self._entity()} has no column {name!r}{hint}", self._offset(node))
             if form == "Placeholder" and node.name not in self.params:
                 hint = did_you_mean(node.name, self.params)
-                raise Refused(
-                    f"the rule has no parameter :{node.name}{hint}", self._find(f":{node.name}")
-                )
+                raise Refused(f"the rule has no parameter :{node.name}{hint}", self._find(f":{node.name}"))
 
     def boolean(self, node: Any) -> Expression:
         form = type(node).__name__
@@ -143,9 +137,7 @@ class _Reader:
         if form == "Not":
             return Not(self.boolean(node.this))
         if form in _COMPARE:
-            return self._compare(
-                _COMPARE[form], node, self.value(node.this), self.value(node.expression)
-            )
+            return self._compare(_COMPARE[form], node, self.value(node.this), self.value(node.expression))
         if form == "Between":
             value, low, high = self.value(node.this), node.args["low"], node.args["high"]
             least = self._compare(">=", node, value, self.value(low))
@@ -189,12 +181,8 @@ class _Reader:
                 self._find(node.name),
             )
         if form == "Alias":
-            raise Refused(
-                f"{node.sql()!r} is not a value: a duration is written hours(26) or days(35)"
-            )
-        raise Refused(
-            f"{node.sql()!r} is not allowed in a rule; allowed are {_ALLOWED}", self._offset(node)
-        )
+            raise Refused(f"{node.sql()!r} is not a value: a duration is written hours(26) or days(35)")
+        raise Refused(f"{node.sql()!r} is not allowed in a rule; allowed are {_ALLOWED}", self._offset(node))
 
     def _literal(self, node: Any) -> Constant:
         if type(node).__name__ == "Neg":
@@ -252,13 +240,11 @@ class _Reader:
                 self._offset(node),
             )
         if kind != other:
-            raise Refused(
-                f"{self._say(left)} is compared with {self._say(right)}", self._offset(node.this)
-            )
+            raise Refused(f"{self._say(left)} is compared with {self._say(right)}", self._offset(node.this))
         if kind in ("JSON", "LIST"):
             raise Refused(f"{self._say(left)} cannot be compared: use length, has, all_in, any_in, key or has_keys",
                           self._offset(node.this))  # fmt: skip
-        if kind in ("BOOL",) and op not in ("=", "<>"):
+        if kind == "BOOL" and op not in ("=", "<>"):
             raise Refused(f"true and false have no order: {node.sql()!r}", self._offset(node.this))
         if isinstance(left, Constant) and kind == "BOOL":
             left, right = right, left
@@ -267,11 +253,7 @@ class _Reader:
         return Compare(op, left, right, kind)
 
     def _in(self, node: Any) -> Expression:
-        if (
-            node.args.get("query") is not None
-            or node.args.get("unnest") is not None
-            or not node.expressions
-        ):
+        if node.args.get("query") is not None or node.args.get("unnest") is not None or not node.expressions:
             raise Refused(
                 "IN takes values as written, no query; for a list parameter use one_of",
                 self._offset(node.this),
@@ -280,9 +262,7 @@ class _Reader:
         items = [self.value(item) for item in node.expressions]
         for item in items:
             if isinstance(item, Parameter) and self._kind(item, None) == "LIST":
-                raise Refused(
-                    f":{item.name} is a list: write one_of({node.this.sql()}, :{item.name})"
-                )
+                raise Refused(f":{item.name} is a list: write one_of({node.this.sql()}, :{item.name})")
         found = tuple(self._compare("=", node, value, item) for item in items)
         return found[0] if len(found) == 1 else Many("OR", found)
 
@@ -292,17 +272,13 @@ class _Reader:
             if not isinstance(value, Field | Entry):
                 raise Refused("IS NULL asks about a column or key(...)", self._offset(node.this))
             return Missing(value)
-        raise Refused(
-            "IS takes NULL only: write `x = true`, `x` or `NOT x`", self._offset(node.this)
-        )
+        raise Refused("IS takes NULL only: write `x = true`, `x` or `NOT x`", self._offset(node.this))
 
     def _call(self, name: Any, node: Any) -> Call:
         arguments = tuple(self.value(argument) for argument in _arguments(node))
         kinds = _CALLS[name]
         if len(arguments) != len(kinds):
-            raise Refused(
-                f"{name}() takes {len(kinds)} values, {len(arguments)} are given", self._find(name)
-            )
+            raise Refused(f"{name}() takes {len(kinds)} values, {len(arguments)} are given", self._find(name))
         for argument, allowed in zip(arguments, kinds, strict=True):
             self._need(argument, allowed, node)
         if name == "like_any" and isinstance(arguments[1], Parameter):

@@ -26,9 +26,7 @@ def coverage_sql(sources: Iterable[str]) -> tuple[str, ...]:
 
     A gap of one setting (`arn:aws:s3:::b#versioning`) touches the resource before the `#`.
     """
-    words = " ".join(
-        f"WHEN {literal(key)} THEN {literal(said)}" for key, said in sorted(GAP_REASONS.items())
-    )
+    words = " ".join(f"WHEN {literal(key)} THEN {literal(said)}" for key, said in sorted(GAP_REASONS.items()))
     listed = ", ".join(literal(source) for source in sorted(set(sources))) or "''"
     return (
         f"""CREATE OR REPLACE TEMP TABLE _coverage AS SELECT DISTINCT
@@ -94,9 +92,7 @@ def _where(places: Sequence[str], scope: str, *, unsure: bool) -> str:
     if scope == "all":
         return "TRUE"
     said = [
-        _matches(
-            "account", [name for name in _ACCOUNTS if name in places], "TRUE" if unsure else "FALSE"
-        )
+        _matches("account", [name for name in _ACCOUNTS if name in places], "TRUE" if unsure else "FALSE")
     ]
     if scope != "account":
         said.append(
@@ -125,20 +121,16 @@ def _subjects(
 ) -> str:
     known = {column.name for column in table.columns}
     picked = [f"{subject_key(table)} AS _key"]
-    for name in ("zone", *_ACCOUNTS, "owner"):
-        picked.append(
-            f"{f's.{quoted(name)}' if name in known else 'CAST(NULL AS VARCHAR)'} AS _{name}"
-        )
+    picked += [
+        f"{f's.{quoted(name)}' if name in known else 'CAST(NULL AS VARCHAR)'} AS _{name}"
+        for name in ("zone", *_ACCOUNTS, "owner")
+    ]
     declared = ", ".join(literal(zone) for zone in zones)
-    zone_key = (
-        f"CASE WHEN s.zone IN ({declared}) THEN s.zone END" if "zone" in known and zones else "NULL"
-    )
+    zone_key = f"CASE WHEN s.zone IN ({declared}) THEN s.zone END" if "zone" in known and zones else "NULL"
     picked.append(f"CAST({zone_key} AS VARCHAR) AS _zone_key")
     joins = ""
     if places and reads:
-        same = " AND ".join(
-            f"s.{quoted(name)} IS NOT DISTINCT FROM p.{quoted(name)}" for name in places
-        )
+        same = " AND ".join(f"s.{quoted(name)} IS NOT DISTINCT FROM p.{quoted(name)}" for name in places)
         joins += f" LEFT JOIN _place p ON {same}"
     elif reads:
         joins += " CROSS JOIN _place p"
@@ -165,12 +157,8 @@ def _subjects(
 
 
 def _sight(at: int, read: Read, beside: Sequence[str]) -> tuple[str, str]:
-    oks = " OR ".join(
-        (f"coalesce(p._ok{at}, FALSE)", *(f"coalesce({alias}.ok, FALSE)" for alias in beside))
-    )
-    lists = ", ".join(
-        ("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside))
-    )
+    oks = " OR ".join((f"coalesce(p._ok{at}, FALSE)", *(f"coalesce({alias}.ok, FALSE)" for alias in beside)))
+    lists = ", ".join(("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside)))
     gaps = f"list_sort(list_distinct(list_concat({lists})))"
     none = literal(f"{read[0]} was not collected here")
     more = f"list_append({gaps}[1:{MOST}], 'and ' || (len({gaps}) - {MOST}) || ' more gaps of {read[0]}')"

@@ -73,9 +73,7 @@ def parse_template(text: str, table: Table, params: frozenset[str]) -> Template:
                     if found[2] in params
                     else did_you_mean(found[2], known)
                 )
-                raise Refused(
-                    f"{table.entity or table.name} has no column {found[2]!r}{hint}", found.start()
-                )
+                raise Refused(f"{table.entity or table.name} has no column {found[2]!r}{hint}", found.start())
             parts.append(("column", found[2]))
     if at < len(text):
         parts.append(("text", text[at:]))
@@ -104,11 +102,7 @@ def said_sql(column: Column) -> str:
         return name
     if column.name.endswith("_s"):
         return spoken_sql(name)
-    if (
-        column.name.endswith(("_d", "_h"))
-        or column.name == "bytes"
-        or column.name.endswith("_bytes")
-    ):
+    if column.name.endswith(("_d", "_h")) or column.name == "bytes" or column.name.endswith("_bytes"):
         unit = {"_d": " d", "_h": " h"}.get(column.name[-2:], " bytes")
         return f"CAST({name} AS VARCHAR) || '{unit}'"
     return f"CAST({name} AS VARCHAR)"
