@@ -184,7 +184,7 @@ class Ledger:
             )
         self._checkpoint("committed")
         row = self.scan(scan_id)
-        assert row is not None  # noqa: S101 - it was written above
+        assert row is not None
         return row
 
     def scan(self, scan_id: str) -> ScanRow | None:

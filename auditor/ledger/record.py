@@ -29,8 +29,9 @@ from auditor.watch import Watched
 
 WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
 """Columns of a finding that may change from scan to scan without it being another finding."""
-OPENING = frozenset({"opened", "regressed", "worsened"})
-"""Events after which a channel waits for `recovered`."""
+OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind"})
+"""Events after which a channel waits to hear the end."""
+CLOSING = frozenset({"recovered", "vanished"})
 
 
 def record(
@@ -384,5 +385,5 @@ def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at
             conn.executemany(
                 "INSERT OR IGNORE INTO alerting VALUES (?, ?, ?)", [(*key, when) for key in keys]
             )
-        elif alert.event == "recovered":
+        elif alert.event in CLOSING:
             conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)

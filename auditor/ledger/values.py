@@ -131,7 +131,7 @@ class Alert:
     """Constant over retries: what the receiver knows it by."""
     channel: str
     event: str
-    """`opened`, `worsened`, `regressed`, `changed`, `recovered`, `went_unknown` or `scanner_blind`."""
+    """A word of `auditor.alerts.compose.EVENTS`."""
     keys: tuple[str, ...]
     """Dedup keys of all it tells of."""
     body: Mapping[str, Any]

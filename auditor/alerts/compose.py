@@ -1,0 +1,321 @@
+"""Drift made into messages: grouped by cause, one a channel, small enough to read. Pure.
+
+Unknown never closes and never re-opens: a failure that could not be seen for a while and fails again
+says nothing new, and only those who were told of a failure are told of its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.drift import finding_id
+from auditor.ledger import Alert, RuleNote
+from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen
+
+LARGEST_BYTES = 20_000
+"""Standard Webhooks asks for payloads under 20 kB."""
+EVENTS = (
+    "opened",
+    "regressed",
+    "worsened",
+    "changed",
+    "recovered",
+    "vanished",
+    "scanner_blind",
+    "went_unknown",
+)
+_DEFAULT = tuple(event for event in EVENTS if event != "went_unknown")
+_ITEMS = 25
+_TOP = 5
+_SECRET = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
+    r"[^\s\"',;&]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.DOTALL,
+)
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Control and direction characters: a title is one line that reads as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one channel wants to hear."""
+
+    channel: str
+    severity: str = "medium"
+    """The least severe it hears of."""
+    events: tuple[str, ...] = _DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One thing to tell, before it is grouped."""
+
+    event: str
+    key: str
+    group: tuple[str, ...]
+    severity: str
+    resource: str
+    said: Mapping[str, Any]
+
+
+def compose(
+    drift: Sequence[Drift],
+    outcomes: Iterable[Outcome] = (),
+    exports: Iterable[Mapping[str, Any]] = (),
+    routes: Sequence[Route] = (),
+    *,
+    now: datetime,
+    rules: Mapping[str, RuleNote] | None = None,
+    coverage: Sequence[Seen | Gap] = (),
+    alerting: AbstractSet[tuple[str, str]] = frozenset(),
+) -> list[Alert]:
+    """Return the messages each route is due, in a fixed order.
+
+    `exports` are rows of the table `export`; `alerting` is `Before.alerting`: what each channel was
+    told of and not yet told the end of.
+    """
+    if not routes:
+        return []
+    items = [*_drifted(drift, outcomes, rules or {}), *_sight(coverage)]
+    reached = list(exports)
+    alerts = []
+    for route in routes:
+        groups: dict[tuple[str, ...], list[_Item]] = {}
+        for item in items:
+            if _wanted(item, route, alerting):
+                groups.setdefault((item.event, *item.group), []).append(item)
+        alerts += [_alert(route, group, reached, now) for _, group in sorted(groups.items())]
+    return alerts
+
+
+def dedup_key(kind: str, resource: str, drift_class: str) -> str:
+    """Return what a matter is known by, whatever the words, the scan or the rule's version."""
+    text = json.dumps([kind, resource, drift_class], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _wanted(item: _Item, route: Route, alerting: AbstractSet[tuple[str, str]]) -> bool:
+    told = (route.channel, item.key) in alerting
+    if item.event in {"recovered", "vanished"}:
+        return told  # whoever heard of it hears of its end, whatever else they want
+    if told and item.event in {"opened", "scanner_blind"}:
+        return False
+    return item.event in route.events and _rank(item.severity) <= _rank(route.severity)
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+
+
+def _drifted(
+    drift: Sequence[Drift], outcomes: Iterable[Outcome], rules: Mapping[str, RuleNote]
+) -> Iterable[_Item]:
+    subjects = {(d.rule, d.subject_key) for d in drift if d.rule}
+    judged = {(o.rule, o.subject_key): o for o in outcomes if (o.rule, o.subject_key) in subjects}
+    causes = {d.subject_key: d.actor for d in drift if d.rule is None and d.actor}
+    for one in drift:
+        event = _finding_event(one) if one.rule else _setting_event(one)
+        if event is None:
+            continue
+        outcome = judged.get((one.rule or "", one.subject_key))
+        account = (outcome.account or outcome.project if outcome else None) or _account(one)
+        actor = one.actor or causes.get(one.subject_key)
+        group = ("by", actor, account) if actor else ("of", account, one.rule or _setting(one))
+        kind = "finding" if one.rule else "setting"
+        yield _Item(
+            event,
+            dedup_key(kind, f"{one.subject_table}/{one.subject_key}", one.rule or str(one.field)),
+            group,
+            one.severity,
+            one.subject_key,
+            _said(one, outcome, account, rules.get(one.rule or "", RuleNote())),
+        )
+
+
+def _finding_event(one: Drift) -> str | None:
+    if one.kind in {"appeared", "regressed"}:
+        opened = "regressed" if one.kind == "regressed" else "opened"
+        return opened if one.after == "fail" else "went_unknown"
+    if one.kind in {"resolved", "vanished"}:
+        return "recovered" if one.kind == "resolved" else "vanished"
+    if one.field == "verdict":
+        if one.after == "unknown":
+            return "went_unknown"
+        return "opened" if one.direction == "worse" else None
+    return {"worse": "worsened", "neutral": "changed"}.get(one.direction)
+
+
+def _setting_event(one: Drift) -> str | None:
+    if one.kind != "changed":
+        return "changed"
+    return {"worse": "worsened", "neutral": "changed", "better": "recovered"}[one.direction]
+
+
+def _setting(one: Drift) -> str:
+    return f"{one.subject_table}.{one.field or one.kind}"
+
+
+def _account(one: Drift) -> str:
+    parts = one.subject_key.split(":", 5)
+    return parts[4] if len(parts) > 5 and parts[0] == "arn" else ""
+
+
+def _said(one: Drift, outcome: Outcome | None, account: str, note: RuleNote) -> dict[str, Any]:
+    return {
+        "change": one.kind,
+        "resource": one.subject_key,
+        "resource_type": one.subject_table,
+        "account": account or None,
+        "owner": outcome.owner if outcome else None,
+        "zone": outcome.zone if outcome else None,
+        "rule": one.rule,
+        "code": outcome.code if outcome else None,
+        "severity": one.severity,
+        "field": one.field,
+        "before": _clean(one.before, 1000),
+        "after": _clean(one.after, 1000),
+        "direction": one.direction,
+        "because": _clean(one.because, 600),
+        "changed_at": _iso(one.changed_at) if one.changed_at else None,
+        "detected_at": _iso(one.detected_at),
+        "who": one.actor,
+        "who_because": _clean(one.actor_reason, 400),
+        "controls": sorted(note.controls),
+        "remedy": _clean(note.remedy, 600) or _undo(one),
+        "evidence": {
+            "drift_id": one.drift_id,
+            "finding_id": finding_id(one.rule, one.subject_table, one.subject_key) if one.rule else None,
+        },
+    }
+
+
+def _undo(one: Drift) -> str | None:
+    if one.rule is None and one.kind == "changed":
+        return f"If nobody meant this, set {one.field} back to what it was before."
+    return None
+
+
+def _sight(coverage: Sequence[Seen | Gap]) -> Iterable[_Item]:
+    """Tell once when a source cannot be read, and once when it can again."""
+    gaps: dict[tuple[str, str, str], list[Gap]] = {}
+    seen = set()
+    for part in coverage:
+        scope = (part.table, part.account, part.region)
+        if isinstance(part, Gap):
+            gaps.setdefault(scope, []).append(part)
+        else:
+            seen.add(scope)
+    for scope in sorted({*gaps, *seen}):
+        table, account, region = scope
+        blind = gaps.get(scope)
+        why = sorted({_clean(gap.detail or gap.reason, 300) or "" for gap in blind or ()})
+        yield _Item(
+            "scanner_blind" if blind else "recovered",
+            dedup_key("coverage", f"{table}/{account}/{region}", "blind"),
+            ("sight", account),
+            "high",
+            f"{table} in {account}/{region}",
+            {
+                "resource": f"{account}/{region}",
+                "resource_type": table,
+                "account": account,
+                "because": "; ".join(why[:5]) if blind else "it can be read again",
+                "remedy": "Grant the permission, or wait for the service; until then what rests "
+                "on it is unknown."
+                if blind
+                else None,
+            },
+        )
+
+
+_TITLES = {
+    "opened": "{what} fails",
+    "regressed": "{what} fails again",
+    "worsened": "{what} got worse",
+    "changed": "{what} changed",
+    "recovered": "{what} is well again",
+    "vanished": "{what} is gone; nobody saw it fixed",
+    "went_unknown": "{what} cannot be judged",
+    "scanner_blind": "{what} cannot be read",
+}
+
+
+def _alert(
+    route: Route, group: Sequence[_Item], exports: Sequence[Mapping[str, Any]], now: datetime
+) -> Alert:
+    group = sorted(group, key=lambda item: (_rank(item.severity), item.resource, item.key))
+    first, keys = group[0], tuple(sorted({item.key for item in group}))
+    what = str(first.said.get("rule") or first.said.get("field") or "").strip()
+    subject = f"{what} on {first.resource}" if what else first.resource
+    title = _TITLES[first.event].format(what=subject)
+    if len(group) > 1:
+        title += f", and {len(group) - 1} more"
+    affected = _affected(group, exports)
+    data: dict[str, Any] = {
+        "title": _line(f"[{first.severity.upper()}] {title}"),
+        "event": first.event,
+        "severity": first.severity,
+        "count": len(group),
+        "exports": {"count": len(affected), "top": affected[:_TOP]},
+        "items": [dict(item.said) for item in group[:_ITEMS]],
+        "items_left_out": max(0, len(group) - _ITEMS),
+    }
+    body = {"type": f"auditor.{first.event}", "timestamp": _iso(now), "data": data}
+    _shrink(body, data)
+    parts = [route.channel, first.event, *first.group, *keys, _iso(now)]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Alert(f"msg_{digest[:32]}", route.channel, first.event, keys, body)
+
+
+def _affected(group: Sequence[_Item], exports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the exports a group concerns, those in trouble first."""
+    resources = {item.resource for item in group}
+    found = [
+        (str(row.get("state")) == "proven", str(row.get("export_id")))
+        for row in exports
+        if {row.get("export_id"), row.get("bucket_arn"), row.get("proving_point")} & resources
+    ]
+    return [_line(export) for _, export in sorted(found)]
+
+
+def _shrink(body: Mapping[str, Any], data: dict[str, Any]) -> None:
+    """Leave items out, then words, until the message is small enough; it says how many."""
+    while len(wire(body)) > LARGEST_BYTES and len(data["items"]) > 1:
+        data["items"].pop()
+        data["items_left_out"] += 1
+    if len(wire(body)) > LARGEST_BYTES:
+        data["items"] = [
+            {name: _clean(v, 200) if isinstance(v, str) else v for name, v in item.items()}
+            for item in data["items"]
+        ]
+        data["exports"]["top"] = [_clean(name, 200) for name in data["exports"]["top"]]
+
+
+def wire(body: Mapping[str, Any]) -> bytes:
+    """Return the bytes that are sent and signed: always the same for the same message."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return text.encode()
+
+
+def _clean(text: str | None, longest: int) -> str | None:
+    """Cut a text to a length and leave out what looks like a secret."""
+    if text is None:
+        return None
+    text = _SECRET.sub(lambda found: f"{found[1] or ''}[left out]", text[: longest * 4])
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _line(text: str) -> str:
+    shown = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _clean(shown, 300) or ""
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
