@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from auditor.model import Gap, Place, Row, Seen, Window
-from auditor.sandbox.gcp import GcpCloud
 from auditor.sources.ask import Ask
 from auditor.sources.clients import Access, Clients
 
 NOW = datetime(2026, 11, 8, 12, tzinfo=UTC)
 FROM = NOW - timedelta(days=7)
+WEEK = Window(FROM, NOW)
 PROJECT, REGION = "acme-data", "europe-west1"
 ACTIVITY = f"projects/{PROJECT}/logs/cloudaudit.googleapis.com%2Factivity"
 AUDIT_LOG = "type.googleapis.com/google.cloud.audit.AuditLog"
@@ -110,7 +110,7 @@ def reader(endpoint: str) -> Callable[..., Reading]:
         carried: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
         covered: Iterable[Seen] = (),
         places: Iterable[Place] = (Place("gcp", PROJECT, REGION),),
-        window: Window = Window(FROM, NOW),
+        window: Window = WEEK,
         now: datetime = NOW,
         **settings: Any,
     ) -> Reading:
@@ -128,6 +128,3 @@ def reader(endpoint: str) -> Callable[..., Reading]:
         return Reading(source.collect(ask))
 
     return read
-
-
-__all__ = ["GcpCloud"]

@@ -55,9 +55,7 @@ def operations(store: Store) -> dict[str, list[Operation]]:
         ],
         f"{_PACKAGE}.SessionController": [
             make.listing(dataproc, "Sessions", "sessions", _resource_test("session"), default=20),
-            make.getter(
-                dataproc.GetSessionRequest, dataproc.Session, "GetSession", "sessions", "name"
-            ),
+            make.getter(dataproc.GetSessionRequest, dataproc.Session, "GetSession", "sessions", "name"),
         ],
         f"{_PACKAGE}.WorkflowTemplateService": [
             make.listing(dataproc, "WorkflowTemplates", "templates", None),
@@ -101,9 +99,7 @@ class _Maker:
 
         return Operation("dataproc", f"List{noun}", request_cls, response, _scope, answer)
 
-    def getter(
-        self, request_cls: Any, response: Any, name: str, kind: str, field: str
-    ) -> Operation:
+    def getter(self, request_cls: Any, response: Any, name: str, kind: str, field: str) -> Operation:
         """Return the get call of one kind of resource."""
 
         def answer(request: Any, call: Call) -> Any:
@@ -225,9 +221,7 @@ def _resource_test(noun: str) -> Callable[[Comparison], Test]:
             case ("state",), "=" | "!=" as operator, str(value):
                 return _compared(operator, value, _state)
             case ("create_time",), operator, str(value) if operator != ":":
-                return _compared(
-                    operator, _nanoseconds(value), lambda row: row.create_time.ToNanoseconds()
-                )
+                return _compared(operator, _nanoseconds(value), lambda row: row.create_time.ToNanoseconds())
             case ("labels", *key), "=" | ":", value:
                 return _label(key, value)
         raise _unsupported(node)

@@ -117,9 +117,7 @@ def operations(store: Store, book: LogBook) -> dict[str, list[Operation]]:
         if book.sparse and not request.page_token:
             _, answer.next_page_token = call.page([0], request, default=0, cap=0, query=query)
             return answer
-        entries, answer.next_page_token = call.page(
-            found, request, default=50, cap=1000, query=query
-        )
+        entries, answer.next_page_token = call.page(found, request, default=50, cap=1000, query=query)
         answer.entries.extend(entries)
         return answer
 
@@ -169,17 +167,13 @@ def _comparison(node: Comparison) -> Test:
     if operator == ":":
         sought = value.lower()
         return lambda entry: any(
-            sought in text.lower()
-            for found in _values(entry, path, default)
-            for text in texts(found)
+            sought in text.lower() for found in _values(entry, path, default) for text in texts(found)
         )
     scale = _scale(path)
     want = scale(value)
     if want is None:
         raise FilterError(f"Unparseable filter: {value!r} cannot be compared with {'.'.join(path)}")
-    return lambda entry: any(
-        _holds(operator, scale(found), want) for found in _values(entry, path, default)
-    )
+    return lambda entry: any(_holds(operator, scale(found), want) for found in _values(entry, path, default))
 
 
 def _pattern(path: tuple[str, ...], default: Any, operator: str, value: str) -> Test:
@@ -188,9 +182,7 @@ def _pattern(path: tuple[str, ...], default: Any, operator: str, value: str) -> 
     try:
         pattern = re.compile(value)
     except re.error as error:
-        raise FilterError(
-            f"Unparseable filter: {value!r} is not a regular expression: {error}"
-        ) from None
+        raise FilterError(f"Unparseable filter: {value!r} is not a regular expression: {error}") from None
     wanted = operator == "=~"
     return lambda entry: any(
         bool(pattern.search(text)) == wanted

@@ -94,9 +94,7 @@ CLAUSES = Dialect(
     texts=False,
 )
 """ListJobs and ListClusters."""
-RESOURCES = Dialect(
-    frozenset({"=", "!=", "<", "<=", ">", ">=", ":"}), texts=False, small_words=True
-)
+RESOURCES = Dialect(frozenset({"=", "!=", "<", "<=", ">", ">=", ":"}), texts=False, small_words=True)
 """ListBatches and ListSessions."""
 
 _TOKEN = re.compile(
@@ -120,8 +118,7 @@ class _Token:
     def names(self) -> tuple[str, ...]:
         """The parts of a path, unquoted."""
         return tuple(
-            _plain(quoted) if quoted or not word else word
-            for quoted, word in _NAME.findall(self.text)
+            _plain(quoted) if quoted or not word else word for quoted, word in _NAME.findall(self.text)
         )
 
     @property
@@ -141,9 +138,7 @@ def parse(text: str, dialect: Dialect) -> Node:
     return _Parser(text, dialect).whole()
 
 
-def matcher(
-    node: Node, compare: Callable[[Comparison], Test], search: Callable[[str], Test]
-) -> Test:
+def matcher(node: Node, compare: Callable[[Comparison], Test], search: Callable[[str], Test]) -> Test:
     """Return the test that a tree stands for; `compare` and `search` may raise FilterError."""
     match node:
         case Comparison():
@@ -192,9 +187,7 @@ class _Parser:
         if self._at >= len(self._tokens):
             return FilterError(f"Unparseable filter: {why} at its end")
         token = self._tokens[self._at]
-        return FilterError(
-            f"Unparseable filter: {why} at column {token.at + 1}, token {token.text!r}"
-        )
+        return FilterError(f"Unparseable filter: {why} at column {token.at + 1}, token {token.text!r}")
 
     def _peek(self, ahead: int = 0) -> _Token | None:
         at = self._at + ahead
@@ -243,11 +236,7 @@ class _Parser:
         following = self._peek(1)
         if following is not None and following.kind == "operator":
             return self._comparison()
-        if (
-            following is not None
-            and following.text == "("
-            and following.at == token.at + len(token.text)
-        ):
+        if following is not None and following.text == "(" and following.at == token.at + len(token.text):
             raise self._refusal("functions are not supported")
         if not self._dialect.texts:
             return self._presence()

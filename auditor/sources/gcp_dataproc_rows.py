@@ -29,9 +29,7 @@ _MAPS = ("script_variables", "query_variables")
 
 def of_job(job: Any, project: str, region: str) -> Values:
     """Return the row of a Job; `job_uuid` is None when the message lacks it."""
-    history = [
-        (word(status, "state"), moment(status.state_start_time)) for status in _statuses(job)
-    ]
+    history = [(word(status, "state"), moment(status.state_start_time)) for status in _statuses(job)]
     state = word(job.status, "state")
     job_id = job.reference.job_id
     kind = job.WhichOneof("type_job")
@@ -78,9 +76,7 @@ def of_session(session: Any, project: str, region: str) -> Values:
 
 
 def _serverless(kind: str, message: Any, project: str, region: str) -> Values:
-    history = [
-        (word(past, "state"), moment(past.state_start_time)) for past in message.state_history
-    ]
+    history = [(word(past, "state"), moment(past.state_start_time)) for past in message.state_history]
     state, at = word(message, "state"), moment(message.state_time)
     history.append((state, at))
     return {
@@ -127,9 +123,7 @@ def _work(work: Any) -> Values:
     if work is None:
         return {}
     fields = work.DESCRIPTOR.fields_by_name
-    main = next(
-        (getattr(work, name) for name in _MAIN if name in fields and getattr(work, name)), ""
-    )
+    main = next((getattr(work, name) for name in _MAIN if name in fields and getattr(work, name)), "")
     if not main and "query_list" in fields:
         main = ";\n".join(work.query_list.queries)
     arguments = [text for name in _LISTS if name in fields for text in _texts(getattr(work, name))]
@@ -166,9 +160,7 @@ def of_cluster(cluster: Any, project: str, region: str) -> Values:
         "service_account": machine.service_account or None,
         "user_service_accounts": dict(mapping),
         "image_version": config.software_config.image_version or None,
-        "internal_ip_only": machine.internal_ip_only
-        if machine.HasField("internal_ip_only")
-        else None,
+        "internal_ip_only": machine.internal_ip_only if machine.HasField("internal_ip_only") else None,
         "kms_key": encryption.gce_pd_kms_key_name or encryption.kms_key or "none",
         "idle_delete_s": idle.idle_delete_ttl.seconds if ttl else -1,
         "properties": dict(config.software_config.properties),

@@ -95,8 +95,7 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
 def audit_filter(project: str, from_at: datetime, until_at: datetime) -> str:
     """Return the one filter of a project's audit entries."""
     logs = " OR ".join(
-        f'"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}"'
-        for log in ("activity", "data_access")
+        f'"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}"' for log in ("activity", "data_access")
     )
     methods = " OR ".join(f'"{method}"' for method in METHODS)
     when = _between(from_at, until_at)
@@ -193,9 +192,7 @@ def _lasting(values: Mapping[str, Any], oldest: datetime) -> bool:
     return bool(values.get("log") == "activity" and values.get("at") and values["at"] >= oldest)
 
 
-def _unclear(
-    project: str, found: Mapping[str, tuple[datetime | None, str]], window: Window
-) -> Iterator[Gap]:
+def _unclear(project: str, found: Mapping[str, tuple[datetime | None, str]], window: Window) -> Iterator[Gap]:
     """Yield a gap over the project for the time of each entry that may be any call.
 
     Entries of earlier scans are told again: they are not read again, and their row is no clearer.

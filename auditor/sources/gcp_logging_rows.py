@@ -101,9 +101,7 @@ def _with_payload(values: Values, audit: Any) -> Values:
         "principal_email": caller.principal_email or None,
         "principal_subject": caller.principal_subject or None,
         "static_key_name": caller.service_account_key_name if known else None,
-        "delegation": [_delegate(each) for each in caller.service_account_delegation_info]
-        if known
-        else None,
+        "delegation": [_delegate(each) for each in caller.service_account_delegation_info] if known else None,
         "caller_ip": audit.request_metadata.caller_ip or None,
         "user_agent": audit.request_metadata.caller_supplied_user_agent or None,
         "resource_name": name or None,
@@ -161,9 +159,7 @@ def _cluster(values: Values, audit: Any, short: str) -> Values:
             *(_text(answer, "clusterUuid") for answer in answers),
             *(_text(answer, "placement", "clusterUuid") for answer in answers),
         ),
-        "cluster_service_account": _first(_text(request, *account))
-        if short == "CreateCluster"
-        else None,
+        "cluster_service_account": _first(_text(request, *account)) if short == "CreateCluster" else None,
     }
 
 
@@ -226,5 +222,6 @@ def message_of(entry: Any) -> str:
         return str(entry.text_payload)[:500]
     if kind == "json_payload":
         said = _text(entry.json_payload, "message")
-        return (said or MessageToJson(entry.json_payload, indent=None, sort_keys=True))[:500]
+        whole = {"indent": None, "sort_keys": True, "ensure_ascii": False}
+        return (said or MessageToJson(entry.json_payload, **whole))[:500]
     return ""

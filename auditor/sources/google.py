@@ -168,8 +168,8 @@ class _Recording(grpc.Channel):  # type: ignore[misc]
         response_deserializer: Callable[[bytes], Any] | None = None,
         _registered_method: bool | None = False,
     ) -> grpc.UnaryUnaryMultiCallable:
-        assert request_serializer is not None  # noqa: S101 - gapic always gives both
-        assert response_deserializer is not None  # noqa: S101
+        assert request_serializer is not None
+        assert response_deserializer is not None
         raw = self._channel.unary_unary(method)
         name = method.removeprefix("/").replace("/", ".")
         return _Call(name, raw, request_serializer, response_deserializer, self._on_page)
