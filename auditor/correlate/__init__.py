@@ -56,10 +56,15 @@ def steps() -> tuple[Step, ...]:
 def correlate(engine: Engine) -> None:
     """Derive every fact table of the snapshot that the engine holds."""
     for step in steps():
-        if step.language == "sql":
-            engine.run(step.table, step.text)
-        else:
-            engine.insert(step.table, _derived(engine, step))
+        run_step(engine, step)
+
+
+def run_step(engine: Engine, step: Step) -> None:
+    """Make the table of one step."""
+    if step.language == "sql":
+        engine.run(step.table, step.text)
+    else:
+        engine.insert(step.table, _derived(engine, step))
 
 
 def _derived(engine: Engine, step: Step) -> Iterator[Mapping[str, Any]]:

@@ -49,7 +49,10 @@ def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime |
     at = min(job["started_at"] or job["created_at"] for job in clean)
     return (
         "proves",
-        f"{name} is AVAILABLE, versioning and EventBridge were on at both sides of the export's end, and a clean job started on {words(at)}",
+        (
+            f"{name} is AVAILABLE, versioning and EventBridge were on at both sides of the export's end, "
+            f"and a clean job started on {words(at)}"
+        ),
     )
 
 

@@ -187,8 +187,10 @@ def _in_time(
         return "weak", f"{name} holds it, and whether in time is not known: the export has no zone or limit"
     return (
         "proves",
-        f"{name} started on {words(start)}, after the export's end, completed on {words(point['completed_at'])} "
-        f"and was due {words(due)}; all {case.objects} versions were current",
+        (
+            f"{name} started on {words(start)}, after the export's end, completed on "
+            f"{words(point['completed_at'])} and was due {words(due)}; all {case.objects} versions were current"
+        ),
     )
 
 
@@ -205,7 +207,8 @@ def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
         return "the job that made it was never collected"
     poor = [job for job in jobs if job["state"] != "COMPLETED" or job["category"] != "SUCCESS"]
     if poor:
-        return f"its job ended {poor[0]['state']} with {poor[0]['category'] or 'no category'}: {poor[0]['message'] or 'no message'}"
+        told = poor[0]["message"] or "no message"
+        return f"its job ended {poor[0]['state']} with {poor[0]['category'] or 'no category'}: {told}"
     if case.writes and case.writes["unsupported"]:
         return f"{case.writes['unsupported']} objects are of a storage class AWS Backup skips"
     if case.bucket is None or case.bucket["versioning"] is None:
