@@ -48,9 +48,7 @@ def filtered(rows: Iterable[Record], asked: Params) -> list[Record]:
                 return False
         for by, (member, sign) in _BY_TIME.items():
             edge, have = asked.get(by), row.get(member)
-            if edge is not None and (
-                have is None or (have - _aware(edge)).total_seconds() * sign <= 0
-            ):
+            if edge is not None and (have is None or (have - _aware(edge)).total_seconds() * sign <= 0):
                 return False
         plan = asked.get("ByBackupPlanId")
         return plan is None or row.get("CreatedBy", {}).get("BackupPlanId") == plan
@@ -78,16 +76,12 @@ def _young(here: Here, jobs: dict[str, Record]) -> list[Record]:
 
 def list_backup_jobs(here: Here, asked: Params) -> Record:
     """List backup jobs, newest first."""
-    return page(
-        "backup", "ListBackupJobs", asked, filtered(_young(here, here.backup.backup_jobs), asked)
-    )
+    return page("backup", "ListBackupJobs", asked, filtered(_young(here, here.backup.backup_jobs), asked))
 
 
 def list_copy_jobs(here: Here, asked: Params) -> Record:
     """List copy jobs, newest first."""
-    return page(
-        "backup", "ListCopyJobs", asked, filtered(_young(here, here.backup.copy_jobs), asked)
-    )
+    return page("backup", "ListCopyJobs", asked, filtered(_young(here, here.backup.copy_jobs), asked))
 
 
 def list_restore_jobs(here: Here, asked: Params) -> Record:
@@ -95,9 +89,7 @@ def list_restore_jobs(here: Here, asked: Params) -> Record:
     rows = filtered(_young(here, here.backup.restore_jobs), asked)
     wanted = asked.get("ByRestoreTestingPlanArn")
     if wanted is not None:
-        rows = [
-            row for row in rows if row.get("CreatedBy", {}).get("RestoreTestingPlanArn") == wanted
-        ]
+        rows = [row for row in rows if row.get("CreatedBy", {}).get("RestoreTestingPlanArn") == wanted]
     return page("backup", "ListRestoreJobs", asked, rows)
 
 
@@ -109,9 +101,7 @@ def _job(jobs: dict[str, Record], job_id: str) -> Record:
 
 def describe_backup_job(here: Here, asked: Params) -> Record:
     """Describe one backup job."""
-    return only(
-        "backup", "DescribeBackupJobOutput", _job(here.backup.backup_jobs, asked["BackupJobId"])
-    )
+    return only("backup", "DescribeBackupJobOutput", _job(here.backup.backup_jobs, asked["BackupJobId"]))
 
 
 def describe_copy_job(here: Here, asked: Params) -> Record:
@@ -121,9 +111,7 @@ def describe_copy_job(here: Here, asked: Params) -> Record:
 
 def describe_restore_job(here: Here, asked: Params) -> Record:
     """Describe one restore job."""
-    return only(
-        "backup", "DescribeRestoreJobOutput", _job(here.backup.restore_jobs, asked["RestoreJobId"])
-    )
+    return only("backup", "DescribeRestoreJobOutput", _job(here.backup.restore_jobs, asked["RestoreJobId"]))
 
 
 def start_backup_job(here: Here, asked: Params) -> Record:

@@ -12,9 +12,7 @@ from auditor.sandbox.aws.schedule import next_runs
 def _plan(here: Here, asked: Params) -> Record:
     plan = here.backup.plans.get(asked["BackupPlanId"])
     if plan is None or asked.get("VersionId") not in (None, plan["VersionId"]):
-        raise Refused(
-            "ResourceNotFoundException", "Failed reading Backup plan with provided version"
-        )
+        raise Refused("ResourceNotFoundException", "Failed reading Backup plan with provided version")
     return plan
 
 
@@ -68,11 +66,9 @@ def create_backup_plan(here: Here, asked: Params) -> Record:
     book, document = here.backup, asked["BackupPlan"]
     name = document["BackupPlanName"]
     if any(plan["BackupPlanName"] == name for plan in book.plans.values()):
-        raise Refused(
-            "AlreadyExistsException", "Backup plan with the same plan document already exists"
-        )
+        raise Refused("AlreadyExistsException", "Backup plan with the same plan document already exists")
     plan_id = derived_uuid("plan", here.account, here.region, name)
-    plan = {
+    plan: Record = {
         "BackupPlanId": plan_id,
         "BackupPlanArn": book.arn(f"backup-plan:{plan_id}"),
         "CreationDate": here.now,
@@ -95,9 +91,7 @@ def delete_backup_plan(here: Here, asked: Params) -> Record:
     """Delete a plan that has no selections left."""
     plan = _plan(here, asked)
     if here.backup.selections.get(plan["BackupPlanId"]):
-        raise Refused(
-            "InvalidRequestException", "Related backup plan selections must be deleted first"
-        )
+        raise Refused("InvalidRequestException", "Related backup plan selections must be deleted first")
     plan["DeletionDate"] = here.now
     return only("backup", "DeleteBackupPlanOutput", plan)
 

@@ -14,9 +14,7 @@ from auditor.sandbox.aws.paging import page
 def list_recovery_points_by_backup_vault(here: Here, asked: Params) -> Record:
     """List what a vault holds, newest first."""
     vault_named(here.backup, asked["BackupVaultName"])
-    rows = [
-        p for p in here.backup.points.values() if p["BackupVaultName"] == asked["BackupVaultName"]
-    ]
+    rows = [p for p in here.backup.points.values() if p["BackupVaultName"] == asked["BackupVaultName"]]
     return page("backup", "ListRecoveryPointsByBackupVault", asked, filtered(rows, asked))
 
 

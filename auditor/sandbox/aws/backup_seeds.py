@@ -51,7 +51,7 @@ class BackupSeeds:
         kms_key: str | None = None,
         lock: Mapping[str, Any] | None = None,
         policy: str | None = None,
-        type: str = "BACKUP_VAULT",  # noqa: A002 - AWS's word
+        type: str = "BACKUP_VAULT",
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Make a vault; `lock` is None or holds any of min_d, max_d and lock_date (absent: governance)."""
@@ -102,7 +102,7 @@ class BackupSeeds:
         """Make a plan of rules in AWS's own shape (BackupPlan.Rules) and return its id."""
         book = self.books.backup_of(account, region)
         plan_id = derived_uuid("plan", account, region, name)
-        plan = {
+        plan: Record = {
             "BackupPlanId": plan_id,
             "BackupPlanArn": book.arn(f"backup-plan:{plan_id}"),
             "CreationDate": at,
@@ -193,7 +193,7 @@ class BackupSeeds:
         created_at: datetime,
         completed_at: datetime | None,
         status: str = "COMPLETED",
-        bytes: int = 0,  # noqa: A002 - the column's name
+        bytes: int = 0,
         delete_after_d: int | None = None,
         continuous: bool = False,
         encrypted: bool = True,
@@ -220,7 +220,7 @@ class BackupSeeds:
             "BackupVaultArn": vault_arn,
             "VaultType": vault["VaultType"],
             "ResourceArn": resource_arn,
-            "ResourceName": resource_arn.split(":")[-1],
+            "ResourceName": resource_arn.rsplit(":", maxsplit=1)[-1],
             "ResourceType": resource_type(resource_arn),
             "IsParent": is_parent,
             "StorageClass": "WARM",
@@ -297,7 +297,7 @@ class BackupSeeds:
         category: str | None = None,
         started_at: datetime | None = None,
         completed_at: datetime | None = None,
-        bytes: int | None = None,  # noqa: A002 - the column's name
+        bytes: int | None = None,
         plan_id: str | None = None,
         rule_id: str | None = None,
         job_id: str | None = None,
@@ -305,10 +305,7 @@ class BackupSeeds:
     ) -> str:
         """Make a backup job (columns of table `backup_job`) and return its id."""
         book = self.books.backup_of(account, region)
-        job_id = (
-            job_id
-            or derived_uuid("backup-job", vault_arn, resource_arn, created_at, point_arn).upper()
-        )
+        job_id = job_id or derived_uuid("backup-job", vault_arn, resource_arn, created_at, point_arn).upper()
         record = {
             **_job(account, resource_arn, state, message, category, created_at, completed_at, role),
             "BackupJobId": job_id,
@@ -339,7 +336,7 @@ class BackupSeeds:
         message: str | None = None,
         category: str | None = None,
         completed_at: datetime | None = None,
-        bytes: int | None = None,  # noqa: A002 - the column's name
+        bytes: int | None = None,
         plan_id: str | None = None,
         rule_id: str | None = None,
         copy_job_id: str | None = None,
@@ -347,10 +344,7 @@ class BackupSeeds:
     ) -> str:
         """Make a copy job (columns of table `backup_copy_job`), in its source's account and region."""
         book = self.books.backup_of(account, region)
-        job_id = (
-            copy_job_id
-            or derived_uuid("copy-job", source_point_arn, dest_vault_arn, created_at).upper()
-        )
+        job_id = copy_job_id or derived_uuid("copy-job", source_point_arn, dest_vault_arn, created_at).upper()
         record = {
             **_job(account, resource_arn, state, message, category, created_at, completed_at, role),
             "CopyJobId": job_id,
@@ -377,7 +371,7 @@ class BackupSeeds:
         message: str | None = None,
         validation: str | None = None,
         completed_at: datetime | None = None,
-        bytes: int | None = None,  # noqa: A002 - the column's name
+        bytes: int | None = None,
         role: str | None = None,
         testing_plan_arn: str | None = None,
         restore_job_id: str | None = None,
@@ -397,8 +391,7 @@ class BackupSeeds:
             "CompletionDate": completed_at,
             "PercentDone": "100.0" if state == "COMPLETED" else "0.0",
             "BackupSizeInBytes": bytes,
-            "IamRoleArn": role
-            or f"arn:aws:iam::{account}:role/service-role/AWSBackupDefaultServiceRole",
+            "IamRoleArn": role or f"arn:aws:iam::{account}:role/service-role/AWSBackupDefaultServiceRole",
             "CreatedResourceArn": created_arn,
             "ValidationStatus": validation,
             "CreatedBy": {"RestoreTestingPlanArn": testing_plan_arn} if testing_plan_arn else None,
@@ -406,7 +399,7 @@ class BackupSeeds:
         book.restore_jobs[job_id] = judge_member("backup", "RestoreJobsListMember", given(record))
         return job_id
 
-    def set_region(self, account: str, region: str, s3_opt_in: bool) -> None:  # noqa: FBT001 - one plain switch
+    def set_region(self, account: str, region: str, s3_opt_in: bool) -> None:
         """Opt S3 in or out of AWS Backup in one region."""
         self.books.backup_of(account, region).opted_in["S3"] = s3_opt_in
 
@@ -424,9 +417,7 @@ class BackupSeeds:
             if selection_id in selections
         )
 
-    def _created_by(
-        self, plan_id: str | None, rule_id: str | None, before: Record | None
-    ) -> Record | None:
+    def _created_by(self, plan_id: str | None, rule_id: str | None, before: Record | None) -> Record | None:
         """Say which plan and rule made something, as RecoveryPointCreator does."""
         if plan_id is None and rule_id is None:
             return before
@@ -529,14 +520,13 @@ def _job(
     return {
         "AccountId": account,
         "ResourceArn": resource_arn,
-        "ResourceName": resource_arn.split(":")[-1],
+        "ResourceName": resource_arn.rsplit(":", maxsplit=1)[-1],
         "ResourceType": resource_type(resource_arn),
         "State": state,
         "StatusMessage": message,
         "MessageCategory": category,
         "CreationDate": created_at,
         "CompletionDate": completed_at,
-        "IamRoleArn": role
-        or f"arn:aws:iam::{account}:role/service-role/AWSBackupDefaultServiceRole",
+        "IamRoleArn": role or f"arn:aws:iam::{account}:role/service-role/AWSBackupDefaultServiceRole",
         "IsParent": False,
     }

@@ -16,9 +16,7 @@ def vault_named(book: BackupBook, name: str) -> Record:
 
 
 def _counted(book: BackupBook, vault: Record) -> Record:
-    held = sum(
-        point["BackupVaultName"] == vault["BackupVaultName"] for point in book.points.values()
-    )
+    held = sum(point["BackupVaultName"] == vault["BackupVaultName"] for point in book.points.values())
     return {**vault, "NumberOfRecoveryPoints": held}
 
 
@@ -38,12 +36,8 @@ def describe_backup_vault(here: Here, asked: Params) -> Record:
     """Describe one vault; AWS refuses a name it does not know as denied, to tell nobody which names exist."""
     book = here.backup
     if asked["BackupVaultName"] not in book.vaults:
-        raise Refused(
-            "AccessDeniedException", "Insufficient privileges to perform this action.", 403
-        )
-    return only(
-        "backup", "DescribeBackupVaultOutput", _counted(book, book.vaults[asked["BackupVaultName"]])
-    )
+        raise Refused("AccessDeniedException", "Insufficient privileges to perform this action.", 403)
+    return only("backup", "DescribeBackupVaultOutput", _counted(book, book.vaults[asked["BackupVaultName"]]))
 
 
 def create_backup_vault(here: Here, asked: Params) -> Record:
@@ -89,9 +83,7 @@ def put_backup_vault_lock_configuration(here: Here, asked: Params) -> Record:
         raise Refused("InvalidRequestException", "Vault Lock configuration is immutable")
     for member in ("MinRetentionDays", "MaxRetentionDays", "LockDate"):
         vault.pop(member, None)
-    vault |= {
-        m: asked[m] for m in ("MinRetentionDays", "MaxRetentionDays") if asked.get(m) is not None
-    }
+    vault |= {m: asked[m] for m in ("MinRetentionDays", "MaxRetentionDays") if asked.get(m) is not None}
     vault["Locked"] = True
     if asked.get("ChangeableForDays") is not None:
         vault["LockDate"] = here.now + timedelta(days=asked["ChangeableForDays"])
@@ -173,7 +165,7 @@ def describe_protected_resource(here: Here, asked: Params) -> Record:
     raise Refused("ResourceNotFoundException", f"{asked['ResourceArn']} is not protected")
 
 
-def describe_region_settings(here: Here, asked: Params) -> Record:  # noqa: ARG001 - it has no parameters
+def describe_region_settings(here: Here, asked: Params) -> Record:
     """Say which services are opted in to AWS Backup in the region."""
     return {
         "ResourceTypeOptInPreference": dict(here.backup.opted_in),

@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from auditor.sandbox.aws.books import Here, Record, Refused
+from auditor.sandbox.aws.moto_world import moto
 
 Settings = dict[str, Any]
 
@@ -35,20 +36,16 @@ def settings_of(bucket: Any) -> Settings:
 
 def moto_bucket(name: str) -> Any:
     """Return moto's bucket, whoever owns it; raises Refused."""
-    from moto.s3.models import s3_backends
-
-    if name not in s3_backends.bucket_accounts:
+    if name not in moto("s3.models").s3_backends.bucket_accounts:
         raise Refused("NoSuchBucket", "The specified bucket does not exist", 404)
-    partition, account = s3_backends.bucket_accounts[name]
-    return s3_backends[account][partition].buckets[name]
+    partition, account = moto("s3.models").s3_backends.bucket_accounts[name]
+    return moto("s3.models").s3_backends[account][partition].buckets[name]
 
 
 def bucket_of(here: Here, name: str) -> Any:
     """Return moto's bucket for a caller who may see it: its account, or one that its policy names."""
     bucket = moto_bucket(name)
-    if bucket.account_id != here.account and here.account not in settings_of(bucket).get(
-        "policy", ""
-    ):
+    if bucket.account_id != here.account and here.account not in settings_of(bucket).get("policy", ""):
         raise Refused("AccessDenied", "Access Denied", 403)
     return bucket
 
@@ -99,9 +96,7 @@ def seeded(setting: str, value: Any, kms_key: str | None = None) -> tuple[str, A
     if setting == "policy":
         return "policy", json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
     if setting == "logging":
-        return "logging", {
-            "LoggingEnabled": {"TargetBucket": value, "TargetPrefix": ""}
-        } if value else None
+        return "logging", {"LoggingEnabled": {"TargetBucket": value, "TargetPrefix": ""}} if value else None
     if setting == "lock":
         return "lock", _lock(value)
     if setting == "tags":

@@ -53,7 +53,7 @@ class AwsCloud(S3Seeds, IamSeeds, TrailSeeds, BackupSeeds):
         from auditor.sandbox.aws.server import serve
 
         self._server = serve(self)
-        self._thread = Thread(target=self._server.serve_forever, name="sandbox-aws", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="sandbox-aws", daemon=True)
         self._thread.start()
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         return self.endpoint

@@ -11,6 +11,7 @@ from botocore import xform_name
 
 from auditor.sandbox.aws import wire
 from auditor.sandbox.aws.books import Here, Record, Refused
+from auditor.sandbox.aws.buckets import bucket_of
 from auditor.sandbox.aws.judge import Lie, judge_reply, service_model
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ WORDS = {
 GARBAGE = b"\xff\xfe\x00\xc3\x28 this is not the protocol \x80\x81"
 
 
-class Dropped(ConnectionError):  # noqa: N818 - what happened to the connection
+OWN_HEADERS = frozenset({"content-length", "date", "x-amz-request-id", "x-amzn-requestid"})
+"""Headers that the gate writes itself: the wall clock and moto's random ids stay out of replies."""
+
+
+class Dropped(ConnectionError):
     """Raised to close a connection without an answer."""
 
 
@@ -92,9 +97,8 @@ class Gate:
         _buffer(environ)
         with self.cloud.world.entered():
             reply, length = self._answer(environ)
-        headers = [
-            (name, value) for name, value in reply.headers if name.lower() != "content-length"
-        ]
+        headers = [(name, value) for name, value in reply.headers if name.lower() not in OWN_HEADERS]
+        headers.append(("x-amzn-RequestId", "SANDBOX"))
         if environ["REQUEST_METHOD"] == "HEAD":
             length = int(dict(reply.headers).get("Content-Length", "0"))
         headers.append(("Content-Length", str(length)))
@@ -104,12 +108,14 @@ class Gate:
     def _answer(self, environ: dict[str, Any]) -> tuple[wire.Reply, int]:
         """Return the answer, and the length it claims: a cut body is shorter."""
         cloud = self.cloud
-        asked = wire.understand(environ)
+        try:
+            asked = wire.understand(environ)
+        except Refused as refused:
+            body = str(refused).encode()
+            return wire.Reply(refused.status, body, (("Content-Type", "text/plain"),)), len(body)
         here = Here(cloud.books, cloud.account_of(asked.access_key), asked.region, asked.access_key)
         cloud.calls[asked.service, asked.operation] += 1
-        kind = cloud.faults.hit(
-            asked.service, asked.operation, here.account, here.region, asked.resource
-        )
+        kind = cloud.faults.hit(asked.service, asked.operation, here.account, here.region, asked.resource)
         if kind in REFUSALS:
             reply = self._refusal(asked, here, kind)
         elif kind == "hang":
@@ -132,9 +138,7 @@ class Gate:
         by_service = REFUSALS[kind]
         code, status = by_service.get(asked.service, by_service[""])
         action = f"{asked.service}:{asked.operation}"
-        words = WORDS[kind].format(
-            caller=f"arn:aws:sts::{here.account}:assumed-role/auditor", action=action
-        )
+        words = WORDS[kind].format(caller=f"arn:aws:sts::{here.account}:assumed-role/auditor", action=action)
         return wire.refusal(asked, Refused(code, words, status))
 
     def _true(self, asked: wire.Asked, here: Here, environ: dict[str, Any]) -> wire.Reply:
@@ -146,7 +150,7 @@ class Gate:
                     asked,
                     Refused(code, f"the sandbox has no {asked.service}:{asked.operation}", 501),
                 )
-            return self._moto(here, environ)
+            return self._moto(asked, here, environ)
         return self._ours(asked, here, answer)
 
     def _ours(self, asked: wire.Asked, here: Here, answer: Answer) -> wire.Reply:
@@ -172,9 +176,7 @@ class Gate:
             return self._refusal(asked, here, "fail")
 
         def first_page(here: Here, params: dict[str, Any]) -> Record:
-            reply = answer(
-                here, {**params, paging["limit_key"]: 1} if "limit_key" in paging else params
-            )
+            reply = answer(here, {**params, paging["limit_key"]: 1} if "limit_key" in paging else params)
             for name in _names(paging["output_token"]):
                 reply.setdefault(name, "sandbox-second-page")
             if "more_results" in paging:
@@ -183,13 +185,19 @@ class Gate:
 
         return self._ours(asked, here, first_page)
 
-    def _moto(self, here: Here, environ: dict[str, Any]) -> wire.Reply:
+    def _moto(self, asked: wire.Asked, here: Here, environ: dict[str, Any]) -> wire.Reply:
+        """Let moto answer, on the caller's account; of another account's bucket only where its policy says so."""
+        if asked.service == "s3" and "Bucket" in asked.params and asked.operation != "CreateBucket":
+            try:
+                bucket_of(here, asked.params["Bucket"])
+            except Refused as refused:
+                return wire.refusal(asked, refused)
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = here.account
         environ["wsgi.input"].seek(0)
         said: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
-            said[:] = [int(status.split()[0]), headers]
+            said[:] = [int(status.split(maxsplit=1)[0]), headers]
 
         body = b"".join(self.moto(environ, start_response))
         return wire.Reply(said[0], body, tuple(said[1]))

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from auditor.sandbox.aws.books import Here, Params, Record, Refused, given
+from auditor.sandbox.aws.moto_world import moto
 from auditor.sandbox.aws.paging import offset, token
 
 _LISTS = {
@@ -46,9 +47,7 @@ def list_access_keys(here: Here, asked: Params) -> Record:
     """List the access keys of a user."""
     user = _backend(here).users.get(asked.get("UserName"))
     if user is None:
-        raise Refused(
-            "NoSuchEntity", f"The user with name {asked.get('UserName')} cannot be found.", 404
-        )
+        raise Refused("NoSuchEntity", f"The user with name {asked.get('UserName')} cannot be found.", 404)
     rows = [
         {
             "UserName": user.name,
@@ -66,17 +65,13 @@ def get_access_key_last_used(here: Here, asked: Params) -> Record:
     """Say when a key was last used: N/A when it never was."""
     key = _backend(here).access_keys.get(asked["AccessKeyId"])
     if key is None or key.user_name is None:
-        raise Refused(
-            "AccessDenied", f"Access key {asked['AccessKeyId']} is not of this account", 403
-        )
+        raise Refused("AccessDenied", f"Access key {asked['AccessKeyId']} is not of this account", 403)
     used = here.books.keys_used.get(key.access_key_id, {"ServiceName": "N/A", "Region": "N/A"})
     return {"UserName": key.user_name, "AccessKeyLastUsed": dict(used)}
 
 
 def _backend(here: Here) -> Any:
-    from moto.iam.models import iam_backends
-
-    return iam_backends[here.account]["aws"]
+    return moto("iam.models").iam_backends[here.account]["aws"]
 
 
 def _by_name(rows: Iterable[Any]) -> list[Any]:
@@ -154,9 +149,7 @@ def _role(backend: Any, role: Any) -> Record:
 
 def _policy(backend: Any, policy: Any) -> Record:
     holders = [*backend.users.values(), *backend.groups.values(), *backend.roles.values()]
-    bounded = [
-        role for role in backend.roles.values() if role.permissions_boundary_arn == policy.arn
-    ]
+    bounded = [role for role in backend.roles.values() if role.permissions_boundary_arn == policy.arn]
     return {
         "PolicyName": policy.name,
         "PolicyId": policy.id,

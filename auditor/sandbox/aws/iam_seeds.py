@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-import json
 from typing import Any
 
 from auditor.sandbox.aws.books import Books, derived_id
-from auditor.sandbox.aws.moto_world import MotoWorld
+from auditor.sandbox.aws.moto_world import MotoWorld, moto
 
 
 class IamSeeds:
@@ -31,11 +31,9 @@ class IamSeeds:
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Make a role and return its ARN; a document given as text is kept byte for byte."""
-        from moto.iam.models import Role
-
         with self.world.entered():
             backend = _backend(account)
-            role = Role(
+            role = moto("iam.models").Role(
                 account_id=account,
                 partition="aws",
                 role_id=derived_id("AROA", account, name),
@@ -88,14 +86,10 @@ class IamSeeds:
             backend = _backend(arn.split(":")[4])
             del backend.roles[backend.get_role_by_arn(arn).id]
 
-    def put_policy(
-        self, account: str, name: str, *, document: Mapping[str, Any] | str, at: datetime
-    ) -> str:
+    def put_policy(self, account: str, name: str, *, document: Mapping[str, Any] | str, at: datetime) -> str:
         """Make a managed policy and return its ARN."""
-        from moto.iam.models import ManagedPolicy
-
         with self.world.entered():
-            policy = ManagedPolicy(
+            policy = moto("iam.models").ManagedPolicy(
                 name,
                 account_id=account,
                 region="us-east-1",
@@ -119,11 +113,9 @@ class IamSeeds:
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Make a user and return its ARN; each key is (access key id, Active or Inactive, created at)."""
-        from moto.iam.models import AccessKey, User
-
         with self.world.entered():
             backend = _backend(account)
-            user = User(account, "us-east-1", name)
+            user = moto("iam.models").User(account, "us-east-1", name)
             user.id = derived_id("AIDA", account, name)
             user.create_date = _naive(at)
             user.policies = {policy: _text(document) for policy, document in (inline or {}).items()}
@@ -134,7 +126,7 @@ class IamSeeds:
                 [{"Key": key, "Value": text} for key, text in sorted((tags or {}).items())],
             )
             for key_id, status, created_at in keys:
-                key = AccessKey(name, prefix="AKIA", account_id=account, status=status)
+                key = moto("iam.models").AccessKey(name, prefix="AKIA", account_id=account, status=status)
                 key.access_key_id = key_id
                 key.create_date = _naive(created_at)
                 user.access_keys.append(key)
@@ -152,19 +144,15 @@ class IamSeeds:
         at: datetime,
     ) -> str:
         """Make an OIDC provider and return its ARN."""
-        from moto.iam.models import OpenIDConnectProvider
-
         with self.world.entered():
-            provider = OpenIDConnectProvider(
+            provider = moto("iam.models").OpenIDConnectProvider(
                 account, "us-east-1", url, list(thumbprints), list(client_ids), {}
             )
             provider.create_date = _naive(at)
             _backend(account).open_id_providers[provider.arn] = provider
             return str(provider.arn)
 
-    def use_key(
-        self, key_id: str, *, at: datetime, service: str = "s3", region: str = "us-east-1"
-    ) -> None:
+    def use_key(self, key_id: str, *, at: datetime, service: str = "s3", region: str = "us-east-1") -> None:
         """Say when a user's access key was last used."""
         self.books.keys_used[key_id] = {
             "LastUsedDate": at,
@@ -174,21 +162,19 @@ class IamSeeds:
 
 
 def _backend(account: str) -> Any:
-    from moto.iam.models import iam_backends
-
-    return iam_backends[account]["aws"]
+    return moto("iam.models").iam_backends[account]["aws"]
 
 
 def _policy(backend: Any, arn: str) -> Any:
     """Return a managed policy to attach; AWS's own are known by their ARN alone."""
-    from moto.iam.models import ManagedPolicy
-
     if arn in backend.managed_policies:
         return backend.managed_policies[arn]
     if not arn.startswith("arn:aws:iam::aws:policy/"):
         raise KeyError(f"no managed policy {arn}; put it first")
     path, name = ("/" + arn.split(":policy/", 1)[1]).rsplit("/", 1)
-    return ManagedPolicy(name, account_id="aws", region="us-east-1", path=f"{path}/", document="{}")
+    return moto("iam.models").ManagedPolicy(
+        name, account_id="aws", region="us-east-1", path=f"{path}/", document="{}"
+    )
 
 
 def _text(document: Mapping[str, Any] | str) -> str:

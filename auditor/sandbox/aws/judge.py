@@ -9,26 +9,27 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore.validate import ParamValidator, ValidationErrors
 
-from auditor.sandbox.aws.books import Record
+if TYPE_CHECKING:
+    from auditor.sandbox.aws.books import Record
 
 
-class Lie(AssertionError):  # noqa: N818 - the word for it
+class Lie(AssertionError):
     """Raised for an emulated reply that AWS could never give."""
 
 
-class ShapeJudge(ParamValidator):  # type: ignore[misc]
+class ShapeJudge(ParamValidator):
     """botocore's validator on output shapes, strict where it is lenient."""
 
-    def _shape_has_constraints(self, shape: Any) -> bool:  # noqa: ARG002 - botocore's signature
+    def _shape_has_constraints(self, shape: Any) -> bool:
         return True
 
     def _validate_string(self, param: Any, shape: Any, errors: Any, name: str) -> None:
-        super()._validate_string(param, shape, errors, name)
+        super()._validate_string(param, shape, errors, name)  # type: ignore[misc]
         enum, pattern = shape.enum, shape.metadata.get("pattern")
         if enum and param not in enum:
             errors.report(name, "invalid type", param=f"{param!r}", valid_types=list(enum))
@@ -41,7 +42,7 @@ JUDGE = ShapeJudge()
 
 @cache
 def _plain(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of AWS's models, which write Java's \\p{...} classes and are anchored at will."""
+    """Compile a pattern of AWS's models, which know classes of Java that Python does not."""
     return re.compile(re.sub(r"\\p\{[A-Za-z]+\}", r"\\w\\s", pattern))
 
 

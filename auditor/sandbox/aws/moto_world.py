@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from importlib import import_module
 from typing import Any
+
+
+def moto(module: str) -> Any:
+    """Return a module of moto, loaded when first needed and as untyped as it behaves."""
+    return import_module(f"moto.{module}")
 
 
 class MotoWorld:
@@ -34,17 +40,16 @@ class MotoWorld:
 
     def account(self, root: Any, account: str) -> Any:
         """Return moto's backends of one service and account, made when first asked for."""
-        from moto.core.base_backend import AccountSpecificBackend, backend_lock
-
+        base = moto("core.base_backend")
         service = self.accounts.setdefault(root.service_name, {})
-        with backend_lock:
+        with base.backend_lock:
             if account not in service:
-                service[account] = AccountSpecificBackend(
+                service[account] = base.AccountSpecificBackend(
                     service_name=root.service_name,
                     account_id=account,
                     backend=root.backend,
-                    use_boto3_regions=root._use_boto3_regions,  # noqa: SLF001 - moto has no other door
-                    additional_regions=root._additional_regions,  # noqa: SLF001
+                    use_boto3_regions=root._use_boto3_regions,
+                    additional_regions=root._additional_regions,
                 )
             return service[account]
 
@@ -55,11 +60,10 @@ _ENTERED: ContextVar[MotoWorld | None] = ContextVar("entered", default=None)
 @cache
 def _patch() -> None:
     """Teach moto's root to look at the entered world; idempotent."""
-    from moto.core.base_backend import BackendDict
-    from moto.s3.models import S3BackendDict
+    root = moto("core.base_backend").BackendDict
 
     def view(name: str) -> Callable[..., Any]:
-        plain = getattr(BackendDict, name)
+        plain = getattr(root, name)
 
         def method(self: Any, *given: Any) -> Any:
             world = _ENTERED.get()
@@ -70,14 +74,14 @@ def _patch() -> None:
         return method
 
     for name in ("__iter__", "__len__", "__contains__", "keys", "values", "items", "get"):
-        setattr(BackendDict, name, view(name))
-    plain_getitem = BackendDict.__getitem__
+        setattr(root, name, view(name))
+    plain_getitem = root.__getitem__
 
     def getitem(self: Any, account: str) -> Any:
         world = _ENTERED.get()
         return plain_getitem(self, account) if world is None else world.account(self, account)
 
-    BackendDict.__getitem__ = getitem
+    root.__getitem__ = getitem
 
     def bucket_accounts(self: Any) -> Any:
         world = _ENTERED.get()
@@ -86,4 +90,4 @@ def _patch() -> None:
     def set_bucket_accounts(self: Any, accounts: Any) -> None:
         self.__dict__["bucket_accounts"] = accounts
 
-    S3BackendDict.bucket_accounts = property(bucket_accounts, set_bucket_accounts)
+    moto("s3.models").S3BackendDict.bucket_accounts = property(bucket_accounts, set_bucket_accounts)

@@ -23,9 +23,7 @@ def _paging(service: str, operation: str) -> tuple[str, str, str, str]:
     return form["input_token"], form["output_token"], form.get("limit_key", ""), form["result_key"]
 
 
-def page(
-    service: str, operation: str, asked: Params, rows: Sequence[Record], *, most: int = MOST
-) -> Record:
+def page(service: str, operation: str, asked: Params, rows: Sequence[Record], *, most: int = MOST) -> Record:
     """Return one page of rows, each with the members its shape has; raises Refused for a token we never gave."""
     came, goes, limit, key = _paging(service, operation)
     shape = service_model(service).operation_model(operation).output_shape.members[key].member

@@ -6,13 +6,12 @@ from typing import Any
 
 from auditor.sandbox.aws.books import Here, Params, Record, Refused
 from auditor.sandbox.aws.buckets import bucket_of, settings_of, write_setting
+from auditor.sandbox.aws.moto_world import moto
 from auditor.sandbox.aws.paging import offset, token
 
 
 def list_buckets(here: Here, asked: Params) -> Record:
     """List the account's own buckets, by name."""
-    from moto.s3.models import OWNER, s3_backends
-
     prefix, region = asked.get("Prefix") or "", asked.get("BucketRegion")
     rows = [
         {
@@ -21,11 +20,11 @@ def list_buckets(here: Here, asked: Params) -> Record:
             "BucketRegion": bucket.region_name,
             "BucketArn": f"arn:aws:s3:::{name}",
         }
-        for name, bucket in sorted(s3_backends[here.account]["aws"].buckets.items())
+        for name, bucket in sorted(moto("s3.models").s3_backends[here.account]["aws"].buckets.items())
         if name.startswith(prefix) and region in (None, bucket.region_name)
     ]
     start, size = offset(asked.get("ContinuationToken")), int(asked.get("MaxBuckets") or 10_000)
-    reply: Record = {"Buckets": rows[start : start + size], "Owner": {"ID": OWNER}}
+    reply: Record = {"Buckets": rows[start : start + size], "Owner": {"ID": moto("s3.models").OWNER}}
     if start + size < len(rows):
         reply["ContinuationToken"] = token(start + size)
     return reply
@@ -99,11 +98,7 @@ def delete_public_access_block(here: Here, asked: Params) -> Record:
 
 def get_bucket_policy(here: Here, asked: Params) -> Record:
     """Give the bucket policy as it was put, byte for byte."""
-    return {
-        "Policy": _read(
-            here, asked, "policy", "NoSuchBucketPolicy", "The bucket policy does not exist"
-        )
-    }
+    return {"Policy": _read(here, asked, "policy", "NoSuchBucketPolicy", "The bucket policy does not exist")}
 
 
 def put_bucket_policy(here: Here, asked: Params) -> Record:
@@ -193,9 +188,7 @@ def get_bucket_tagging(here: Here, asked: Params) -> Record:
 
 def put_bucket_tagging(here: Here, asked: Params) -> Record:
     """Set the tags, all of them at once."""
-    return _write(
-        here, asked, "tags", {tag["Key"]: tag["Value"] for tag in asked["Tagging"]["TagSet"]}
-    )
+    return _write(here, asked, "tags", {tag["Key"]: tag["Value"] for tag in asked["Tagging"]["TagSet"]})
 
 
 def delete_bucket_tagging(here: Here, asked: Params) -> Record:

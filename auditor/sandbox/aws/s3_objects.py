@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from auditor.sandbox.aws.books import Here, Params, Record
 from auditor.sandbox.aws.buckets import bucket_of
+from auditor.sandbox.aws.moto_world import moto
+
+if TYPE_CHECKING:
+    from auditor.sandbox.aws.books import Here, Params, Record
 
 _QUOTED = ("Prefix", "Delimiter", "KeyMarker", "NextKeyMarker")
 
@@ -80,16 +83,14 @@ def _entries(
 
 
 def _row(version: Any, *, is_latest: bool) -> tuple[str, Record]:
-    from moto.s3.models import OWNER, FakeKey
-
     row: Record = {
         "Key": version.name,
         "VersionId": version.version_id,
         "IsLatest": is_latest,
         "LastModified": version.last_modified.replace(tzinfo=UTC, microsecond=0),
-        "Owner": {"ID": OWNER},
+        "Owner": {"ID": moto("s3.models").OWNER},
     }
-    if not isinstance(version, FakeKey):
+    if not isinstance(version, moto("s3.models").FakeKey):
         return "DeleteMarkers", row
     row |= {"ETag": version.etag, "Size": version.size, "StorageClass": version.storage_class}
     return "Versions", row

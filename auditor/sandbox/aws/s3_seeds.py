@@ -16,7 +16,7 @@ from auditor.sandbox.aws.buckets import (
     settings_of,
     write_setting,
 )
-from auditor.sandbox.aws.moto_world import MotoWorld
+from auditor.sandbox.aws.moto_world import MotoWorld, moto
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of a part of a multipart upload: what the SDKs and Hadoop's S3A take by default, near enough."""
@@ -55,12 +55,10 @@ class S3Seeds:
         None when none is set. `lifecycle`: Rules and `replication`: ReplicationConfiguration, in S3's shape.
         `logging`: the target bucket. `lock`: {} enables object lock, {"mode": "COMPLIANCE", "days": 30} adds a default.
         """
-        from moto.s3.models import s3_backends
-
         if kms_key is None and encryption == "aws:kms":
             kms_key = f"arn:aws:kms:{region}:{account}:alias/aws/s3"
         with self.world.entered():
-            bucket = s3_backends[account]["aws"].create_bucket(name, region)
+            bucket = moto("s3.models").s3_backends[account]["aws"].create_bucket(name, region)
             bucket.creation_date = at.astimezone(UTC)
             settings_of(bucket)["mfa_delete"] = mfa_delete
         self.set_bucket(
@@ -109,11 +107,9 @@ class S3Seeds:
         multipart: bool = False,
     ) -> str:
         """Write an object and return its version id; a multipart object's ETag has a dash."""
-        from moto.s3.models import s3_backends
-
         with self.world.entered():
             held = moto_bucket(bucket)
-            backend = s3_backends[held.account_id]["aws"]
+            backend = moto("s3.models").s3_backends[held.account_id]["aws"]
             before = list(held.keys.getlist(key, []))
             status, held.versioning_status = (
                 held.versioning_status,
@@ -129,30 +125,24 @@ class S3Seeds:
             )
             held.versioning_status = status
             if status == "Enabled":
-                written._version_id = digest("version", bucket, key, at, len(before))[:32]  # noqa: SLF001
+                written._version_id = digest("version", bucket, key, at, len(before))[:32]
             elif status == "Suspended":  # the null version is replaced, the others stay
-                written._version_id = "null"  # noqa: SLF001
-                held.keys.setlist(
-                    key, [*(old for old in before if old.version_id != "null"), written]
-                )
+                written._version_id = "null"
+                held.keys.setlist(key, [*(old for old in before if old.version_id != "null"), written])
             written.last_modified = _naive(at)
-            written.set_metadata(
-                {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
-            )
+            written.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
             return str(written.version_id)
 
     def delete_object(
         self, bucket: str, key: str, *, at: datetime, version_id: str | None = None
     ) -> str | None:
         """Delete a version, or put a delete marker and return its version id."""
-        from moto.s3.models import FakeDeleteMarker
-
         with self.world.entered():
             held = moto_bucket(bucket)
             versions = held.keys.getlist(key, [])
             if version_id is None and held.versioning_status:
-                marker = FakeDeleteMarker(SimpleNamespace(name=key))  # type: ignore[arg-type]
-                marker._version_id = digest("marker", bucket, key, at, len(versions))[:32]  # noqa: SLF001
+                marker = moto("s3.models").FakeDeleteMarker(SimpleNamespace(name=key))
+                marker._version_id = digest("marker", bucket, key, at, len(versions))[:32]
                 marker.last_modified = _naive(at)
                 held.keys.setlist(key, [*versions, marker])
                 return str(marker.version_id)
@@ -179,7 +169,5 @@ def _naive(at: datetime) -> datetime:
 def _multipart_etag(body: bytes) -> str:
     """Return the ETag of a multipart upload: MD5 over the parts' MD5s, a dash and how many parts there were."""
     parts = [body[i : i + PART_BYTES] for i in range(0, max(len(body), 1), PART_BYTES)]
-    whole = md5(
-        b"".join(md5(part, usedforsecurity=False).digest() for part in parts), usedforsecurity=False
-    )
+    whole = md5(b"".join(md5(part, usedforsecurity=False).digest() for part in parts), usedforsecurity=False)
     return f"{whole.hexdigest()}-{len(parts)}"

@@ -13,9 +13,12 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 _MONTHS = {
-    name: n for n, name in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)
+    name: n
+    for n, name in enumerate(
+        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], 1
+    )
 }
-_DAYS = {name: n for n, name in enumerate("SUN MON TUE WED THU FRI SAT".split(), 1)}
+_DAYS = {name: n for n, name in enumerate(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"], 1)}
 _LOOK_AHEAD_D = 366 * 5
 """Days looked at before a schedule counts as one that never runs again."""
 
@@ -38,14 +41,10 @@ def next_runs(
         return [first + step * n for n in range(count)]
     if not (match := re.fullmatch(r"cron\((.*)\)", expression)):
         raise ValueError(f"{expression}: neither cron() nor rate()")
-    return list(
-        islice(_cron_runs(match[1].upper().split(), expression, after, ZoneInfo(zone)), count)
-    )
+    return list(islice(_cron_runs(match[1].upper().split(), expression, after, ZoneInfo(zone)), count))
 
 
-def _cron_runs(
-    fields: list[str], expression: str, after: datetime, zone: ZoneInfo
-) -> Iterator[datetime]:
+def _cron_runs(fields: list[str], expression: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     if len(fields) != 6:
         raise ValueError(f"{expression}: cron() has six fields, not {len(fields)}")
     if (fields[2] == "?") == (fields[4] == "?"):
@@ -55,12 +54,7 @@ def _cron_runs(
     weekdays, years = _values(fields[4], 1, 7, _DAYS), _values(fields[5], 1970, 2199, {})
     today = after.astimezone(zone).date()
     for day in (today + timedelta(days=n) for n in range(_LOOK_AHEAD_D)):
-        if (
-            day.year in years
-            and day.month in months
-            and day.day in days
-            and _weekday(day) in weekdays
-        ):
+        if day.year in years and day.month in months and day.day in days and _weekday(day) in weekdays:
             for hour in sorted(hours):
                 for minute in sorted(minutes):
                     run = datetime.combine(day, time(hour, minute), zone).astimezone(UTC)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from auditor.sandbox.aws.books import Record
+if TYPE_CHECKING:
+    from auditor.sandbox.aws.books import Record
 
 Event = Mapping[str, Any]
 
@@ -54,8 +55,8 @@ def _advanced(selector: Mapping[str, Any], event: Event) -> bool:
 
 def _field(test: Mapping[str, Any], event: Event) -> bool:
     have = _values(test["Field"], event)
-    tests = {
-        "Equals": lambda value, want: value == want,
+    tests: dict[str, Callable[[str, str], bool]] = {
+        "Equals": str.__eq__,
         "StartsWith": str.startswith,
         "EndsWith": str.endswith,
     }

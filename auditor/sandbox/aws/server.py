@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from auditor.sandbox.aws.cloud import AwsCloud
 
-MOTO_SERVICES = ("s3", "iam")
+MOTO_SERVICES: tuple[Any, ...] = ("s3", "iam")
 """Services moto answers a part of; each is loaded before the first request.
 
 moto loads a service on its first request and is not safe when two come at once (RuntimeError at backend load).
@@ -27,11 +27,17 @@ def serve(cloud: AwsCloud) -> Any:
 
     from auditor.sandbox.aws.gate import Gate
 
-    class QuietHandler(MotoRequestHandler):  # type: ignore[misc]
-        """Log nothing, and close a connection that a fault dropped."""
+    class QuietHandler(MotoRequestHandler):
+        """Log errors alone, and close a connection that a fault dropped."""
 
-        def log(self, *_: Any) -> None:
-            """Say nothing: the calls are counted."""
+        def log(self, type: str, message: str, *given: Any) -> None:
+            """Say what went wrong; the calls are counted elsewhere."""
+            if type == "error":
+                super().log(type, message, *given)
+
+        def date_time_string(self, timestamp: Any = None) -> str:  # noqa: ARG002 - the stdlib's signature
+            """Date replies by the sandbox's clock, not the wall's."""
+            return f"{cloud.books.now:%a, %d %b %Y %H:%M:%S} GMT"
 
         def connection_dropped(self, *_: Any, **__: Any) -> None:
             """Close, so that the caller sees what a dropped connection looks like."""
@@ -41,6 +47,4 @@ def serve(cloud: AwsCloud) -> Any:
     with cloud.world.entered():
         for service in MOTO_SERVICES:
             moto.app_instances[service] = create_backend_app(service)
-    return make_server(
-        "127.0.0.1", 0, Gate(cloud, moto), threaded=True, request_handler=QuietHandler
-    )
+    return make_server("127.0.0.1", 0, Gate(cloud, moto), threaded=True, request_handler=QuietHandler)

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auditor.sandbox.aws.books import Here, Params, Record, Refused, Session, derived_id, digest
+from auditor.sandbox.aws.moto_world import moto
 
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
 """When the sandbox's credentials expire: a client compares this with its own clock, which is not the sandbox's."""
 
 
-def get_caller_identity(here: Here, asked: Params) -> Record:  # noqa: ARG001 - it has no parameters
+def get_caller_identity(here: Here, asked: Params) -> Record:
     """Say who calls: the session of a role, else a user of the account."""
     session = here.books.sessions.get(here.access_key)
     if session is not None:
@@ -44,19 +45,15 @@ def assume_role_with_web_identity(here: Here, asked: Params) -> Record:
 
 
 def _users(here: Here) -> dict[str, list[str]]:
-    from moto.iam.models import iam_backends
-
-    users = iam_backends[here.account]["aws"].users.values()
+    users = moto("iam.models").iam_backends[here.account]["aws"].users.values()
     return {str(user.name): [key.access_key_id for key in user.access_keys] for user in users}
 
 
 def _role_account(arn: str) -> str:
-    from moto.iam.models import iam_backends
-
     parts = arn.split(":")
     account, name = (parts[4], parts[-1].rsplit("/", 1)[-1]) if len(parts) == 6 else ("", "")
     known = (
-        {role.name for role in iam_backends[account]["aws"].roles.values()}
+        {role.name for role in moto("iam.models").iam_backends[account]["aws"].roles.values()}
         if account.isdigit()
         else set()
     )

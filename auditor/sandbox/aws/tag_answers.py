@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from auditor.sandbox.aws.books import Here, Params, Record
+from typing import TYPE_CHECKING
+
 from auditor.sandbox.aws.buckets import settings_of
+from auditor.sandbox.aws.moto_world import moto
 from auditor.sandbox.aws.paging import page
+
+if TYPE_CHECKING:
+    from auditor.sandbox.aws.books import Here, Params, Record
 
 
 def get_resources(here: Here, asked: Params) -> Record:
     """List tagged resources of the region by ARN: only the tagged, as the real API does."""
-    from moto.s3.models import s3_backends
-
     tags = {
         f"arn:aws:s3:::{name}": settings_of(bucket).get("tags", {})
-        for name, bucket in s3_backends[here.account]["aws"].buckets.items()
+        for name, bucket in moto("s3.models").s3_backends[here.account]["aws"].buckets.items()
         if bucket.region_name == here.region
     }
     tags |= here.backup.tags

@@ -125,9 +125,7 @@ def lookup_events(here: Here, asked: Params) -> Record:
         raise Refused("InvalidEventCategoryException", "the sandbox has no insight events")
     attributes = asked.get("LookupAttributes") or []
     if len(attributes) > 1:
-        raise Refused(
-            "InvalidLookupAttributesException", "You can specify only one lookup attribute"
-        )
+        raise Refused("InvalidLookupAttributesException", "You can specify only one lookup attribute")
     first = max(_time(asked.get("StartTime")) or here.now - LOOKUP_KEPT, here.now - LOOKUP_KEPT)
     last = _time(asked.get("EndTime"))
     rows = [

@@ -116,9 +116,7 @@ class TrailSeeds:
                         "StartLoggingTime" if value else "StopLoggingTime": at,
                     }
             elif setting in {"delivered_at", "delivery_error"}:
-                member = (
-                    "LatestDeliveryTime" if setting == "delivered_at" else "LatestDeliveryError"
-                )
+                member = "LatestDeliveryTime" if setting == "delivered_at" else "LatestDeliveryError"
                 trail["Status"].pop(member, None)
                 trail["Status"] |= given({member: value})
             elif setting in {"management", "data_arns", "data_read_write", "advanced"}:
@@ -139,9 +137,7 @@ class TrailSeeds:
         trail = self._trail(arn)
         del self.books.trails_of(arn.split(":")[4], trail["HomeRegion"]).trails[trail["Name"]]
 
-    def put_events(
-        self, account: str, region: str, events: Sequence[Mapping[str, Any]]
-    ) -> list[str]:
+    def put_events(self, account: str, region: str, events: Sequence[Mapping[str, Any]]) -> list[str]:
         """Record CloudTrail records in their JSON shape and return the keys of the log files written.
 
         Every trail that logs now and selects an event gets it, in its bucket, five minutes after the event at the
@@ -168,9 +164,7 @@ class TrailSeeds:
         batch: Sequence[Mapping[str, Any]],
     ) -> str:
         """Put one log file where CloudTrail puts it, and move the trail's latest delivery on."""
-        body = json.dumps(
-            {"Records": list(batch)}, separators=(",", ":"), ensure_ascii=True
-        ).encode()
+        body = json.dumps({"Records": list(batch)}, separators=(",", ":"), ensure_ascii=True).encode()
         prefix = f"{trail['S3KeyPrefix']}/" if trail.get("S3KeyPrefix") else ""
         mark = derived_id("", trail["TrailARN"], digest(body))
         key = (
@@ -217,15 +211,13 @@ def _selectors(
     if advanced is not None:
         return {"AdvancedEventSelectors": [dict(selector) for selector in advanced]}
     data = [{"Type": "AWS::S3::Object", "Values": list(data_arns)}] if data_arns else []
-    if management == "None" or management == data_read_write or not data:
+    if management in ("None", data_read_write) or not data:
         chosen = data_read_write if management == "None" else management
         return {"EventSelectors": [_selector(chosen, management != "None", data)]}
-    return {
-        "EventSelectors": [_selector(management, True, []), _selector(data_read_write, False, data)]
-    }
+    return {"EventSelectors": [_selector(management, True, []), _selector(data_read_write, False, data)]}
 
 
-def _selector(read_write: str, management: bool, data: list[Record]) -> Record:  # noqa: FBT001 - AWS's own switch
+def _selector(read_write: str, management: bool, data: list[Record]) -> Record:
     return {
         "ReadWriteType": read_write,
         "IncludeManagementEvents": management,
@@ -236,7 +228,7 @@ def _selector(read_write: str, management: bool, data: list[Record]) -> Record: 
 
 def event_time(event: Mapping[str, Any]) -> datetime:
     """Return when a record says it happened."""
-    return datetime.fromisoformat(event["eventTime"].replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(event["eventTime"]).astimezone(UTC)
 
 
 def _delivered(event: Mapping[str, Any]) -> datetime:

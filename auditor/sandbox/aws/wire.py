@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from auditor.sandbox.aws.books import Params, Record, Refused
 
 SERVICES = {"tagging": "resourcegroupstaggingapi"}
 """Names in signatures that are not botocore's names of the service."""
-CBOR = "application/cbor"
 _NAMED_BY = (
     "Bucket",
     "BackupVaultName",
@@ -52,12 +50,8 @@ class Asked:
     @property
     def protocol(self) -> str:
         """How this caller speaks: botocore's name of the protocol."""
-        if self.request.content_type == CBOR:
-            return "smithy-rpc-v2-cbor"
         return (
-            "json"
-            if "HTTP_X_AMZ_TARGET" in self.request.environ
-            else str(self.model.service_model.protocol)
+            "json" if "HTTP_X_AMZ_TARGET" in self.request.environ else str(self.model.service_model.protocol)
         )
 
     @property
@@ -69,20 +63,13 @@ class Asked:
 def understand(environ: dict[str, Any]) -> Asked:
     """Learn service, operation and parameters of a request; raises Refused when it is none that AWS knows."""
     from moto.core.request import Request
-    from moto.core.utils import get_service_model
 
     request = Request(environ)
     access_key, region, service = _scope(request)
     if service == "s3" and request.path.startswith("/v20180820/"):
         service = "s3control"
     asked = Asked(request, SERVICES.get(service, service), region, access_key)
-    model = get_service_model(asked.service)
-    if request.content_type == CBOR:
-        asked.operation = request.path.rsplit("/", 1)[-1]
-        asked.model = model.operation_model(asked.operation)
-        asked.params = _cbor_decoded(request.get_data())
-    else:
-        _route(asked)
+    _route(asked)
     return asked
 
 
@@ -131,12 +118,6 @@ def written(asked: Asked, reply: Record) -> Reply:
     """Write a reply in the caller's protocol."""
     from moto.core.serialize import get_serializer_class
 
-    if asked.protocol == "smithy-rpc-v2-cbor":
-        return Reply(
-            200,
-            _cbor_encoded(asked, reply),
-            (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor")),
-        )
     serializer = get_serializer_class(asked.service, asked.protocol)(operation_model=asked.model)
     answer = serializer.serialize(reply)
     body = answer["body"]
@@ -161,11 +142,6 @@ def refusal(asked: Asked, refused: Refused) -> Reply:
             "</Error><RequestId>SANDBOX</RequestId></ErrorResponse>"
         )
         return Reply(refused.status, text.encode(), (("Content-Type", "text/xml"),))
-    if asked.request.content_type == CBOR:
-        body = _cbor_map({"__type": code, "message": message})
-        return Reply(
-            refused.status, body, (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor"))
-        )
     text = json.dumps({"__type": code, "message": message, "Message": message})
     return Reply(
         refused.status,
@@ -183,50 +159,5 @@ def nothing(asked: Asked) -> Reply:
         text = f"<{name}Response><{name}Result/></{name}Response>"
         return Reply(200, text.encode(), (("Content-Type", "text/xml"),))
     if asked.service in {"s3", "s3control"}:
-        return Reply(
-            200, f"<{asked.operation}Result/>".encode(), (("Content-Type", "application/xml"),)
-        )
-    if asked.request.content_type == CBOR:
-        return Reply(
-            200, _cbor_map({}), (("Content-Type", CBOR), ("smithy-protocol", "rpc-v2-cbor"))
-        )
+        return Reply(200, f"<{asked.operation}Result/>".encode(), (("Content-Type", "application/xml"),))
     return Reply(200, b"{}", (("Content-Type", "application/json"),))
-
-
-def _cbor_decoded(body: bytes) -> Params:
-    """Read a request in CBOR (RFC 8949) with botocore's own reader."""
-    import io
-
-    from botocore.parsers import RpcV2CBORParser
-
-    if not body:
-        return {}
-    return dict(RpcV2CBORParser().parse_data_item(io.BufferedReader(io.BytesIO(body))))  # type: ignore[arg-type]
-
-
-def _cbor_encoded(asked: Asked, reply: Record) -> bytes:
-    from botocore.serialize import CBORSerializer
-
-    out = bytearray()
-    shape = asked.model.output_shape
-    CBORSerializer()._serialize_data_item(out, reply, shape)  # noqa: SLF001 - botocore's own writer has no other door
-    return bytes(out)
-
-
-def _cbor_map(texts: dict[str, str]) -> bytes:
-    """Write a small map of short texts in CBOR."""
-
-    def text(value: str) -> bytes:
-        raw = value.encode()
-        return (
-            bytes([0x60 + len(raw)]) if len(raw) < 24 else b"\x79" + len(raw).to_bytes(2, "big")
-        ) + raw
-
-    return bytes([0xA0 + len(texts)]) + b"".join(
-        text(name) + text(value) for name, value in texts.items()
-    )
-
-
-def query_of(environ: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the query string of a request."""
-    return parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
