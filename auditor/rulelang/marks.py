@@ -14,6 +14,9 @@ import yaml
 Where = tuple[str | int, ...]
 """The way to a value from the root of its file: keys and positions in lists."""
 
+DEEPEST = 30
+"""Collections within each other."""
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"-?(0|[1-9][0-9]*)\Z")
 _WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
@@ -69,11 +72,17 @@ def read_yaml(path: Path, name: str | None = None) -> Marked:
     """Read one YAML file.
 
     Only `null`, `true`, `false` and decimal integers are other than text: `Off`, `12:30` and dates stay what the
-    author wrote. Duplicate keys, aliases and tags are mistakes. A file that is no YAML has one problem, at the root.
+    author wrote. Duplicate keys are mistakes. A file that is no YAML, or has
+    aliases or tags, has one problem, at its root.
     """
     name = name or str(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        refused = _refused(text)
+        if refused is not None:
+            line, column, message = refused
+            return _unreadable(name, line, column, message)
+        root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -87,6 +96,21 @@ def read_yaml(path: Path, name: str | None = None) -> Marked:
     return Marked(name, value, reader.marks, tuple(reader.problems))
 
 
+def _refused(text: str) -> tuple[int, int, str] | None:
+    """Look at the events before any tree is built: aliases multiply it and depth exhausts the composer's stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if isinstance(event, yaml.AliasEvent):
+            return line, column, "aliases (*name) are not allowed: write the value out"
+        if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) not in (None, "!"):
+            return line, column, "tags (!name) are not allowed"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            return line, column, f"nested more than {DEEPEST} deep"
+    return None
+
+
 def _unreadable(name: str, line: int, column: int, message: str) -> Marked:
     return Marked(name, None, {}, (((), Problem(name, line, column, message)),))
 
@@ -96,17 +120,12 @@ class _Reader:
         self.name = name
         self.marks: dict[Where, Mark] = {}
         self.problems: list[tuple[Where, Problem]] = []
-        self._seen: set[int] = set()
 
     def read(self, node: yaml.Node, where: Where) -> Any:
         quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"')
         mark = node.start_mark
         inline = mark.line == node.end_mark.line
         self.marks[where] = Mark(mark.line + 1, mark.column + 1 + quoted, inline)
-        if id(node) in self._seen:
-            self._wrong(node, where, "aliases (*name) are not allowed: write the value out")
-            return None
-        self._seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if isinstance(node, yaml.SequenceNode):
@@ -131,7 +150,7 @@ class _Reader:
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
-    if node.style is not None:
+    if node.style not in (None, ""):
         return node.value
     if node.value in _WORDS:
         return _WORDS[node.value]

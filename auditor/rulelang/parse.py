@@ -127,9 +127,8 @@ class _Reader:
                 raise Refused(f"the rule has no parameter :{node.name}{hint}", self._find(f":{node.name}"))
 
     def boolean(self, node: Any) -> Expression:
+        node = _inside(node)
         form = type(node).__name__
-        if form == "Paren":
-            return self.boolean(node.this)
         if form in ("And", "Or"):
             op: Any = form.upper()
             parts = (self.boolean(node.this), self.boolean(node.expression))
@@ -158,9 +157,8 @@ class _Reader:
         return Truth(value)
 
     def value(self, node: Any) -> Value:
+        node = _inside(node)
         form = type(node).__name__
-        if form == "Paren":
-            return self.value(node.this)
         if form == "Column" and node.args.get("table") is None:
             return Field(node.name, self.kinds[node.name])
         if form == "Placeholder":
@@ -330,6 +328,13 @@ class _Reader:
     def _find(self, word: str) -> int | None:
         at = self.text.lower().find(word.lower())
         return at if at >= 0 else None
+
+
+def _inside(node: Any) -> Any:
+    """Return what stands in parentheses, or in the nameless alias that sqlglot sees in `NOT :flag`."""
+    while type(node).__name__ == "Paren" or (type(node).__name__ == "Alias" and not node.alias):
+        node = node.this
+    return node
 
 
 def _arguments(node: Any) -> list[Any]:
