@@ -123,6 +123,7 @@ def reader(endpoint: str) -> Callable[..., Reading]:
             now=now,
             clients=Clients(Access(gcp_endpoint=endpoint)),
             collected=lambda table: (carried or {}).get(table, ()),
+            before=lambda table: (carried or {}).get(table, ()),
             covered=lambda table: [seen for seen in covered if seen.table == table],
         )
         return Reading(source.collect(ask))

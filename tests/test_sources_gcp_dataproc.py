@@ -255,7 +255,42 @@ def test_work_that_vanished_before_its_end_is_a_gap_of_its_own(
     cloud.remove_job("run", PROJECT, REGION)
     cloud.add_job(job("other", at=AT, job_id="job-run"), PROJECT, REGION)
     gaps = read(gcp_dataproc, carried={"dataproc_job": carried}).gaps("dataproc_job")
-    assert [(gap.resource, gap.reason) for gap in gaps] == [("run", "out_of_reach")]
+    assert [(gap.resource, gap.reason) for gap in gaps] == [("run", "suspect")]
+
+
+def test_the_gap_of_work_ends_when_it_is_found_again(cloud: GcpCloud, read: Callable[..., Reading]) -> None:
+    cloud.add_job(job("run", at=FROM - timedelta(days=1), state="RUNNING"), PROJECT, REGION)
+    cloud.add_job(job("new", at=AT), PROJECT, REGION)
+    carried = {
+        "dataproc_job": read(gcp_dataproc, window=Window(FROM - timedelta(days=9), NOW)).rows("dataproc_job")
+    }
+    _faults(cloud).set("dataproc", "GetJob", "hang")
+    (gap,) = read(gcp_dataproc, carried=carried).gaps("dataproc_job")
+    assert (gap.resource, gap.reason) == ("run", "hung")
+    _faults(cloud).clear()
+    reading = read(gcp_dataproc, carried=carried)
+    assert not reading.gaps("dataproc_job")
+    (seen,) = (each for each in reading.seen("dataproc_job") if each.resource == "run")
+    assert (seen.from_at, seen.until_at) == (gap.from_at, gap.until_at)
+
+
+def test_a_log_that_was_silent_is_read_again_and_its_gap_ends(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    cloud.add_job(job("u1", at=AT), PROJECT, REGION)
+    cloud.add_entries([submission("u1", at=AT)])
+    _faults(cloud).set("logging", "ListLogEntries", "empty")
+    log = read(gcp_logging)
+    jobs = read(gcp_dataproc)
+    (gap,) = jobs.gaps("gcp_audit_entry")
+    later = NOW + timedelta(days=1)
+    known = {"dataproc_job": jobs.rows("dataproc_job")}
+    scan = {"window": Window(NOW, later), "now": later, "covered": log.seen("gcp_audit_entry")}
+    assert read(gcp_logging, carried=known, **scan).reasons("gcp_audit_entry") == ["suspect"]
+    _faults(cloud).clear()
+    healed = read(gcp_logging, carried=known, **scan)
+    assert [row["job_uuid"] for row in healed.rows("gcp_audit_entry")] == ["u1"]
+    assert healed.seen("gcp_audit_entry")[0].from_at <= gap.from_at
 
 
 def _batch(uuid: str, *, at: Any, state: str) -> dict[str, Any]:

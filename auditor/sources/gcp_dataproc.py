@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Gap, Place, Row, Seen
+from auditor.sources._dataproc_history import History
 from auditor.sources.ask import Ask, Guard, Malformed, Suspect, cut, gap, guard, safe_text
-from auditor.sources.gcp_history import History
 
 if TYPE_CHECKING:
     from auditor.sources.google import Patience
@@ -213,28 +213,33 @@ def _filtered(here: _Here, kind: _Kind, query: str) -> Iterator[Any]:
 
 
 def _values(kind: _Kind, message: Any, place: Place) -> dict[str, Any]:
-    from auditor.sources import gcp_dataproc_rows as rows
+    from auditor.sources import _dataproc_rows as rows
 
     read = {"job": rows.of_job, "batch": rows.of_batch, "session": rows.of_session}[kind.name]
     return rows.finish(read(message, place.account, place.region))
 
 
 def _unfinished(here: _Here, kind: _Kind, read: set[str]) -> Iterator[Item]:
-    """Ask by name for work that had not ended when it was last seen."""
+    """Ask by name for work that had not ended when it was last seen.
+
+    Its coverage is told each time, so that a gap of an earlier scan ends when the work is found.
+    """
     for values in here.history.work(here.place, kind.name):
         uuid = str(values["job_uuid"])
-        if values.get("finished_at") is not None or uuid in read:
+        if values.get("finished_at") is not None:
             continue
-        scope = here.seen("dataproc_job", uuid)
+        start = values.get("submitted_at") or here.ask.window.from_at
+        scope = replace(here.seen("dataproc_job", uuid), from_at=start, until_at=here.ask.window.until_at)
+        if uuid in read:
+            yield scope
+            continue
         with guard(scope, action=f"dataproc.{kind.many}.get") as guarded:
             found = _got(here, kind, values)
             if found is not None and found["job_uuid"] == uuid:
                 yield Row("dataproc_job", found)
             elif not here.history.deleted(here.place, kind.name, values):
-                gone = f"the {kind.name} {values.get('job_id')} is gone and its end was never seen"
-                yield gap(scope, "out_of_reach", gone)
-        if not guarded.ok:
-            yield from guarded
+                raise Suspect(f"{kind.name} {values.get('job_id')} is gone and its end was never seen")
+        yield from guarded
 
 
 def _got(here: _Here, kind: _Kind, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -264,7 +269,7 @@ def _clusters(here: _Here, jobs: list[Mapping[str, Any]]) -> Iterator[Item]:
     """Yield the clusters that are there, and those that the audit log tells of."""
     from google.cloud.dataproc_v1 import ListClustersRequest
 
-    from auditor.sources import gcp_dataproc_rows as rows
+    from auditor.sources import _dataproc_rows as rows
     from auditor.sources.google import pages
 
     place = here.place
@@ -293,7 +298,7 @@ def _clusters(here: _Here, jobs: list[Mapping[str, Any]]) -> Iterator[Item]:
 def _templates(here: _Here) -> Iterator[Item]:
     from google.cloud.dataproc_v1 import ListWorkflowTemplatesRequest
 
-    from auditor.sources import gcp_dataproc_rows as rows
+    from auditor.sources import _dataproc_rows as rows
     from auditor.sources.google import pages
 
     place = here.place
@@ -312,9 +317,9 @@ def _templates(here: _Here) -> Iterator[Item]:
                 count += 1
                 yield Row(table, values)
         known = [
-            row.values["name"]
-            for row in here.ask.rows(table)
-            if (row.values["project"], row.values["region"]) == (place.account, place.region)
+            before["name"]
+            for before in here.ask.before(table)
+            if (before["project"], before["region"]) == (place.account, place.region)
         ]
         if known and not count:
             raise Suspect(f"the answer lists no workflow templates, but {min(known)} was there")
@@ -325,13 +330,23 @@ _SETTLED = timedelta(hours=1)
 _SKEW = timedelta(minutes=10)
 
 
-def _silent_logs(ask: Ask, history: History, submitted: Mapping[str, list[datetime]]) -> Iterator[Gap]:
+def _silent_logs(ask: Ask, history: History, submitted: Mapping[str, list[datetime]]) -> Iterator[Seen | Gap]:
     """Yield a gap for each audit log that holds nothing of a time in which work was submitted.
 
     Admin Activity entries cannot be switched off, so the answer that held none was not the truth.
+    The gap ends with the first scan in which the log is heard; gcp_logging reads it again.
     """
     for project, times in sorted(submitted.items()):
         settled = [at for at in times if ask.window.from_at <= at <= ask.now - _SETTLED]
-        if settled and not history.heard(project, min(settled) - _SKEW):
-            scope = Seen("gcp_audit_entry", project, "*", "*", min(settled) - _SKEW, ask.window.until_at)
-            yield gap(scope, "suspect", f"work was submitted in {project}, but no audit entry tells of it")
+        if not settled:
+            continue
+        start = min(settled) - _SKEW
+        scope = Seen("gcp_audit_entry", project, "*", "*", start, ask.window.until_at)
+        if not history.heard(project, start):
+            silent = f"work was submitted in {project}, but no audit entry tells of it"
+            yield gap(scope, "suspect", silent)
+        elif not any(
+            before["project"] == project and before["at"] and before["at"] >= start
+            for before in ask.before("gcp_audit_entry")
+        ):
+            yield scope

@@ -52,6 +52,8 @@ _SAMPLES = 5
 _NAMED = 50
 """Unclear entries that get a gap of their own; later ones share one."""
 _INSTANT = timedelta(seconds=1)
+_SKEW = timedelta(minutes=10)
+"""How much earlier than the submission of a job its entry may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +138,26 @@ def _pages(ask: Ask, project: str, query: str) -> Iterator[Any]:
 
 
 def _audit(ask: Ask, project: str) -> Iterator[Row | Seen | Gap]:
-    from auditor.sources.gcp_logging_rows import of_audit, unclear
+    from auditor.sources._logging_rows import of_audit, unclear
 
     known = [row.values for row in ask.rows("gcp_audit_entry") if row.values["project"] == project]
     start, lost = _start(ask, "gcp_audit_entry", project, ask.settings.audit_days)
     yield from lost
     start = _reaching_back(ask, start, known)
+    silent = _silent_since(ask, project, known)
+    start = min(start, silent or start)
     until = ask.window.until_at
     expected = {v["entry_id"] for v in known if _lasting(v, start) and v["at"] < until}
     found = {v["entry_id"]: (v["at"], why) for v in known if (why := unclear(v))}
     scope = Seen("gcp_audit_entry", project, "*", "*", start, until)
+    heard = silent is None
     with guard(scope, action="logging.logEntries.list") as read:
         for page in _pages(ask, project, audit_filter(project, start, until)):
             for entry in page.entries:
                 values = of_audit(entry, project)
                 entry_id = safe_text(cut(values["entry_id"]))
                 expected.discard(entry_id)
+                heard = True
                 if why := unclear(values):
                     found[entry_id] = (values["at"], why)
                 yield Row("gcp_audit_entry", values)
@@ -160,6 +166,8 @@ def _audit(ask: Ask, project: str) -> Iterator[Row | Seen | Gap]:
                 f"{len(expected)} audit entries that an earlier scan read are not in the answer, "
                 f"the first {min(expected)}"
             )
+        if not heard:
+            raise Suspect(f"work was submitted in {project}, but no audit entry tells of it")
     yield from read
     yield from _unclear(project, found, ask.window)
 
@@ -186,6 +194,20 @@ def _reaching_back(ask: Ask, start: datetime, known: Sequence[Mapping[str, Any]]
     oldest = ask.now - timedelta(days=ask.settings.audit_days)
     activity = [values["at"] for values in known if _lasting(values, oldest)]
     return min(start, max(activity, default=start))
+
+
+def _silent_since(ask: Ask, project: str, known: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """Return since when work is known of which an earlier answer of the log held not one entry."""
+    oldest = ask.now - timedelta(days=ask.settings.audit_days)
+    heard = max((v["at"] for v in known if v["at"]), default=oldest)
+    unheard = [
+        row.values["submitted_at"] - _SKEW
+        for row in ask.rows("dataproc_job")
+        if row.values["project"] == project
+        and row.values["submitted_at"]
+        and row.values["submitted_at"] - _SKEW > heard
+    ]
+    return min(unheard, default=None)
 
 
 def _lasting(values: Mapping[str, Any], oldest: datetime) -> bool:
@@ -268,7 +290,7 @@ class _Sum:
         return self
 
     def add(self, entry: Any) -> None:
-        from auditor.sources.gcp_logging_rows import message_of
+        from auditor.sources._logging_rows import message_of
         from auditor.sources.google import moment
 
         at = moment(entry.timestamp)

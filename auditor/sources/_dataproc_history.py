@@ -108,6 +108,9 @@ class History:
                 rows[uuid]["created_at"] = rows[uuid].get("created_at") or _at(created)
                 continue
             row = {**known.get(uuid, {})} or _rebuilt(place, uuid, name, created)
+            if row["origin"] == "audit":
+                account = row.get("service_account") or created.get("cluster_service_account")
+                row["service_account"] = account
             row["deleted_at"] = row.get("deleted_at") or deleted
             if row != known.get(uuid):
                 rows[uuid] = row
