@@ -16,7 +16,7 @@ from auditor.correlate.links.judgement import (
     unknown,
 )
 from auditor.correlate.links.session import doubtful, strangers
-from auditor.model import Strength
+from auditor.model import State, Strength
 
 
 def judge(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement:
@@ -35,17 +35,20 @@ def judge(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judge
     stranger = _stranger(evidence, case, captured_at)
     if stranger is not None:
         return stranger
-    lost = _lost(evidence, case, captured_at)
-    if lost is not None:
+    lost, excused = _lost(evidence, case, captured_at)
+    if lost is not None and lost.state == State.BROKEN:
         return lost
-    if not case.objects:
-        return _nothing(case)
+    if not case.objects and not excused:
+        return lost or _nothing(case)
     if case.writes and case.writes["rivals"]:
         return unknown(
             "another export fits the same objects equally well, and no data event separates them",
             (("export", case.export_id),),
         )
-    return _versioning(evidence, case, captured_at) or _attested(evidence, case)
+    attested = _attested(evidence, case, excused)
+    if attested.state == State.BROKEN:
+        return attested
+    return lost or _versioning(evidence, case, captured_at) or attested
 
 
 def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
@@ -101,20 +104,25 @@ def _stranger(evidence: Evidence, case: Case, captured_at: datetime | None) -> J
     return None
 
 
-def _lost(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement | None:
-    """Judge versions that were written and are gone: deleted before they were captured or after."""
+def _lost(evidence: Evidence, case: Case, captured_at: datetime | None) -> tuple[Judgement | None, int]:
+    """Judge versions that were written and are gone; return how many went after they were captured."""
+    before = ((case.history or {}).get("links") or {}).get("objects") or [""]
+    doubt: Judgement | None = None
+    excused = 0
     for row in sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"])):
         refs: Refs = (("s3_object_version", f"{row['bucket']}/{row['key']}@{row['version_id']}"),)
-        if captured_at is not None and row["deleted_at"] is not None and row["deleted_at"] > captured_at:
-            continue
-        before = (case.history or {}).get("links") or {}
-        if captured_at is not None and (before.get("objects") or [""])[0] == "proven":
-            continue
-        if row["deleted_at"] is not None or captured_at is None:
+        known_after = (
+            row["deleted_at"] is not None and captured_at is not None and row["deleted_at"] > captured_at
+        )
+        if known_after or (captured_at is not None and row["deleted_at"] is None and before[0] == "proven"):
+            excused += 1
+        elif row["deleted_at"] is not None or captured_at is None:
             when = f"on {words(row['deleted_at'])} by {row['deleted_by']}" if row["deleted_at"] else "since"
-            return broken(f"{row['key']} was deleted {when}, before it was captured", refs)
-        return unknown(f"{row['key']} is gone, and whether before or after the capture cannot be told", refs)
-    return None
+            return broken(f"{row['key']} was deleted {when}, before it was captured", refs), excused
+        else:
+            why = f"{row['key']} is gone, and whether before or after the capture cannot be told"
+            doubt = doubt or unknown(why, refs)
+    return doubt, excused
 
 
 def _versioning(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement | None:
@@ -160,8 +168,8 @@ def versioning_off(
     return None
 
 
-def _attested(evidence: Evidence, case: Case) -> Judgement:
-    """Judge completeness by the export's markers."""
+def _attested(evidence: Evidence, case: Case, excused: int) -> Judgement:
+    """Judge completeness by the export's markers; `excused` files went after they were captured."""
     markers = sorted(evidence.markers.get(case.export_id, ()), key=lambda row: row["key"])
     export = evidence.exports.get(case.output["export_name"] or "")
     expected = export["complete"] if export else None
@@ -169,7 +177,7 @@ def _attested(evidence: Evidence, case: Case) -> Judgement:
     if not markers:
         return _unattested(evidence, case, expected)
     for marker in markers:
-        if marker["missing"]:
+        if marker["missing"] > excused:
             return broken(
                 f"{marker['key']} lists {marker['missing_example']}, which is not there"
                 + (f", and {marker['missing'] - 1} more" if marker["missing"] > 1 else ""),
@@ -183,7 +191,7 @@ def _attested(evidence: Evidence, case: Case) -> Judgement:
     if any(marker["form"] == "empty" for marker in markers):
         return _by_marker(case, markers[-1]["last_modified"], expected, refs)
     files = sum(marker["files"] for marker in markers)
-    if files != case.objects:
+    if files != case.objects + excused:
         return unknown(f"{case.objects} object versions are there, and the manifest lists {files}", refs)
     witnessed = (
         bool(case.writes) and case.writes is not None and case.writes["witnessed_objects"] == case.objects

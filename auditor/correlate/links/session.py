@@ -80,7 +80,8 @@ def strangers(evidence: Evidence, case: Case, until: datetime | None = None) -> 
     export's to tell.
     """
     end = until or (case.ended_at + evidence.skew if case.ended_at else evidence.now)
-    begin = (case.first_write_at or case.job["started_at"] or end) - evidence.skew
+    starts = [at for at in (case.first_write_at, case.job["started_at"]) if at is not None]
+    begin = min(starts, default=end) - evidence.skew
     prefix, bucket = case.output["prefix"], case.output["bucket"]
     deeper = [
         output["prefix"]
