@@ -115,15 +115,26 @@ def test_empty_looks_like_success_with_nothing_in_it(cloud: AwsCloud, service: s
 @EVERYWHERE
 def test_garbage_cannot_be_parsed(cloud: AwsCloud, service: str, operation: str) -> None:
     cloud.faults.set(service, operation, "garbage")
+    if service == "s3":  # botocore takes a body of S3 that is no XML for a failure of S3
+        assert refused(cloud, service, operation) == ("500", 500)
+        return
     with pytest.raises((UnicodeDecodeError, ResponseParserError)):
         ask(cloud, service, operation)
 
 
 @EVERYWHERE
-def test_a_cut_body_is_a_broken_connection(cloud: AwsCloud, service: str, operation: str) -> None:
+def test_a_cut_body_is_noticed_in_xml_and_passes_for_an_empty_success_in_json(
+    cloud: AwsCloud, service: str, operation: str
+) -> None:
+    """botocore does not hold a body to its Content-Length: cut JSON is a success without a list."""
     cloud.faults.set(service, operation, "cut")
-    with pytest.raises(HTTPClientError):
-        ask(cloud, service, operation)
+    if service == "s3":
+        assert refused(cloud, service, operation) == ("500", 500)
+    elif service in {"backup", "cloudtrail", "resourcegroupstaggingapi"}:
+        assert ask(cloud, service, operation).keys() == {"ResponseMetadata"}
+    else:
+        with pytest.raises(ResponseParserError):
+            ask(cloud, service, operation)
 
 
 @pytest.mark.parametrize(("service", "operation"), [("backup", "ListBackupVaults"), ("s3", "ListBuckets")])

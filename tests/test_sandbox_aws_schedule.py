@@ -26,7 +26,7 @@ FRIDAY = datetime(2026, 1, 2, 5, tzinfo=UTC)
     ],
 )
 def test_a_schedule_that_is_not_understood_is_refused_rather_than_guessed(expression: str) -> None:
-    with pytest.raises(ValueError, match="cron|rate"):
+    with pytest.raises(ValueError, match=r"cron|rate"):
         next_runs(expression, after=FRIDAY, count=1)
 
 

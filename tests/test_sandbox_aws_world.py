@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -213,7 +214,7 @@ def test_two_seedings_give_identical_replies_and_every_reply_keeps_to_botocores_
         cloud.stop()
     assert faults == {}
     assert said[0] == said[1]
-    assert f"{datetime.now(UTC):%Y-%m-%d}" not in repr(said[0])
+    assert set(re.findall(r"datetime\(20(\d\d),", repr(said[0]))) <= {"26", "99"}
 
 
 def test_the_clients_judge_finds_a_lie_too(cloud: AwsCloud) -> None:
@@ -226,7 +227,7 @@ def test_the_clients_judge_finds_a_lie_too(cloud: AwsCloud) -> None:
         backend = moto("iam.models").iam_backends[A]["aws"]
         backend.get_role_by_arn(role).id = "no id"
     watch(client(cloud, "iam"), faults).get_role(RoleName="r")
-    assert "no id" in faults["iam:GetRole"]
+    assert "RoleId" in faults["iam:GetRole"]
 
 
 def test_accounts_do_not_see_each_other_by_key_nor_by_assumed_role(cloud: AwsCloud) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from auditor.sandbox.aws.backup_seeds import BackupSeeds, vault_arn_parts
+from auditor.sandbox.aws.backup_seeds import vault_arn_parts
 from auditor.sandbox.aws.backup_vaults import vault_named
 from auditor.sandbox.aws.books import JOBS_KEPT, Books, Here, Params, Record, Refused
 from auditor.sandbox.aws.judge import only
 from auditor.sandbox.aws.paging import page
+from auditor.sandbox.aws.point_seeds import PointSeeds
 
 _BY = {
     "ByResourceArn": "ResourceArn",
@@ -32,7 +33,7 @@ _BY_TIME = {
 }
 
 
-class _Writer(BackupSeeds):
+class _Writer(PointSeeds):
     """The seeds, written by an API call."""
 
     def __init__(self, books: Books) -> None:

@@ -165,7 +165,7 @@ def describe_protected_resource(here: Here, asked: Params) -> Record:
     raise Refused("ResourceNotFoundException", f"{asked['ResourceArn']} is not protected")
 
 
-def describe_region_settings(here: Here, asked: Params) -> Record:
+def describe_region_settings(here: Here, asked: Params) -> Record:  # noqa: ARG001 - it has no parameters
     """Say which services are opted in to AWS Backup in the region."""
     return {
         "ResourceTypeOptInPreference": dict(here.backup.opted_in),

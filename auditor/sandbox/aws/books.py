@@ -18,7 +18,7 @@ JOBS_KEPT = timedelta(days=30)
 """AWS Backup lists a job for 30 days (API reference, ListBackupJobs)."""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - AWS's answer, not a mistake of ours
     """The service's own refusal: its error code, words and HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:

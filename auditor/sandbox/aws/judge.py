@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from auditor.sandbox.aws.books import Record
 
 
-class Lie(AssertionError):
+class Lie(AssertionError):  # noqa: N818 - the word for it
     """Raised for an emulated reply that AWS could never give."""
 
 
 class ShapeJudge(ParamValidator):
     """botocore's validator on output shapes, strict where it is lenient."""
 
-    def _shape_has_constraints(self, shape: Any) -> bool:
+    def _shape_has_constraints(self, shape: Any) -> bool:  # noqa: ARG002 - botocore's signature
         return True
 
     def _validate_string(self, param: Any, shape: Any, errors: Any, name: str) -> None:

@@ -48,8 +48,8 @@ class MotoWorld:
                     service_name=root.service_name,
                     account_id=account,
                     backend=root.backend,
-                    use_boto3_regions=root._use_boto3_regions,
-                    additional_regions=root._additional_regions,
+                    use_boto3_regions=root._use_boto3_regions,  # noqa: SLF001 - moto has no other door
+                    additional_regions=root._additional_regions,  # noqa: SLF001 - moto has no other door
                 )
             return service[account]
 

@@ -37,15 +37,13 @@ def list_object_versions(here: Here, asked: Params) -> Record:
     if delimiter:
         reply["Delimiter"] = delimiter
     last: tuple[str, str | None] = ("", None)
-    shown = 0
-    for entry in _entries(bucket, prefix, delimiter, marker, version_marker):
+    for shown, entry in enumerate(_entries(bucket, prefix, delimiter, marker, version_marker)):
         if shown == most:
             reply["IsTruncated"] = most > 0
             reply["NextKeyMarker"], version = last
             if version is not None:
                 reply["NextVersionIdMarker"] = version
             break
-        shown += 1
         if isinstance(entry, str):
             reply["CommonPrefixes"].append({"Prefix": entry})
             last = (entry, None)

@@ -30,7 +30,7 @@ def serve(cloud: AwsCloud) -> Any:
     class QuietHandler(MotoRequestHandler):
         """Log errors alone, and close a connection that a fault dropped."""
 
-        def log(self, type: str, message: str, *given: Any) -> None:
+        def log(self, type: str, message: str, *given: Any) -> None:  # noqa: A002 - AWS's and werkzeug's word
             """Say what went wrong; the calls are counted elsewhere."""
             if type == "error":
                 super().log(type, message, *given)

@@ -14,7 +14,7 @@ NEVER = datetime(2099, 1, 1, tzinfo=UTC)
 """When the sandbox's credentials expire: a client compares this with its own clock, which is not the sandbox's."""
 
 
-def get_caller_identity(here: Here, asked: Params) -> Record:
+def get_caller_identity(here: Here, asked: Params) -> Record:  # noqa: ARG001 - it has no parameters
     """Say who calls: the session of a role, else a user of the account."""
     session = here.books.sessions.get(here.access_key)
     if session is not None:

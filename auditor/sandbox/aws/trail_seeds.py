@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from auditor.sandbox.aws.books import Books, Record, derived_id, digest, given
+from auditor.sandbox.aws.books import Record, derived_id, digest, given
 from auditor.sandbox.aws.judge import judge_member
+from auditor.sandbox.aws.s3_seeds import S3Seeds
 from auditor.sandbox.aws.selectors import is_management, records
 
 DELIVERY = timedelta(minutes=5)
@@ -52,10 +53,8 @@ def new_trail(account: str, region: str, name: str) -> Record:
     }
 
 
-class TrailSeeds:
+class TrailSeeds(S3Seeds):
     """Put and change trails, and record events, without a request."""
-
-    books: Books
 
     def put_trail(
         self,
@@ -176,10 +175,6 @@ class TrailSeeds:
         before = trail["Status"].get("LatestDeliveryTime")
         trail["Status"]["LatestDeliveryTime"] = at if before is None else max(before, at)
         return key
-
-    def put_object(self, bucket: str, key: str, body: bytes, *, at: datetime) -> str:
-        """Write an object; S3's seeds do."""
-        raise NotImplementedError
 
     def _trail(self, arn: str) -> Record:
         return next(
