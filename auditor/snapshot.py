@@ -31,12 +31,14 @@ from auditor.canonical import (
     canonical,
     connect,
     digest,
+    digest_of,
     from_ndjson,
     from_parquet,
     line,
+    lines,
     loaded,
-    name,
     quoted,
+    sorted_texts,
     sql_columns,
     stamp,
 )
@@ -313,31 +315,62 @@ class Writer:
         described = self._schema[table]
         columns = sql_columns(described)
         spool, carried = self._spools.get(table), self._carried.get(table)
-        parts: list[str] = []
-        if carried:
-            parts.append(f"SELECT *, 0 AS _age FROM {from_parquet(connection, carried, columns)}")
-        if spool:
-            spool.file.flush()
-            parts.append(f"SELECT *, 1 AS _age FROM {from_ndjson(spool.path, columns, spool.longest)}")
         entry: dict[str, Any] = {"rows": 0, "digest": EMPTY, "sources": []}
-        if not parts:
+        if not spool and not carried:
             return entry
+        ordered = self._spill / f"{table}.ordered"
+        entry["rows"], longest = self._order(connection, table, ordered)
+        source = from_ndjson(ordered, columns, longest)
         path = self.dir / "tables" / f"{table}.parquet"
-        listed = ", ".join(map(name, columns))
-        key = ", ".join(map(name, described.key))
-        ties = ", ".join(f"{name(column)} DESC" for column in columns)
-        newest = f"row_number() OVER (PARTITION BY {key} ORDER BY _age DESC, {ties}) = 1"
-        one_each = f"SELECT {listed} FROM ({' UNION ALL '.join(parts)}) QUALIFY {newest}"
         connection.execute(
-            f"COPY (SELECT * FROM ({one_each}) ORDER BY {key}) TO {quoted(str(path))} "
+            f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
             "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
         )
-        file = f"read_parquet({quoted(str(path))})"
-        counted = connection.execute(f"SELECT count(*) FROM {file}").fetchone()
-        entry["rows"] = counted[0] if counted else 0
-        entry["digest"] = digest(connection, file, columns)
+        with ordered.open(encoding="utf-8", newline="\n") as file:
+            entry["digest"] = digest_of(text[:-1] for text in file)
+        ordered.unlink()
         entry["sources"] = sorted(spool.sources) if spool else []
         return entry
+
+    def _order(self, connection: DuckDBPyConnection, table: str, into: Path) -> tuple[int, int]:
+        """Write a table's lines in the order of its key, one for each key: the newest.
+
+        Returns how many, and the bytes of the longest.
+        """
+        rows = longest = 0
+        last_key, kept = "", ""
+        with into.open("w", encoding="utf-8", newline="\n") as file:
+            for record in sorted_texts(self._records(connection, table)):
+                key, _, text = record.split("\t", 2)
+                if kept and key != last_key:
+                    file.write(kept + "\n")
+                if key != last_key:
+                    rows += 1
+                last_key, kept = key, text
+                longest = max(longest, len(text) * (1 if text.isascii() else 4))
+            if kept:
+                file.write(kept + "\n")
+        return rows, longest
+
+    def _records(self, connection: DuckDBPyConnection, table: str) -> Iterator[str]:
+        """Yield `key, age, line` of every row; JSON holds no tab, so the key sorts first."""
+        described = self._schema[table]
+        if carried := self._carried.get(table):
+            columns = sql_columns(described)
+            source = from_parquet(connection, carried, columns)
+            for text in lines(connection, source, columns):
+                yield _record(described.key, 0, text)
+        if spool := self._spools.get(table):
+            spool.file.flush()
+            with spool.path.open(encoding="utf-8", newline="\n") as file:
+                for text in file:
+                    yield _record(described.key, 1, text[:-1])
+
+
+def _record(key: tuple[str, ...], age: int, text: str) -> str:
+    row = json.loads(text)
+    named = json.dumps([row[column] for column in key], ensure_ascii=False)
+    return f"{named}\t{age}\t{text}"
 
 
 def _parquet(table: str, path: Path) -> Iterator[dict[str, Any]]:

@@ -228,8 +228,8 @@ from auditor.model import Window
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 
 moment = {moment!r}
-if moment == "one table": snapshot.digest = die
-if moment == "manifest": snapshot.canonical_ = None; snapshot._publish = die
+if moment == "one table": snapshot.digest_of = die
+if moment == "manifest": snapshot._publish = die
 if moment == "synced": Path.rename = die
 if moment == "first row":
     add = snapshot.Writer.add

@@ -21,9 +21,10 @@ from auditor.canonical import (
     from_ndjson,
     from_parquet,
     line,
+    lines,
     name,
     quoted,
-    sorted_lines,
+    sorted_texts,
     sql_columns,
 )
 from auditor.schema import Column, Table, Type
@@ -179,7 +180,8 @@ class Engine:
     def jsonl(self, table: str, path: Path) -> None:
         """Write a table as the sorted lines its digest is made of."""
         with path.open("wb") as file:
-            file.writelines(sorted_lines(self._connection, name(table), self._kinds(table)))
+            for text in sorted_texts(lines(self._connection, name(table), self._kinds(table))):
+                file.write(text.encode() + b"\n")
 
     def _kinds(self, table: str) -> dict[str, str]:
         found = self._connection.execute(
