@@ -124,11 +124,7 @@ def _exports(story: Story) -> Iterator[str]:
 def _federation(story: Story) -> Iterator[str]:
     account = story.account("production")
     for name in story["service_accounts"]:
-        places = {
-            tuple(said["to"].partition("{")[0].split("/", 1))
-            for said in story["pipelines"].values()
-            if said["account"] == name
-        }
+        places = {_place(said["to"]) for said in story["pipelines"].values() if said["account"] == name}
         entry = {
             "role_arn": role_arn(account, World.role_of(name)),
             "provider": GOOGLE,
@@ -144,6 +140,13 @@ def _federation(story: Story) -> Iterator[str]:
     yield from _table("[writers]", {"match": writer, "bucket": "acme-*", "reason": "S3 replication"})
     url = "token.actions.githubusercontent.com"
     yield from _table("[providers]", {"url": url, "client_ids": ["sts.amazonaws.com"], "thumbprints": []})
+
+
+def _place(target: str) -> tuple[str, str]:
+    """Return the bucket and the fixed folder of a pipeline's target."""
+    bucket, _, prefix = target.partition("{")[0].partition("/")
+    folder, slash, _ = prefix.rpartition("/")
+    return bucket, folder + slash
 
 
 def _people(story: Story) -> Iterator[str]:

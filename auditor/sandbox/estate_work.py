@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from auditor.sandbox.estate_chain import MINUTE, SERVERLESS, Chain
 from auditor.sandbox.estate_records import CLUSTERS, JOBS, Json, audit_entry, mark, stamp
@@ -95,118 +96,95 @@ class Work(Chain):
         yield Step(seen, lambda: self.stage.log(entries))
 
     def _start_entries(self) -> Iterator[Json]:
+        if self.kind in SERVERLESS:
+            yield from self._serverless_entries()
+        elif self.kind == "workflow":
+            yield from self._workflow_entries()
+        else:
+            yield from self._submit_entries()
+
+    def _entry(self, method: str, **more: Any) -> Json:
+        """Return an entry of whoever started it: a person, one behind an automation, or a static key."""
         export, story = self.export, self.stage.story
-        who: str = story.email(export.get("by"))
-        via = export.get("via")
-        acting: Json = {
-            "email": story.email(via) if via else who,
-            "delegation": [who] if via else [],
-        }
+        who, via = story.email(export.get("by")), export.get("via")
         if export.get("trigger", "static_key"):
             account = story.email(export.get("account"))
             key = mark("", "static", export.id, length=24).lower()
-            acting["email"] = account
-            acting["static_key"] = (
+            more["email"] = account
+            more["static_key"] = (
                 f"//iam.googleapis.com/projects/{self.project}/serviceAccounts/{account}/keys/{key}"
             )
-        where = (self.project, self.region)
+        else:
+            more["email"] = story.email(via) if via else who
+            more["delegation"] = [who] if via else []
+        return audit_entry(self.project, self.region, method, nonce=export.id, **more)
+
+    def _serverless_entries(self) -> Iterator[Json]:
+        export = self.export
+        method, many = STARTERS[self.kind]
+        parent = f"projects/{self.project}/locations/{self.region}"
+        name = f"{parent}/{many}/{export.job_id}"
+        who = self.stage.story.email(export.get("by"))
+        body = {"name": name, "uuid": export.job_uuid, "creator": who}
+        more: Json = {"resource_name": name, "permission": f"dataproc.{many}.create"}
         operation = ident("operation", export.id)
-        if self.kind in SERVERLESS:
-            method, many = STARTERS[self.kind]
-            one = self.kind
-            name = f"projects/{self.project}/locations/{self.region}/{many}/{export.job_id}"
-            body = {"name": name, "uuid": export.job_uuid, "creator": who}
-            known: Json = {} if export.get("named") == "job_id" else {"response": body}
-            request: Json = {"parent": name.rsplit("/", 2)[0], f"{one}Id": export.job_id}
-            acting |= {"resource_name": name, "permission": f"dataproc.{many}.create"}
-            yield audit_entry(
-                *where,
-                method,
-                at=export.at,
-                nonce=export.id,
-                request=request,
-                operation=(operation, "first"),
-                **acting,
-            )
-            yield audit_entry(
-                *where,
-                method,
-                at=export.at + MINUTE,
-                nonce=export.id,
-                operation=(operation, "last"),
-                **known,
-                **acting,
-            )
-            return
-        if self.kind == "workflow":
-            yield from self._workflow_entries(operation, acting)
-            return
+        request = {"parent": parent, f"{self.kind}Id": export.job_id}
+        yield self._entry(method, at=export.at, request=request, operation=(operation, "first"), **more)
+        if export.get("named") != "job_id":
+            more["response"] = body
+        yield self._entry(method, at=export.at + MINUTE, operation=(operation, "last"), **more)
+
+    def _submit_entries(self) -> Iterator[Json]:
+        export = self.export
         reference = {"projectId": self.project, "jobId": export.job_id}
         request = {
             "projectId": self.project,
             "region": self.region,
             "job": {"reference": reference, "placement": {"clusterName": self.cluster}},
         }
-        acting |= {
-            "resource_name": f"projects/{self.project}/regions/{self.region}/jobs/{export.job_id}",
-            "cluster": self.cluster,
-        }
         response: Json = {"reference": reference, "status": {"state": "PENDING"}}
         if export.get("named") != "job_id":
             response["jobUuid"] = export.job_uuid
+        more: Json = {"resource_name": self._job_name, "cluster": self.cluster}
         if not export.get("trigger", "twice"):
-            yield audit_entry(
-                *where,
-                f"{JOBS}.SubmitJob",
-                at=export.at,
-                nonce=export.id,
-                request=request,
-                response=response,
-                **acting,
-            )
+            yield self._entry(f"{JOBS}.SubmitJob", at=export.at, request=request, response=response, **more)
             return
-        method = f"{JOBS}.SubmitJobAsOperation"
-        yield audit_entry(
-            *where, method, at=export.at, nonce=export.id, request=request, operation=(operation, "first"),
-            metadata={"jobId": export.job_id, "operationType": "submitJob"}, **acting,
+        method, operation = f"{JOBS}.SubmitJobAsOperation", ident("operation", export.id)
+        yield self._entry(
+            method, at=export.at, request=request, operation=(operation, "first"),
+            metadata={"jobId": export.job_id, "operationType": "submitJob"}, **more,
         )  # fmt: skip
-        yield audit_entry(
-            *where,
-            method,
-            at=export.ended_at,
-            nonce=export.id,
-            response=response,
-            operation=(operation, "last"),
-            **acting,
+        yield self._entry(
+            method, at=export.ended_at, response=response, operation=(operation, "last"), **more
         )
 
-    def _workflow_entries(self, operation: str, acting: Json) -> Iterator[Json]:
+    @property
+    def _job_name(self) -> str:
+        return f"projects/{self.project}/regions/{self.region}/jobs/{self.export.job_id}"
+
+    def _workflow_entries(self) -> Iterator[Json]:
         """Yield the pair of a workflow: the person instantiates it, and its graph lists the job."""
         export = self.export
         template = f"projects/{self.project}/regions/{self.region}/workflowTemplates/{export.pipeline}"
         method = "google.cloud.dataproc.v1.WorkflowTemplateService.InstantiateWorkflowTemplate"
-        acting |= {"resource_name": template, "permission": "dataproc.workflowTemplates.instantiate"}
+        more = {"resource_name": template, "permission": "dataproc.workflowTemplates.instantiate"}
+        node = {"stepId": "export", "jobId": export.job_id, "state": "COMPLETED"}
         graph = {
             "@type": "type.googleapis.com/google.cloud.dataproc.v1.WorkflowMetadata",
             "template": template,
-            "graph": {"nodes": [{"stepId": "export", "jobId": export.job_id, "state": "COMPLETED"}]},
+            "graph": {"nodes": [node]},
             "clusterName": self.cluster,
             "clusterUuid": self.cluster_uuid,
             "state": "DONE",
         }
-        began = export.at - 12 * MINUTE
-        common = (self.project, self.region, method)
-        yield audit_entry(
-            *common,
-            at=began,
-            nonce=export.id,
-            request={"name": template},
-            operation=(operation, "first"),
-            **acting,
-        )
-        yield audit_entry(
-            *common, at=export.ended_at + 5 * MINUTE, nonce=export.id, metadata=graph, response=graph,
-            operation=(operation, "last"), **acting,
+        operation = ident("operation", export.id)
+        yield self._entry(
+            method, at=export.at - 12 * MINUTE, request={"name": template},
+            operation=(operation, "first"), **more,
+        )  # fmt: skip
+        yield self._entry(
+            method, at=export.ended_at + 5 * MINUTE, metadata=graph, response=graph,
+            operation=(operation, "last"), **more,
         )  # fmt: skip
 
     def _job(self) -> Iterator[Step]:
@@ -226,7 +204,7 @@ class Work(Chain):
         return audit_entry(
             self.project, self.region, f"{JOBS}.DeleteJob", at=export.ended_at + 6 * MINUTE, nonce=export.id,
             email=self.stage.story.email(export.get("by")), permission="dataproc.jobs.delete", cluster=self.cluster,
-            resource_name=f"projects/{self.project}/regions/{self.region}/jobs/{export.job_id}",
+            resource_name=self._job_name,
             request={"projectId": self.project, "region": self.region, "jobId": export.job_id},
         )  # fmt: skip
 
