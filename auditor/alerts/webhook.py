@@ -14,6 +14,7 @@ import http.client
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -147,26 +148,20 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(host, port, timeout=timeout_s)
         self._address = address
         self._secure = url.scheme == "https"
-        self._raw: socket.socket | None = None
 
     def connect(self) -> None:
-        raw = socket.create_connection((self._address, self.port), timeout=self.timeout)
-        self._raw = self.sock = raw
-        if not self._secure:
-            return
-        try:
-            self.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=self.host)
-        except BaseException:
-            raw.close()
-            raise
+        self.sock = socket.create_connection((self._address, self.port), timeout=self.timeout)
+        if self._secure:
+            context = ssl.create_default_context()
+            secured = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = secured  # before the handshake, so that `cut` can end that too
+            secured.do_handshake()
 
     def cut(self) -> None:
         """End an attempt whose time is up, however slowly the receiver still talks."""
-        if self._raw is not None:
-            try:
-                socket.socket.shutdown(self._raw, socket.SHUT_RDWR)
-            except OSError:
-                return
+        if self.sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
 
 def _post(

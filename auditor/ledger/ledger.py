@@ -35,7 +35,7 @@ _NO_FILTERS = Filters()
 _TIMES = frozenset(
     {
         "at", "since", "created_at", "expires_at", "first_seen_at", "last_seen_at", "delete_at",
-        "capture_due_at",
+        "capture_due_at", "from_seen_at", "until_seen_at",
     }
 )  # fmt: skip
 _BOOLS = frozenset({"complete", "final", "eventbridge", "deletes_after_copy", "intact"})

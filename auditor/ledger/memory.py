@@ -15,6 +15,7 @@ from auditor.ledger.values import (
     ExportMemory,
     Memories,
     PointMemory,
+    canonical,
     optional,
     safe,
     stamp,
@@ -38,6 +39,7 @@ def remember(
     """Store what a scan saw; return due times that were computed anew and are not applied."""
     moved = _exports(conn, memories.exports, n=n, at=at)
     _buckets(conn, memories.buckets, at=at, previous_at=previous_at or at)
+    _memberships(conn, memories.memberships, at=at, previous_at=previous_at or at)
     _points(conn, memories.points, at=at, previous_at=previous_at or at)
     _watch(conn, memories.watch, coverage, previous_at=previous_at or at)
     conn.executemany(
@@ -57,11 +59,12 @@ def _exports(
     conn: sqlite3.Connection, exports: Iterable[ExportMemory], *, n: int, at: str
 ) -> list[dict[str, Any]]:
     """Fix zone and due time of new exports; keep those of known ones whatever they are now."""
-    columns = "zone, capture_due_at, later_due_at, retention_state, proving_point, final_scan"
+    columns = "capture_due_at, later_due_at, retention_state, proving_point, links, final_scan"
     moved = []
     for export in sorted(exports, key=lambda export: export.export_id):
         due = stamp(export.capture_due_at) if export.capture_due_at else None
-        now = (optional(export.retention_state), optional(export.proving_point))
+        links = None if export.links is None else canonical(export.links)
+        now = (optional(export.retention_state), optional(export.proving_point), links)
         final = n if export.final else None
         export_id = safe(export.export_id)
         known = conn.execute(
@@ -69,20 +72,22 @@ def _exports(
         ).fetchone()
         if known is None:
             conn.execute(
-                "INSERT INTO export_memory VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)",
+                "INSERT INTO export_memory (export_id, first_scan, zone, first_seen_at, "
+                "capture_due_at, retention_state, proving_point, links, final_scan) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (export_id, n, optional(export.zone), at, due, *now, final),
             )
             continue
-        _, frozen, later, *said, settled = known
+        frozen, later, *said, settled = known
         if settled is not None:
             continue
         if due not in {frozen, later, None}:
             moved.append({"export_id": export_id, "fixed": frozen, "computed": due})
             later = due
-        if (later, *said, final) != (known[2], *now, None):
+        if (later, *now, final) != (known[1], *said, None):
             conn.execute(
                 "UPDATE export_memory SET later_due_at = ?, retention_state = ?, "
-                "proving_point = ?, final_scan = ? WHERE export_id = ?",
+                "proving_point = ?, links = ?, final_scan = ? WHERE export_id = ?",
                 (later, *now, final, export_id),
             )
     return moved
@@ -117,6 +122,22 @@ def _buckets(conn: sqlite3.Connection, buckets: Iterable[BucketMemory], *, at: s
             "FROM bucket_memory WHERE arn = ? ORDER BY since_at DESC LIMIT ?)",
             (arn, arn, BUCKET_SIGHTS // 2),
         )
+
+
+def _memberships(
+    conn: sqlite3.Connection, members: Iterable[tuple[str, str]], *, at: str, previous_at: str
+) -> None:
+    """Keep runs of scans that saw a membership; one scan that did not see it ends the run."""
+    lasting = set(conn.execute("SELECT user_id, group_name FROM membership_memory WHERE until_at IS NULL"))
+    seen = {(safe(user), safe(group)) for user, group in members}
+    conn.executemany(
+        "UPDATE membership_memory SET until_at = ? WHERE user_id = ? AND group_name = ? AND until_at IS NULL",
+        [(previous_at, *one) for one in sorted(lasting - seen)],
+    )
+    conn.executemany(
+        "INSERT INTO membership_memory VALUES (?, ?, ?, NULL)",
+        [(*one, at) for one in sorted(seen - lasting)],
+    )
 
 
 def _points(conn: sqlite3.Connection, points: Iterable[PointMemory], *, at: str, previous_at: str) -> None:
@@ -213,12 +234,17 @@ def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[s
     """Return history_export, history_bucket, history_point and history_watch; times as text."""
     export = (
         "SELECT export_id, zone, first_seen_at, capture_due_at, retention_state, proving_point, "
-        "final_scan IS NOT NULL AS final FROM export_memory ORDER BY export_id"
+        "final_scan IS NOT NULL AS final, links FROM export_memory ORDER BY export_id"
     )
     bucket = (
         "SELECT arn, since_at AS at, versioning, eventbridge FROM bucket_memory UNION "
         "SELECT arn, coalesce(until_at, :last), versioning, eventbridge FROM bucket_memory "
         "ORDER BY arn, at"
+    )
+    membership = (
+        "SELECT user_id, group_name, since_at AS from_seen_at, "
+        "coalesce(until_at, :last) AS until_seen_at FROM membership_memory "
+        "ORDER BY user_id, group_name, since_at"
     )
     point = (
         "SELECT arn, account, region, vault_arn, resource_arn, status, delete_at, "
@@ -229,6 +255,7 @@ def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[s
     found = {}
     for name, query in (
         ("history_export", export),
+        ("history_membership", membership),
         ("history_bucket", bucket),
         ("history_point", point),
         ("history_watch", watch),

@@ -109,7 +109,7 @@ _MEMORY = (
     """CREATE TABLE export_memory (
         export_id TEXT PRIMARY KEY, first_scan INTEGER NOT NULL, zone TEXT,
         first_seen_at TEXT NOT NULL, capture_due_at TEXT, later_due_at TEXT, retention_state TEXT,
-        proving_point TEXT, final_scan INTEGER) STRICT, WITHOUT ROWID""",
+        proving_point TEXT, final_scan INTEGER, links TEXT) STRICT, WITHOUT ROWID""",
     "CREATE INDEX export_first ON export_memory (first_scan)",
     "CREATE INDEX export_final ON export_memory (final_scan) WHERE final_scan IS NOT NULL",
     # until_at NULL: still so in the last scan.
@@ -121,6 +121,9 @@ _MEMORY = (
         arn TEXT PRIMARY KEY, account TEXT, region TEXT, vault_arn TEXT, resource_arn TEXT,
         status TEXT, delete_at TEXT, deletes_after_copy INTEGER, first_seen_at TEXT NOT NULL,
         last_seen_at TEXT) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE membership_memory (
+        user_id TEXT NOT NULL, group_name TEXT NOT NULL, since_at TEXT NOT NULL, until_at TEXT,
+        PRIMARY KEY (user_id, group_name, since_at)) STRICT, WITHOUT ROWID""",
     """CREATE TABLE watch_memory (
         table_name TEXT NOT NULL, key TEXT NOT NULL, field TEXT NOT NULL, value TEXT,
         account TEXT NOT NULL, region TEXT NOT NULL, known_at TEXT,

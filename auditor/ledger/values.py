@@ -88,6 +88,8 @@ class ExportMemory:
     retention_state: str | None
     proving_point: str | None
     final: bool = False
+    links: Mapping[str, Sequence[str]] | None = None
+    """Link to [state, strength]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Memories:
     buckets: Sequence[BucketMemory] = ()
     points: Sequence[PointMemory] = ()
     watch: Sequence[Watched] = ()
+    memberships: Sequence[tuple[str, str]] = ()
+    """(user, group) of every membership the directory holds now; none when it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
