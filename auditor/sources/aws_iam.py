@@ -59,6 +59,8 @@ class _Details:
     account: str
     max_session_s: dict[str, int] = field(default_factory=dict)
     """By role ARN; empty when it was not asked or could not be."""
+    no_durations: tuple[str, str] | None = None
+    """Why `max_session_s` could not be had: reason and detail."""
     users: list[Item] = field(default_factory=list)
     groups: dict[str, Item] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
@@ -72,7 +74,7 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         client = ask.clients.aws("iam", account)
         keep_documents(client)
         details = _Details(account)
-        yield from _durations(ask, client, details)
+        _durations(ask, client, details)
         yield from _bulk(client, details, shared)
         yield from _users(details)
         yield from _access_keys(ask, client, details)
@@ -80,17 +82,17 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         yield from _saml(client, account)
 
 
-def _durations(ask: Ask, client: Any, details: _Details) -> Iterator[Gap]:
+def _durations(ask: Ask, client: Any, details: _Details) -> None:
     """Ask for MaxSessionDuration, which RoleDetail of the bulk listing does not have."""
     wanted = ask.wanted("iam_role")
     if wanted is not None and "max_session_s" not in wanted:
         return
-    with guard(Seen("iam_role", details.account, "*", "*#max_session_s")) as read:
+    with guard() as read:
         for page in marked(client.list_roles, {"Marker": "Marker"}, MaxItems=1000):
             for role in listed(page, "Roles"):
                 if "MaxSessionDuration" in role:
                     details.max_session_s[need(role, "Arn")] = role["MaxSessionDuration"]
-    yield from (one for one in read if isinstance(one, Gap))
+    details.no_durations = None if read.ok else (read.reason, read.detail)
 
 
 def _bulk(client: Any, details: _Details, shared: set[str]) -> Iterator[Row | Seen | Gap]:
@@ -108,6 +110,9 @@ def _bulk(client: Any, details: _Details, shared: set[str]) -> Iterator[Row | Se
             details.groups |= {need(one, "GroupName"): one for one in page.get("GroupDetailList", ())}
             for role in page.get("RoleDetailList", ()):
                 yield Row("iam_role", _role(details, role))
+                if details.no_durations:
+                    scope = Seen("iam_role", account, "*", f"{role['Arn']}#max_session_s")
+                    yield gap(scope, *details.no_durations)
             for policy in page.get("Policies", ()):
                 arn = need(policy, "Arn")
                 if _used(policy) and arn not in shared:

@@ -1,0 +1,212 @@
+"""Log files of a trail: `[PREFIX/]AWSLogs/[o-ORG/]ACCOUNT/CloudTrail/REGION/Y/M/D/…json.gz` in S3.
+
+Calls for one trail, account and window: 1 for the regions there are (+ 1 for the organization's id),
+ceil(files of the region / 1000), at least 1, per region, and one a file. A file is named by the time
+it was delivered (CloudTrail User Guide, "CloudTrail log file name format").
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from auditor.model import Row
+from auditor.sources._cloudtrail_record import Reading, read_record
+from auditor.sources._marked import marked
+from auditor.sources.ask import Guard, Malformed, Suspect, guard, listed, need, safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditor.sources._cloudtrail_trails import Trail
+    from auditor.sources.ask import Ask
+
+OVERLAP = timedelta(hours=1)
+"""A file may be delivered this long after its events, and seen this long after its name says."""
+LARGEST = 1 << 28
+"""Bytes of a file, unpacked; CloudTrail's own stay below 50 MB."""
+WORKERS = 8
+_DELIVERED = re.compile(r"_(\d{8}T\d{4})Z_[^/]+\.json\.gz$")
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A stretch of one region's events that could not be read."""
+
+    region: str
+    from_at: datetime
+    until_at: datetime
+    reason: str
+    detail: str
+    table: str = ""
+    """The table that a lost row would have stood in; empty: any."""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads one trail's files of one account."""
+
+    ask: Ask
+    trail: Trail
+    account: str
+    arns: Mapping[tuple[str, str], str]
+    seen: set[int]
+    """Keys of rows that were yielded already, as hashes: a trail may deliver an event twice."""
+    misses: list[Miss] = field(default_factory=list)
+    selectors_set_at: datetime | None = None
+    """When the trail was last told what to record, within the window."""
+
+    def regions(self) -> tuple[Guard, list[str]]:
+        """Return the regions that have files, in a guard of the whole reading."""
+        found: list[str] = []
+        with guard() as read:
+            root = f"{self.trail.prefix}AWSLogs/"
+            if self.trail.about.get("IsOrganizationTrail"):
+                root += self._organization(root)
+            self.root = f"{root}{self.account}/CloudTrail/"
+            found = self._folders(self.root)
+            if not found:
+                raise Suspect(f"no log files under s3://{self._bucket}/{self.root}")
+        return read, [one for one in found if self.trail.multi_region or one == self.trail.home]
+
+    root: str = ""
+
+    @property
+    def _bucket(self) -> str:
+        return str(need(self.trail.about, "S3BucketName"))
+
+    @property
+    def _client(self) -> Any:
+        return self.ask.clients.aws("s3", self.trail.asker, self.trail.home)
+
+    def _folders(self, under: str) -> list[str]:
+        found: list[str] = []
+        for page in self._pages(Prefix=under, Delimiter="/"):
+            found += (
+                need(one, "Prefix").removeprefix(under).rstrip("/") for one in page.get("CommonPrefixes", ())
+            )
+        return sorted(found)
+
+    def _organization(self, root: str) -> str:
+        ids = [name for name in self._folders(root) if name.startswith("o-")]
+        if len(ids) != 1:
+            raise Suspect(f"{len(ids)} organizations under s3://{self._bucket}/{root}")
+        return f"{ids[0]}/"
+
+    def _pages(self, **params: Any) -> Iterator[Mapping[str, Any]]:
+        return marked(
+            self._client.list_objects_v2,
+            {"NextContinuationToken": "ContinuationToken"},
+            "Name",
+            "IsTruncated",
+            Bucket=self._bucket,
+            **params,
+        )
+
+    def rows(self, region: str) -> Iterator[Row]:
+        """Yield a region's rows, oldest file first; what could not be read is in `misses`."""
+        fetch = partial(self._file, region)
+        for readings, key, at, miss in self.ask.side_by_side(WORKERS, fetch, self._keys(region)):
+            if miss is not None:
+                self.misses.append(miss)
+            for reading in readings:
+                if reading.lacks:
+                    detail = f"a record of {key} lacks {', '.join(reading.lacks)}"
+                    table = reading.row.table if reading.row else ""
+                    when = reading.at or at
+                    self.misses.append(self._around(region, when, "malformed", detail, table))
+                if reading.row is not None and self._new(reading.row):
+                    yield reading.row
+
+    def _new(self, row: Row) -> bool:
+        at = row.values.get("issued_at") or row.values.get("at")
+        if at is not None and at >= self.ask.window.until_at:
+            return False  # the next scan reads it, in its own window
+        name = "session_key" if row.table == "sts_session" else "event_id"
+        mark = hash((row.table, row.values[name]))
+        if mark in self.seen:
+            return False
+        self.seen.add(mark)
+        if row.table == "aws_change" and row.values["event_name"] == "PutEventSelectors":
+            mine = row.values["resource"] == self.trail.arn and not row.values["error_code"]
+            if mine and at is not None:
+                self.selectors_set_at = max(at, self.selectors_set_at or at)
+        return True
+
+    def _keys(self, region: str) -> Iterator[tuple[str, datetime]]:
+        """Yield keys in the order of delivery, from an overlap before the window to one after it."""
+        window = self.ask.window
+        start, end = window.from_at - OVERLAP, window.until_at + OVERLAP
+        under = f"{self.root}{region}/"
+        first = f"{start:%Y/%m/%d}/{self.account}_CloudTrail_{region}_{start:%Y%m%dT%H%M}"
+        reached = window.from_at
+        with guard() as read:
+            for page in self._pages(Prefix=under, StartAfter=under + first):
+                for item in page.get("Contents", ()):
+                    key = need(item, "Key")
+                    at = _delivered(key)
+                    if at is None:
+                        continue
+                    if at > end:
+                        return
+                    reached = max(reached, at - OVERLAP)
+                    yield key, at
+        if not read.ok:
+            self.misses.append(
+                Miss(region, min(reached, window.until_at), window.until_at, read.reason, read.detail)
+            )
+
+    def _file(
+        self, region: str, named: tuple[str, datetime]
+    ) -> tuple[list[Reading], str, datetime, Miss | None]:
+        key, at = named
+        readings: list[Reading] = []
+        with guard() as read:
+            reply = self._client.get_object(Bucket=self._bucket, Key=key)
+            records = _records(reply["Body"].read())
+            every = (read_record(record, self.arns, self.account) for record in records)
+            readings = [one for one in every if one.row is not None or one.lacks]
+        if read.ok:
+            return readings, key, at, None
+        return [], key, at, self._around(region, at, read.reason, f"{key}: {read.detail}")
+
+    def _around(self, region: str, at: datetime, reason: str, detail: str, table: str = "") -> Miss:
+        """Return a miss of the day of a file, and of the hour before it was delivered."""
+        day = datetime(at.year, at.month, at.day, tzinfo=UTC)
+        start, end = min(day, at - OVERLAP), day + timedelta(days=1)
+        return Miss(region, start, end, reason, safe_text(detail), table)
+
+
+def _delivered(key: str) -> datetime | None:
+    found = _DELIVERED.search(key)
+    if found is None:
+        return None
+    try:
+        return datetime.strptime(found[1], "%Y%m%dT%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _records(packed: bytes) -> list[Any]:
+    """Unpack a log file; Malformed when it is not gzip, not JSON, or larger than CloudTrail's get."""
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacking.decompress(packed, LARGEST)
+        if unpacking.unconsumed_tail:
+            raise Malformed(f"more than {LARGEST >> 20} MB when unpacked")
+        if not unpacking.eof:
+            raise Malformed("the gzip stream breaks off")
+        file = json.loads(text)
+    except zlib.error as error:
+        raise Malformed(f"not gzip: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {str(error) or 'nested too deeply'}") from None
+    if not isinstance(file, dict):
+        raise Malformed("not a log file of CloudTrail")
+    return listed(file, "Records")
