@@ -171,6 +171,8 @@ def _row(
         "bytes": int(writes.get("bytes") or 0),
         "attributed_by": _attributed(case),
         "candidates": int(writes.get("rivals") or 0),
+        "unambiguous": None if writes.get("rivals") else True,
+        "overwritten_before_capture": _overwritten(links["recovery_point"], capture),
         "superseded_by": superseded_by,
         "proving_point": capture.point["arn"] if capture.point else capture.gone,
         "capture_due_at": capture.due_at or recovery_point.due_of(case),
@@ -188,6 +190,13 @@ def _attributed(case: Case) -> str | None:
     if not case.writes or not case.objects:
         return None
     return "exact" if case.writes["witnessed_objects"] == case.objects else "inferred"
+
+
+def _overwritten(judgement: Judgement, capture: Capture) -> bool | None:
+    """Tell whether a version was gone before a capture; open while the link itself is."""
+    if judgement.state in (State.PROVEN, State.NOT_REQUIRED):
+        return False
+    return True if capture.overwritten else False if judgement.state == State.BROKEN else None
 
 
 def _columns(name: str, judgement: Judgement) -> dict[str, Any]:

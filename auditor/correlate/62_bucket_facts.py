@@ -145,7 +145,7 @@ def _covers(selector: str, bucket: str, written: Sequence[str]) -> bool:
     if name != bucket:
         return False
     prefix = prefix.removesuffix("*")
-    return not prefix or bool(written) and all(path.startswith(prefix) for path in written)
+    return not prefix or (bool(written) and all(path.startswith(prefix) for path in written))
 
 
 def _lifecycle(rules: list[Row] | None, written: Sequence[str]) -> dict[str, Any]:

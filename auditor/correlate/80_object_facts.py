@@ -59,8 +59,8 @@ def _rows(
     judged_roles: bool,
 ) -> Iterator[dict[str, Any]]:
     orphan = stray["orphan"] if stray else False
-    if orphan and not events:
-        orphan = None  # without data events the writer is not known: never a failure
+    if orphan is False and not events:
+        orphan = None  # a job fits it by time and prefix, and nothing tells who wrote
     said = {
         "because": stray["because"] if stray else "its jobs explain it",
         "known_writers": stray["writers"] if stray else None,
@@ -79,9 +79,12 @@ def _rows(
     writer_known = bool(events) and judged_roles
     for (key, version), facts in sorted(examples.items(), key=lambda item: (item[0][0], item[0][1] or "")):
         name = f"{base['bucket']}/{key}@{version or 'null'}" if key else f"{base['bucket']}/{base['dir']}"
-        if facts["foreign_writer"] is None and writer_known and not foreign:
-            facts = {**facts, "foreign_writer": False}
-        yield {**base, **said, "subject_key": name, "key": key or None, **facts}
+        told = (
+            False
+            if facts["foreign_writer"] is None and writer_known and not foreign
+            else facts["foreign_writer"]
+        )
+        yield {**base, **said, "subject_key": name, "key": key or None, **facts, "foreign_writer": told}
     if not examples:
         yield {
             **base,

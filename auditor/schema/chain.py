@@ -60,6 +60,11 @@ TABLES = (
             ),
             text("marker", "empty, json, unreadable, or none"),
             integer("candidates", "other jobs that fit its writes equally well"),
+            boolean("unambiguous", "TRUE when no other job fits its writes equally well; else NULL: nobody can tell"),
+            boolean(
+                "overwritten_before_capture",
+                "TRUE when a version was overwritten or deleted before any capture in time; NULL while that is open",
+            ),
             text("superseded_by", "export that supersedes it; NULL when none"),
             text("proving_point", "recovery point that proves it; NULL when none"),
             time("capture_due_at", "frozen when first seen; NULL when no zone says"),

@@ -330,7 +330,11 @@ TABLES = (
         text("dir", "directory"),
         text("key", "key; NULL for a whole directory"),
         integer("objects_there", "object versions there that no job explains"),
-        boolean("orphan", "TRUE an undeclared writer, FALSE explained, NULL the writer could not be seen"),
+        boolean(
+            "orphan",
+            "TRUE an undeclared writer, FALSE explained, NULL the writer could not be seen",
+            **_seen(("s3_data_event", "all"), may="raise"),
+        ),
         boolean(
             "foreign_writer",
             "TRUE written by a principal that is neither an export role nor declared; NULL without data events",
