@@ -12,6 +12,7 @@ from botocore.parsers import ResponseParserError
 from sandbox_aws_clients import A, B, R, client
 
 from auditor.sandbox.aws import AwsCloud
+from auditor.sandbox.aws.judge import Lie
 from auditor.sandbox.faults import Faults
 
 NOW = datetime(2026, 3, 30, 6, tzinfo=UTC)
@@ -197,3 +198,14 @@ def test_an_object_cut_while_it_is_read_is_noticed(cloud: AwsCloud) -> None:
     body = client(cloud, "s3").get_object(Bucket="exports-0", Key="k0")["Body"]
     with pytest.raises((IncompleteReadError, ResponseStreamingError)):
         body.read()
+
+
+def test_a_crash_of_the_sandbox_does_not_pass_for_a_failure_of_aws() -> None:
+    cloud = AwsCloud()
+    cloud.start()
+    cloud.put_vault(A, R, "broken", at=NOW)
+    del cloud.books.backup_of(A, R).vaults["broken"]["VaultType"]
+    with pytest.raises(ClientError):
+        client(cloud, "backup").list_backup_vaults()
+    with pytest.raises(Lie, match="KeyError"):
+        cloud.stop()

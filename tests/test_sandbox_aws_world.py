@@ -439,7 +439,8 @@ def test_what_boto3_writes_is_kept_as_what_the_seeds_write(cloud: AwsCloud) -> N
     assert s3.get_bucket_versioning(Bucket="made")["Status"] == "Enabled"
     assert s3.get_bucket_notification_configuration(Bucket="made")["EventBridgeConfiguration"] == {}
     assert s3.get_bucket_encryption(Bucket="made")["ServerSideEncryptionConfiguration"]["Rules"]
-    assert len(s3.list_object_versions(Bucket="made")["Versions"]) == 1
+    [version] = s3.list_object_versions(Bucket="made")["Versions"]
+    assert version["LastModified"] == s3.list_buckets()["Buckets"][0]["CreationDate"] == NOW
     [row] = client(cloud, "resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
     assert row["ResourceARN"] == "arn:aws:s3:::made"
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from auditor.sandbox.aws.books import Here, Record, Refused
+from auditor.sandbox.aws.books import Here, Params, Record, Refused
 from auditor.sandbox.aws.moto_world import moto
 
 Settings = dict[str, Any]
@@ -48,6 +49,16 @@ def bucket_of(here: Here, name: str) -> Any:
     if bucket.account_id != here.account and here.account not in settings_of(bucket).get("policy", ""):
         raise Refused("AccessDenied", "Access Denied", 403)
     return bucket
+
+
+def date_by_clock(here: Here, operation: str, asked: Params) -> None:
+    """Date what moto just wrote by the sandbox's clock: moto knows the wall's alone."""
+    if operation == "CreateBucket":
+        moto_bucket(asked["Bucket"]).creation_date = here.now
+    elif operation in {"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"}:
+        versions = moto_bucket(asked["Bucket"]).keys.getlist(asked["Key"], [])
+        if versions and not asked.get("VersionId"):
+            versions[-1].last_modified = here.now.astimezone(UTC).replace(tzinfo=None, microsecond=0)
 
 
 def encryption_setting(algorithm: str, kms_key: str | None) -> Record:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
 from auditor.sandbox.aws import wire
 from auditor.sandbox.aws.books import Here, Record, Refused
-from auditor.sandbox.aws.buckets import bucket_of
+from auditor.sandbox.aws.buckets import bucket_of, date_by_clock
 from auditor.sandbox.aws.judge import Lie, judge_reply, service_model
 
 if TYPE_CHECKING:
@@ -91,12 +92,19 @@ class Gate:
     def __init__(self, cloud: AwsCloud, moto: Callable[..., Iterable[bytes]]) -> None:
         self.cloud = cloud
         self.moto = moto
+        self.counting = Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         """Answer one request."""
         _buffer(environ)
         with self.cloud.world.entered():
-            reply, length = self._answer(environ)
+            try:
+                reply, length = self._answer(environ)
+            except Dropped:
+                raise
+            except BaseException as error:  # a crash of the sandbox must not pass for a failure of AWS
+                self.cloud.books.lies.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}: {error!r}")
+                raise
         headers = [(name, value) for name, value in reply.headers if name.lower() not in OWN_HEADERS]
         headers.append(("x-amzn-RequestId", "SANDBOX"))
         if environ["REQUEST_METHOD"] == "HEAD":
@@ -114,7 +122,8 @@ class Gate:
             body = str(refused).encode()
             return wire.Reply(refused.status, body, (("Content-Type", "text/plain"),)), len(body)
         here = Here(cloud.books, cloud.account_of(asked.access_key), asked.region, asked.access_key)
-        cloud.calls[asked.service, asked.operation] += 1
+        with self.counting:
+            cloud.calls[asked.service, asked.operation] += 1
         kind = cloud.faults.hit(asked.service, asked.operation, here.account, here.region, asked.resource)
         if kind in REFUSALS:
             reply = self._refusal(asked, here, kind)
@@ -203,6 +212,8 @@ class Gate:
         for name, value in said[1]:
             if name.lower() in OWN_HEADERS and "requestid" in name.lower():
                 body = body.replace(value.encode(), b"SANDBOX")
+        if asked.service == "s3" and said[0] < 300:
+            date_by_clock(here, asked.operation, asked.params)
         return wire.Reply(said[0], body, tuple(said[1]))
 
 

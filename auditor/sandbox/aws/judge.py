@@ -42,7 +42,8 @@ JUDGE = ShapeJudge()
 
 @cache
 def _plain(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of AWS's models, which know classes of Java that Python does not."""
+    """Compile a pattern of AWS's models, which know classes and surrogate pairs of Java that Python does not."""
+    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff")
     return re.compile(re.sub(r"\\p\{[A-Za-z]+\}", r"\\w\\s", pattern))
 
 
