@@ -79,6 +79,12 @@ class Engine:
                 source = from_parquet(self._connection, path, columns)
                 self._connection.execute(f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}")
 
+    def attach(self, table: str, path: Path) -> None:
+        """Make a view of a Parquet file that `export` wrote."""
+        self._connection.execute(
+            f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({quoted(str(path))})"
+        )
+
     def _create(self, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
         self._connection.execute(f"CREATE TABLE {name(table)} ({listed})")

@@ -1,0 +1,231 @@
+"""One scan on one page: look, join, judge, remember, tell. Read this first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.alerts import Route, compose
+from auditor.collect import collect
+from auditor.drift import Present, compare
+from auditor.judge import Judgement, judge
+from auditor.ledger.values import (
+    BucketMemory,
+    ExportMemory,
+    Memories,
+    PointMemory,
+    RuleNote,
+    ScanRecord,
+)
+from auditor.model import Drift, Gap, Seen, State, Window
+from auditor.schema import tables as schema_tables
+from auditor.snapshot import Snapshot
+from auditor.watch import watched
+
+if TYPE_CHECKING:
+    from auditor.config import Config
+    from auditor.ledger import Before, Ledger, ScanRow
+    from auditor.rulepack import Pack
+
+Progress = Callable[[str, Mapping[str, Any]], None]
+
+OVERLAP = timedelta(hours=6)
+"""Tables of events are read again this far back: records arrive late, CloudTrail's the latest."""
+LONGEST_SCAN_GAP = timedelta(days=7)
+"""A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One finished scan and where its evidence is."""
+
+    row: ScanRow
+    snapshot: Snapshot
+    judgement: Judgement
+    drift: tuple[Drift, ...]
+    gaps: tuple[Gap, ...]
+    broken_rules: tuple[str, ...]
+
+
+def scan(
+    config: Config,
+    ledger: Ledger,
+    pack: Pack,
+    *,
+    now: datetime,
+    slot: str = "",
+    owner: str = "scan",
+    progress: Progress | None = None,
+) -> Scan:
+    """Look, join, judge, remember, tell: one scan, recorded in one transaction or not at all."""
+    state = Path(config.state.dir)
+    slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    before = ledger.state(now)
+    lease = ledger.begin(slot, owner, 3600, now)
+    carried = _carried(ledger)
+    window = Window(_from(carried, config, now), now)
+    draft = collect(
+        config, now=now, window=window, carried=carried, into=state / "snapshots", progress=progress
+    )
+    snapshot = draft.joined(joins(config, pack, before, now=now, slot=slot))
+    if progress:
+        progress("judging", {"snapshot": snapshot.id[:12]})
+    judgement = judge(snapshot, pack, into=state / "judged", memory_mb=config.limits.memory_mb)
+    outcomes = list(judgement.outcomes())
+    exports = list(judgement.rows("export"))
+    coverage = tuple(coverage_of(snapshot))
+    memories = _memories(snapshot, exports, before, now)
+    present = Present(
+        outcomes=outcomes,
+        watch=memories.watch,
+        coverage=coverage,
+        changes=snapshot.rows("aws_change"),
+        judged=[rule.id for rule in pack.rules],
+        broken=[rule.id or "*" for rule in pack.broken_rules],
+    )
+    drift = compare(before.past, present, now=now)
+    notes = {rule.id: RuleNote(rule.controls, rule.remedy) for rule in pack.rules}
+    alerts = compose(
+        drift,
+        outcomes,
+        exports,
+        _routes(config),
+        now=now,
+        rules=notes,
+        coverage=coverage,
+        alerting=before.alerting,
+    )
+    row = ledger.record(
+        ScanRecord(
+            slot=slot,
+            snapshot_id=snapshot.id,
+            snapshot_dir=str(snapshot.dir),
+            rule_digest=pack.digest,
+            config_digest=config.digest,
+            outcome_digest=judgement.digests["outcome"],
+            tally=judgement.tally,
+            rules=notes,
+            broken=tuple(present.broken),
+            coverage=coverage,
+            interval_s=config.scan.schedule,
+            lease=lease,
+        ),
+        outcomes,
+        drift,
+        memories,
+        alerts,
+        at=now,
+    )
+    gaps = tuple(part for part in coverage if isinstance(part, Gap))
+    return Scan(row, snapshot, judgement, tuple(drift), gaps, pack.broken)
+
+
+def joins(
+    config: Config, pack: Pack, before: Before, *, now: datetime, slot: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Return every table a snapshot is joined with: the configuration, the history, and the scan itself."""
+    tables = dict(config.tables(pack.rules))
+    (scan_row,) = tables["as_of"]
+    tables["as_of"] = [scan_row | {"as_of": now, "slot": slot, "previous_at": before.previous_at}]
+    return tables | dict(before.tables)
+
+
+def coverage_of(snapshot: Snapshot) -> Iterator[Seen | Gap]:
+    """Yield the coverage of a snapshot as what was seen and what was not."""
+    for row in snapshot.rows("coverage"):
+        scope = (row["table_name"], row["account"], row["region"], row["resource"])
+        times = {"from_at": row["from_at"], "until_at": row["until_at"]}
+        if row["complete"]:
+            yield Seen(*scope, **times)
+        else:
+            yield Gap(*scope, reason=row["reason"] or "failed", detail=row["detail"] or "", **times)
+
+
+def _carried(ledger: Ledger) -> Snapshot | None:
+    last = ledger.latest_scan()
+    return Snapshot.open(Path(last.snapshot_dir)) if last else None
+
+
+def _from(carried: Snapshot | None, config: Config, now: datetime) -> datetime:
+    """Return from when events are asked for: since the scan before, or the whole look-back."""
+    start = now - timedelta(seconds=config.scan.lookback)
+    return max(start, carried.as_of - OVERLAP) if carried else start
+
+
+def _routes(config: Config) -> list[Route]:
+    return [settings.route(name) for name, settings in sorted(config.alerts.items()) if settings.url]
+
+
+def _memories(
+    snapshot: Snapshot, exports: Iterable[Mapping[str, Any]], before: Before, now: datetime
+) -> Memories:
+    """Return what later scans must know of this one."""
+    described = schema_tables()
+    watch = [
+        value
+        for table in described.values()
+        if table.kind == "source" and any(column.watch for column in table.columns)
+        for row in snapshot.rows(table.name)
+        for value in watched(table, row)
+    ]
+    buckets = [
+        BucketMemory(row["arn"], row["versioning"], row["eventbridge"]) for row in snapshot.rows("s3_bucket")
+    ]
+    points = [
+        PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point")
+    ]
+    members = [
+        (row["user_id"], row["group_name"]) for row in snapshot.rows("directory_membership")
+    ]
+    zones = {row["zone"]: row for row in snapshot.rows("config_zone")}
+    looks = sorted(
+        {*(row["at"] for row in before.tables["history_scan"] if row["state"] == "finished"), now}
+    )
+    return Memories(
+        exports=[_export_memory(row, zones, looks, now) for row in exports],
+        buckets=buckets,
+        points=points,
+        watch=watch,
+        memberships=members,
+    )
+
+
+_POINT = (
+    "arn", "account", "region", "vault_arn", "resource_arn", "status", "delete_at", "deletes_after_copy",
+)  # fmt: skip
+
+
+def _export_memory(
+    row: Mapping[str, Any], zones: Mapping[str, Mapping[str, Any]], looks: list[datetime], now: datetime
+) -> ExportMemory:
+    from auditor.model import LINKS
+
+    return ExportMemory(
+        export_id=row["export_id"],
+        zone=row["zone"],
+        capture_due_at=row["capture_due_at"],
+        retention_state=row["retention_state"],
+        proving_point=row["proving_point"],
+        final=_final(row, zones.get(row["zone"] or ""), looks, now),
+        links={name: [row[f"{name}_state"], row[f"{name}_strength"]] for name in LINKS},
+    )
+
+
+def _final(
+    row: Mapping[str, Any], zone: Mapping[str, Any] | None, looks: list[datetime], now: datetime
+) -> bool:
+    """Say whether every holder kept the export to the end of its retention, with no long gap between scans."""
+    if zone is None or row["retention_state"] != State.PROVEN or row["ended_at"] is None:
+        return False
+    copies = [copy.get("retention_d") for copy in zone["copy_to"] or ()]
+    days = [zone["retention_d"], zone["bucket_min_d"], *copies]
+    if any(each is None for each in days):
+        return False
+    end = row["ended_at"] + timedelta(days=max(days))
+    if now < end:
+        return False
+    during = [row["ended_at"], *(at for at in looks if row["ended_at"] < at <= now)]
+    return all(later - sooner <= LONGEST_SCAN_GAP for sooner, later in zip(during, during[1:], strict=False))
