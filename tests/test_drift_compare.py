@@ -37,9 +37,7 @@ def setting(value: str | None, field: str = "versioning") -> Watched:
     return Watched("s3_bucket", BUCKET, field, value, "111111111111", "eu-west-1")
 
 
-def settings(
-    before: str | None, after: str | None, field: str = "versioning", **more: object
-) -> list[Drift]:
+def settings(before: str | None, after: str | None, field: str = "versioning", **more: object) -> list[Drift]:
     present = Present(watch=(setting(after, field),), **more)  # type: ignore[arg-type]
     return compare(past(watch=(setting(before, field),)), present, now=day(1))
 
@@ -167,8 +165,7 @@ def test_a_flag_has_a_direction(column: str, a: bool, b: bool, direction: str) -
 def test_policies_are_compared_by_what_they_hold(a: str, b: str, same: bool) -> None:
     table = tables()["s3_bucket"]
     before, after = (
-        tuple(watched(table, {"arn": BUCKET, "account": "111111111111", "policy": text}))
-        for text in (a, b)
+        tuple(watched(table, {"arn": BUCKET, "account": "111111111111", "policy": text})) for text in (a, b)
     )
     assert (compare(past(watch=before), Present(watch=after), now=day(1)) == []) is same
 

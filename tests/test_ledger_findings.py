@@ -61,11 +61,19 @@ class FindingLife(RuleBasedStateMachine):
         present = Present(outcomes, coverage=gaps, judged=RULES)  # type: ignore[arg-type]
         drift = compare(before.past, present, now=day(self.n))
         alerts = compose(
-            drift, outcomes, routes=[Route("hook")], now=day(self.n), alerting=before.alerting  # type: ignore[arg-type]
+            drift,
+            outcomes,
+            routes=[Route("hook")],
+            now=day(self.n),
+            alerting=before.alerting,  # type: ignore[arg-type]
         )
         self.told += [alert.event for alert in alerts]
         self.ledger.record(
-            scan(self.n, coverage=gaps), outcomes, drift, alerts=alerts, at=day(self.n)  # type: ignore[arg-type]
+            scan(self.n, coverage=gaps),
+            outcomes,
+            drift,
+            alerts=alerts,
+            at=day(self.n),  # type: ignore[arg-type]
         )
 
     @rule(verdict=st.sampled_from(["pass", "fail", "unknown", "not_applicable"]))

@@ -183,9 +183,12 @@ def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[t
         if entry is None:
             yield seq, f"scan {found['scan']} has no entry in the chain"
             continue
-        found["tally"] = json.loads(found["tally"])
-        found["complete"] = bool(found["complete"])
-        wrong = [name for name in names if canonical(entry.body.get(name)) != canonical(found[name])]
+        told_of = {
+            **entry.body,
+            "tally": canonical(entry.body.get("tally")),
+            "complete": int(bool(entry.body.get("complete"))),
+        }
+        wrong = [name for name in names if told_of.get(name) != found[name]]
         if SCAN_KINDS[entry.kind] != state:
             wrong.append("state")
         if entry.hash != head_hash:

@@ -67,6 +67,7 @@ def connect(path: Path, *, busy_s: float, create: bool = True) -> sqlite3.Connec
 def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
     conn = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
     try:
+        _version(conn, path)  # before anything is written to what may be another program's file
         if conn.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             conn.execute("PRAGMA journal_mode = WAL")
         conn.execute("PRAGMA synchronous = FULL")
@@ -194,12 +195,28 @@ def _settle(path: Path) -> None:
 def damage(conn: sqlite3.Connection) -> list[str]:
     """Return what is wrong with the file itself, in words; empty when nothing is."""
     try:
-        told_by = [row[0] for row in conn.execute("PRAGMA quick_check(20)")]
+        tables = conn.execute(
+            "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' ORDER BY rootpage"
+        ).fetchall()
         roots = dict(conn.execute("SELECT rootpage, name FROM sqlite_master WHERE rootpage > 0"))
     except sqlite3.DatabaseError as error:
-        return [f"the file cannot be read: {error}"]
+        return [f"page 1, of the schema: {error}"]
+    try:
+        lines = _quick_check(conn, "20")
+    except sqlite3.DatabaseError:  # a page so bad that the whole check gives up: table by table
+        lines = []
+        for name, root in tables:
+            try:
+                lines += _quick_check(conn, f"'{name}'")
+            except sqlite3.DatabaseError as error:
+                lines.append(f"Tree {root} page {root}: {error}")
+    return [_in_words(line, roots) for line in lines]
+
+
+def _quick_check(conn: sqlite3.Connection, what: str) -> list[str]:
+    told_by = [row[0] for row in conn.execute(f"PRAGMA quick_check({what})")]
     lines = [line for text in told_by if text != "ok" for line in text.splitlines()]
-    return [_in_words(line, roots) for line in lines if not line.startswith("*** in database")]
+    return [line for line in lines if not line.startswith("*** in database")]
 
 
 def _in_words(line: str, roots: dict[int, str]) -> str:

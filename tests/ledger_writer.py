@@ -1,0 +1,93 @@
+"""Another process at a ledger: writes scans, sends alerts, and dies where it is told to.
+
+python ledger_writer.py PATH record DAY CHECKPOINT     kill -9 itself at a checkpoint of that scan
+python ledger_writer.py PATH many FIRST COUNT          record so many scans, waiting its turn
+python ledger_writer.py PATH send URL WHEN             kill -9 itself before or after a message went
+python ledger_writer.py PATH migrate STEP              kill -9 itself within or after a migration
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from auditor.alerts import webhook
+from auditor.alerts.deliver import Answer, deliver
+from auditor.drift import Present, compare
+from auditor.errors import UsageError
+from auditor.ledger import Alert, Ledger, Memories, PointMemory, Sending, storage
+from ledger_case import day, outcome, scan
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def record_day(ledger: Ledger, n: int) -> None:
+    before = ledger.state(day(n))
+    outcomes = [outcome("fail", f"arn:aws:s3:::b{k}") for k in range(n)]
+    drift = compare(before.past, Present(outcomes), now=day(n))
+    alerts = [Alert(f"msg_{n}", "hook", "opened", (f"key-{n}",), {"type": "t", "n": n})]
+    points = [PointMemory(f"p{n}", "1", "r", "v", "b", "COMPLETED", None, None)]
+    memories = Memories(points=points)
+    ledger.record(scan(n), outcomes, drift, memories, alerts, at=day(n))
+
+
+def record(path: str, n: str, at: str) -> None:
+    def checkpoint(name: str) -> None:
+        if name == at:
+            die()
+
+    with Ledger.open(path, checkpoint=checkpoint) as ledger:
+        record_day(ledger, int(n))
+
+
+def many(path: str, first: str, count: str) -> None:
+    with Ledger.open(path, busy_s=30) as ledger:
+        for n in range(int(first), int(first) + int(count)):
+            last = ledger.latest_scan()
+            at = (last.at if last else day(0)) + timedelta(seconds=1)
+            while True:
+                try:
+                    ledger.record(scan(n), [outcome("fail")], at=at)
+                    break
+                except UsageError:  # the other was first: take a later time
+                    at += timedelta(seconds=1)
+
+
+def send(path: str, url: str, when: str) -> None:
+    os.environ["HOOK"] = "whsec_" + "A" * 43 + "="
+    through = webhook.channel(webhook.Settings(url, "env:HOOK", allow_loopback=True))
+
+    def dying(sending: Sending, now: object) -> Answer:
+        if when == "before":
+            die()
+        answer = through(sending, day(50))
+        if when == "after":
+            die()
+        return answer
+
+    with Ledger.open(path) as ledger:
+        deliver(ledger, {"hook": dying}, day(50), lease_s=60)
+
+
+def migrate(path: str, step: str) -> None:
+    def second(database: object) -> None:
+        database.execute("CREATE TABLE added (n INTEGER) STRICT")  # type: ignore[attr-defined]
+        if step == "within":
+            die()
+
+    storage.MIGRATIONS = (*storage.MIGRATIONS, second)
+    storage.VERSION = 2
+    Ledger.open(Path(path)).close()
+    if step == "after":
+        die()
+
+
+if __name__ == "__main__":
+    {"record": record, "many": many, "send": send, "migrate": migrate}[sys.argv[2]](
+        sys.argv[1], *sys.argv[3:]
+    )

@@ -1,0 +1,210 @@
+"""The hash chain: whatever is edited, deleted or added behind the ledger's back is found."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from auditor.ledger import (
+    Alert,
+    BucketMemory,
+    Check,
+    ExportMemory,
+    Ledger,
+    Memories,
+)
+from auditor.drift import Present, compare
+from ledger_case import day, outcome, scan
+
+BOUND = (
+    "entry",
+    "scan",
+    "finding",
+    "drift",
+    "waiver",
+    "sign_off",
+    "baseline",
+    "export_memory",
+    "outbox",
+    "wording",
+)
+"""Tables whose every row an entry of the chain vouches for."""
+
+
+@pytest.fixture(scope="module")
+def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("chain") / "ledger"
+    with Ledger.open(path) as ledger:
+        for n, words in enumerate(["fail", "unknown", "fail", "pass", "fail", "fail"], start=1):
+            outcomes = [outcome(words), outcome("fail", "arn:aws:s3:::c", because=f"day {n}")]
+            drift = compare(ledger.state(day(n)).past, Present(outcomes), now=day(n))
+            due = day(n + 1)
+            export = ExportMemory(f"b/p/#{n}", "phi", due, "proven", "point", final=n == 2)
+            memories = Memories(exports=[export], buckets=[BucketMemory("b", "Enabled", True)])
+            alerts = [Alert(f"msg_{n}", "hook", "opened", ("k",), {"n": n})]
+            ledger.record(scan(n), outcomes, drift, memories, alerts, at=day(n))
+        waived = {"reason": "agreed", "requester": "ann", "approver": "bob", "now": day(6)}
+        ledger.waive(**waived, expires_at=day(9), rule="versioning-*", subject="*")  # type: ignore[arg-type]
+        second = ledger.waive(**waived, expires_at=day(8), rule="*", subject="x")  # type: ignore[arg-type]
+        ledger.revoke_waiver(second.waiver_id, by="bob", reason="done", now=day(7))
+        ledger.sign_off(topic="weekly", subject="2026-W07", signer="ann", now=day(7))
+        ledger.set_baseline("vaults", {"n": 1}, day(7))
+        ledger.begin("lost", "elsewhere/1/1", 60, day(8), expected=[("never", day(7))])
+        ledger.begin("day-9", "elsewhere/2/1", 60, day(9))
+        assert ledger.verify().because == ""
+        ledger._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+def unguarded(path: Path) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, isolation_level=None)
+    for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        conn.execute(f"DROP TRIGGER {name}")
+    conn.execute("PRAGMA ignore_check_constraints = ON")
+    return conn
+
+
+def check(path: Path) -> Check:
+    with Ledger.open(path) as ledger:
+        return ledger.verify()
+
+
+def columns(path: Path) -> list[tuple[str, str]]:
+    conn = sqlite3.connect(path)
+    try:
+        return [
+            (table, name)
+            for table in BOUND
+            for (name,) in conn.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        ]
+    finally:
+        conn.close()
+
+
+FREE = {
+    ("outbox", name) for name in ("state", "attempts", "next_at", "lease_until", "last_error", "delivered_at")
+} | {("export_memory", name) for name in ("later_due_at", "links", "retention_state", "proving_point")}
+"""Columns that change without an entry: delivery, and what each scan says anew of an export in work."""
+
+
+def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "edited"
+    missed = []
+    for table, column in columns(ledger_file):
+        if (table, column) in FREE:
+            continue
+        shutil.copy(ledger_file, path)
+        conn = unguarded(path)
+        (kind,) = conn.execute(
+            "SELECT type FROM pragma_table_info(?) WHERE name = ?", (table, column)
+        ).fetchone()
+        new = "coalesce(%s, 0) + 1000" if kind == "INTEGER" else "coalesce(%s, '') || ' '"
+        order = "(SELECT min(rowid) FROM %s)" % table
+        where = (
+            f"rowid = {order}"
+            if table not in {"finding", "drift", "wording", "export_memory"}
+            else (f"({column} IS NOT NULL) = (SELECT max({column} IS NOT NULL) FROM {table})")
+        )
+        conn.execute(f"UPDATE {table} SET {column} = {new % column} WHERE {where}")
+        assert conn.execute("SELECT changes()").fetchone()[0]
+        conn.close()
+        if check(path).intact:
+            missed.append((table, column))
+    assert missed == []
+
+
+def test_the_outcome_of_a_settled_export_cannot_be_edited(ledger_file: Path, tmp_path: Path) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "edited")
+    conn = unguarded(path)
+    conn.execute("UPDATE export_memory SET proving_point = 'x' WHERE final_scan IS NOT NULL")
+    conn.close()
+    assert "settled exports" in check(path).because
+
+
+@pytest.mark.parametrize("table", BOUND)
+def test_a_deleted_row_is_found(ledger_file: Path, tmp_path: Path, table: str) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "edited")
+    conn = unguarded(path)
+    (first,) = conn.execute(f"SELECT name FROM pragma_table_info('{table}') ORDER BY cid").fetchone()
+    conn.execute(f"DELETE FROM {table} WHERE {first} = (SELECT {first} FROM {table} LIMIT 1)")
+    conn.close()
+    assert not check(path).intact
+
+
+def test_an_edited_finding_names_the_scan_that_recorded_it(ledger_file: Path, tmp_path: Path) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "edited")
+    conn = unguarded(path)
+    conn.execute("UPDATE finding SET severity = 'low' WHERE since_scan = 3")
+    conn.close()
+    found = check(path)
+    assert found.seq == 3
+    assert found.because.startswith("entry 3: the findings opened by scan scan-")
+
+
+def test_the_first_bad_entry_is_the_one_named(ledger_file: Path, tmp_path: Path) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "edited")
+    conn = unguarded(path)
+    conn.execute("UPDATE entry SET body = replace(body, 'day-4', 'day-5') WHERE seq >= 4")
+    conn.close()
+    found = check(path)
+    assert (found.intact, found.seq) == (False, 4)
+
+
+def test_a_tail_cut_off_with_its_rows_is_found_by_a_receipt_kept_outside(
+    ledger_file: Path, tmp_path: Path
+) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "cut")
+    with Ledger.open(path) as ledger:
+        head = ledger.head()[1]
+        assert ledger.verify(expect_head=head).intact
+    conn = unguarded(path)
+    conn.execute("DELETE FROM baseline")
+    conn.execute("DELETE FROM scan WHERE state <> 'finished'")
+    conn.execute("DELETE FROM entry WHERE seq > (SELECT max(seq) FROM entry WHERE kind = 'sign_off')")
+    conn.close()
+    with Ledger.open(path) as ledger:
+        assert ledger.verify().intact  # from inside it cannot be told
+        assert "receipted" in ledger.verify(expect_head=head).because
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entry SET kind = 'x'",
+        "DELETE FROM entry",
+        "INSERT OR REPLACE INTO entry SELECT seq, 'x', at, body, prev, hash FROM entry",
+        "INSERT INTO entry VALUES (999, 'x', 'x', '{}', 'x', 'x')",
+        "UPDATE scan SET tally = '{}'",
+        "DELETE FROM scan",
+        "DELETE FROM finding",
+        "UPDATE finding SET because = 'x'",
+        "UPDATE finding SET closed_at = NULL WHERE until_scan IS NOT NULL",
+        "UPDATE drift SET actor = 'x'",
+        "DELETE FROM drift",
+        "UPDATE waiver SET expires_at = '2999'",
+        "UPDATE waiver SET revoked_at = NULL WHERE revoked_at IS NOT NULL",
+        "DELETE FROM waiver",
+        "UPDATE export_memory SET capture_due_at = '2999'",
+        "DELETE FROM sign_off",
+    ],
+)
+def test_accidents_are_stopped(ledger_file: Path, tmp_path: Path, statement: str) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "ledger")
+    with Ledger.open(path) as ledger:
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            ledger._conn.execute(statement)
+        assert ledger.verify().intact
+
+
+def test_a_broken_chain_is_told_to_the_rules(ledger_file: Path, tmp_path: Path) -> None:
+    path = shutil.copy(ledger_file, tmp_path / "edited")
+    conn = unguarded(path)
+    conn.execute("UPDATE sign_off SET signer = 'eve'")
+    conn.close()
+    with Ledger.open(path) as ledger:
+        (row,) = ledger.state(day(20)).tables["history_ledger"]
+    assert row["intact"] is False
+    assert "sign_off was changed in signer" in row["because"]

@@ -1,0 +1,239 @@
+"""What the ledger survives: kill -9, two writers, a full disk, damage, old and newer schemas."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
+from auditor.ledger import Filters, Ledger, storage
+from auditor.ledger.migrations import VERSION
+from ledger_case import day, outcome, scan
+from ledger_writer import record_day
+
+TESTS = Path(__file__).parent
+FIXTURES = TESTS / "fixtures" / "ledger"
+CHECKPOINTS = ("begin", "findings", "drift", "memory", "outbox", "entry", "committed")
+KILLED = -9
+
+
+def other(*arguments: object) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    command = [sys.executable, str(TESTS / "ledger_writer.py"), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment)
+
+
+def dump(path: Path) -> list[str]:
+    conn = sqlite3.connect(path)
+    try:
+        return list(conn.iterdump())
+    finally:
+        conn.close()
+
+
+def test_a_scan_killed_at_any_step_is_recorded_whole_or_not_at_all(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    with Ledger.open(start) as ledger:
+        record_day(ledger, 1)
+        ledger.backup(tmp_path / "before")
+        record_day(ledger, 2)
+        ledger.backup(tmp_path / "after")
+    before, after = dump(tmp_path / "before"), dump(tmp_path / "after")
+    running = {}
+    for point in CHECKPOINTS:
+        shutil.copy(tmp_path / "before", tmp_path / point)
+        running[point] = other(tmp_path / point, "record", 2, point)
+    for point, process in running.items():
+        assert process.wait(60) == KILLED
+        with Ledger.open(tmp_path / point) as ledger:
+            assert ledger.verify().intact
+            ledger.backup(tmp_path / "copy")
+            assert dump(tmp_path / "copy") == (after if point == "committed" else before), point
+            if point != "committed":  # the next scan completes, as if nothing had been
+                record_day(ledger, 2)
+                ledger.backup(tmp_path / "copy")
+                assert dump(tmp_path / "copy") == after, point
+
+
+def test_two_processes_write_one_ledger_and_no_scan_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    running = [other(path, "many", first, 15) for first in (100, 200)]
+    assert [process.wait(60) for process in running] == [0, 0]
+    with Ledger.open(path) as ledger:
+        assert len(ledger.scans(state="finished")) == 30
+        assert len(ledger.findings(Filters(state="all"))) == 1
+        assert ledger.verify().because == ""
+
+
+def test_a_ledger_that_another_writes_to_is_busy_and_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path) as ledger, Ledger.open(path, busy_s=0.05) as second:
+        ledger._conn.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError) as raised:
+            second.record(scan(1), [], at=day(1))
+        assert raised.value.exit_code == 6
+        assert second.scans() == []  # readers are not held up
+        ledger._conn.execute("ROLLBACK")
+        second.record(scan(1), [], at=day(1))
+
+
+def test_a_reader_sees_one_state_while_a_scan_is_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    seen = []
+    with Ledger.open(path) as reader:
+
+        def look(name: str) -> None:
+            seen.append((name, len(reader.scans()), len(reader.findings()), len(reader.outbox())))
+
+        with Ledger.open(path, checkpoint=look) as writer:
+            record_day(writer, 1)
+    assert [counts for _, *counts in seen[:-1]] == [[0, 0, 0]] * 6
+    assert seen[-1] == ("committed", 1, 1, 1)
+
+
+@pytest.mark.parametrize("limit", ["pages", "file"])
+def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path, limit: str) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+        ledger._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        many = [outcome("fail", f"arn:aws:s3:::many-{n}", because="x" * 500) for n in range(2000)]
+        if limit == "pages":
+            (pages,) = ledger._conn.execute("PRAGMA page_count").fetchone()
+            ledger._conn.execute(f"PRAGMA max_page_count = {pages + 10}")
+        old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            if limit == "file":
+                import signal
+
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50_000, old[1]))
+            with pytest.raises(AuditorError, match="could not be written"):
+                ledger.record(scan(2), many, at=day(2))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        ledger._conn.execute("PRAGMA max_page_count = 1000000")
+        assert len(ledger.findings()) == 1
+        assert ledger.damage() == []
+        assert ledger.verify().intact
+        ledger.record(scan(2), many, at=day(2))
+        assert len(ledger.findings()) == 2000
+
+
+def test_damage_is_named_by_page_and_the_backup_comes_back(tmp_path: Path) -> None:
+    path, backup = tmp_path / "ledger", tmp_path / "backup"
+    with Ledger.open(path) as ledger:
+        for n in range(1, 30):
+            record_day(ledger, n)
+        ledger.backup(backup)
+        head = ledger.head()
+        (page,) = ledger._conn.execute("SELECT rootpage FROM sqlite_master WHERE name = 'finding'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+    with Ledger.open(path) as ledger:
+        assert any(f"page {page}" in words for words in ledger.damage())
+        with pytest.raises(VerificationError, match="malformed"):
+            ledger.findings()
+    Ledger.restore(path, backup, day(40)).close()
+    with Ledger.open(path) as ledger:
+        assert ledger.damage() == []
+        check = ledger.verify(expect_head=head[1])
+        assert (check.intact, check.entries) == (True, head[0] + 1)
+        (entry,) = ledger.entries(kind="restore")
+        assert entry.body["head"] == head[1]
+    assert (tmp_path / "ledger.before-restore").exists()
+
+
+def test_an_edited_backup_is_not_restored(tmp_path: Path) -> None:
+    path, backup = tmp_path / "ledger", tmp_path / "backup"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+        ledger.backup(backup)
+    conn = sqlite3.connect(backup)
+    conn.executescript("DROP TRIGGER scan_never_update; UPDATE scan SET tally = '{}'")
+    conn.close()
+    with pytest.raises(VerificationError, match="does not verify"):
+        Ledger.restore(path, backup, day(2))
+    with Ledger.open(path) as ledger:
+        assert ledger.verify().intact
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_a_ledger_of_every_schema_ever_released_opens_and_verifies(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    shutil.copy(FIXTURES / f"v{version}.sqlite3", path)
+    with Ledger.open(path) as ledger:
+        assert ledger._conn.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        assert ledger.verify().because == ""
+        assert len(ledger.findings(Filters(state="all"))) == 3
+        assert len(ledger.waivers()) == 2
+        ledger.record(scan(99), [outcome("fail")], at=day(99))
+        assert ledger.verify().because == ""
+    fresh = tmp_path / "fresh"
+    Ledger.open(fresh).close()
+
+    def shape(where: Path) -> set[tuple[str, str]]:
+        conn = sqlite3.connect(where)
+        try:
+            return set(conn.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
+        finally:
+            conn.close()
+
+    assert shape(path) == shape(fresh)
+
+
+def test_a_migration_makes_a_backup_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+    before = dump(path)
+    steps = (*storage.MIGRATIONS, lambda db: db.execute("CREATE TABLE added (n INTEGER) STRICT"))
+    monkeypatch.setattr(storage, "MIGRATIONS", steps)
+    monkeypatch.setattr(storage, "VERSION", 2)
+    with Ledger.open(path) as ledger:
+        assert ledger.verify().intact
+    assert dump(tmp_path / "ledger.v1.backup") == before
+
+
+@pytest.mark.parametrize(("step", "version"), [("within", 1), ("after", 2)])
+def test_a_migration_that_is_killed_took_place_or_did_not(tmp_path: Path, step: str, version: int) -> None:
+    path = tmp_path / "ledger"
+    Ledger.open(path).close()
+    assert other(path, "migrate", step).wait(60) == KILLED
+    conn = sqlite3.connect(path)
+    assert conn.execute("PRAGMA user_version").fetchone()[0] == version
+    assert bool(conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'added'").fetchone()) == (version == 2)
+    conn.close()
+
+
+def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    Ledger.open(path).close()
+    conn = sqlite3.connect(path)
+    conn.execute(f"PRAGMA user_version = {VERSION + 1}")
+    conn.close()
+    with pytest.raises(UsageError, match=f"schema {VERSION + 1}, and this auditor knows up to"):
+        Ledger.open(path)
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text, database = tmp_path / "text", tmp_path / "database"
+    text.write_text("not a database at all, but long enough to be read as one" * 100)
+    conn = sqlite3.connect(database)
+    conn.execute("CREATE TABLE mine (n)")
+    conn.close()
+    for path in (text, database):
+        before = path.read_bytes()
+        with pytest.raises(VerificationError):
+            Ledger.open(path)
+        assert path.read_bytes() == before, path
+    with pytest.raises(UsageError, match="there is no ledger"):
+        Ledger.open(tmp_path / "nothing", create=False)
