@@ -144,7 +144,9 @@ def test_line_that_is_not_utf8_is_named_and_the_others_kept(tmp_path: Path) -> N
 
 
 def test_quote_that_never_ends_is_a_gap_and_the_lines_before_it_are_kept(tmp_path: Path) -> None:
-    rows, seen, gaps = read(tmp_path, HEADER + 'u1,a@x.org,active,,,\nu2,"b@x.org,active,,,\nu3,c@x.org,active,,,\n')
+    rows, seen, gaps = read(
+        tmp_path, HEADER + 'u1,a@x.org,active,,,\nu2,"b@x.org,active,,,\nu3,c@x.org,active,,,\n'
+    )
     assert set(users(rows)) == {"u1"}
     assert gaps[0].resource == "*"
     assert gaps[0].detail.startswith("users.csv:4: unexpected end of data")
@@ -157,7 +159,9 @@ def test_many_bad_lines_are_counted_and_not_listed(tmp_path: Path) -> None:
     assert malformed[-1].detail == "users.csv: 480 more lines cannot be read"
 
 
-USERS = HEADER + "u1,a@x.org,active,,,\nu2,b@x.org,active,,,\nu3,twin@x.org,active,,,\nu4,twin@x.org,active,,,\n"
+USERS = (
+    HEADER + "u1,a@x.org,active,,,\nu2,b@x.org,active,,,\nu3,twin@x.org,active,,,\nu4,twin@x.org,active,,,\n"
+)
 
 
 def test_membership_names_a_user_by_id_or_email_and_dates_may_be_missing(tmp_path: Path) -> None:
@@ -165,8 +169,18 @@ def test_membership_names_a_user_by_id_or_email_and_dates_may_be_missing(tmp_pat
         tmp_path, USERS, "user,group,from,until\nu1,data,2026-01-01,\nB@X.org,data,,2026-02-01T00:00:00Z\n"
     )
     assert [row.values for row in rows if row.table == "directory_membership"] == [
-        {"user_id": "u1", "group_name": "data", "from_at": datetime(2026, 1, 1, tzinfo=UTC), "until_at": None},
-        {"user_id": "u2", "group_name": "data", "from_at": None, "until_at": datetime(2026, 2, 1, tzinfo=UTC)},
+        {
+            "user_id": "u1",
+            "group_name": "data",
+            "from_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "until_at": None,
+        },
+        {
+            "user_id": "u2",
+            "group_name": "data",
+            "from_at": None,
+            "until_at": datetime(2026, 2, 1, tzinfo=UTC),
+        },
     ]
     assert "directory_membership" in {one.table for one in seen}
 

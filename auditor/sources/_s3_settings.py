@@ -73,13 +73,20 @@ def _ownership(reply: Mapping[str, Any]) -> Values:
 
 def _lock(reply: Mapping[str, Any]) -> Values:
     lock = need(reply, "ObjectLockConfiguration")
-    if lock.get("ObjectLockEnabled") != "Enabled":
+    if need(lock, "ObjectLockEnabled") != "Enabled":
         return {"lock_mode": "Off", "lock_d": 0}
     default = lock.get("Rule", {}).get("DefaultRetention")
     if not default:
         return {"lock_mode": "none", "lock_d": 0}
     days = default.get("Days") or 365 * default.get("Years", 0)
     return {"lock_mode": need(default, "Mode"), "lock_d": int(days)}
+
+
+def _policy(reply: Mapping[str, Any]) -> Values:
+    policy = need(reply, "Policy")
+    if not policy.lstrip().startswith("{"):  # the whole body stands for the policy, whatever it is
+        raise Suspect("the answer is no policy")
+    return {"policy": policy}
 
 
 def _lifecycle(reply: Mapping[str, Any]) -> Values:
@@ -130,7 +137,7 @@ SETTINGS = (
         "get_bucket_policy",
         "s3:GetBucketPolicy",
         ("policy",),
-        lambda reply: {"policy": need(reply, "Policy")},
+        _policy,
         {"NoSuchBucketPolicy": {"policy": "none"}},
     ),
     Setting(
