@@ -108,6 +108,7 @@ def reader(endpoint: str) -> Callable[..., Reading]:
         source: ModuleType,
         *,
         carried: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+        collected: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
         covered: Iterable[Seen] = (),
         places: Iterable[Place] = (Place("gcp", PROJECT, REGION),),
         window: Window = WEEK,
@@ -122,7 +123,9 @@ def reader(endpoint: str) -> Callable[..., Reading]:
             window=window,
             now=now,
             clients=Clients(Access(gcp_endpoint=endpoint)),
-            collected=lambda table: (carried or {}).get(table, ()),
+            collected=lambda table: [
+                row for kept in (collected, carried) for row in (kept or {}).get(table, ())
+            ],
             before=lambda table: (carried or {}).get(table, ()),
             covered=lambda table: [seen for seen in covered if seen.table == table],
         )

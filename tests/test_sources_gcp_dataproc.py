@@ -291,6 +291,22 @@ def test_a_log_that_was_silent_is_read_again_and_its_gap_ends(
     healed = read(gcp_logging, carried=known, **scan)
     assert [row["job_uuid"] for row in healed.rows("gcp_audit_entry")] == ["u1"]
     assert healed.seen("gcp_audit_entry")[0].from_at <= gap.from_at
+    ask = {"carried": known, "window": Window(NOW, later), "now": later}
+    assert not read(gcp_dataproc, **ask).seen("gcp_audit_entry")
+    entries = healed.rows("gcp_audit_entry")
+    ended = read(gcp_dataproc, **ask, collected={"gcp_audit_entry": entries})
+    (seen,) = ended.seen("gcp_audit_entry")
+    assert seen.from_at <= gap.from_at
+    assert seen.until_at >= gap.until_at
+
+
+def test_one_session_without_an_entry_is_no_reason_to_doubt_the_log(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    cloud.add_session(
+        {"name": "s", "uuid": "s", "createTime": z(AT), "creator": "a@b.example"}, PROJECT, REGION
+    )
+    assert not read(gcp_dataproc).gaps()
 
 
 def _batch(uuid: str, *, at: Any, state: str) -> dict[str, Any]:

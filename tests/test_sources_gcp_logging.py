@@ -413,3 +413,23 @@ def test_every_row_fits_the_schema(cloud: GcpCloud, read: Callable[..., Reading]
     }
     for row in rows:
         assert stored(schema[row.table], row.values)
+
+
+def test_a_time_that_was_denied_is_read_by_the_next_scan(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    cloud.add_entries([submission("u1", at=AT)])
+    first = read(gcp_logging, window=Window(FROM - timedelta(days=7), FROM))
+    _faults(cloud).set("logging", "ListLogEntries", "deny")
+    assert not read(gcp_logging, covered=first.seen("gcp_audit_entry")).rows("gcp_audit_entry")
+    _faults(cloud).clear()
+    later = NOW + timedelta(days=7)
+    third = read(
+        gcp_logging,
+        covered=first.seen("gcp_audit_entry"),
+        window=Window(NOW, later),
+        now=later,
+    )
+    assert [row["job_uuid"] for row in third.rows("gcp_audit_entry")] == ["u1"]
+    (seen,) = third.seen("gcp_audit_entry")
+    assert (seen.from_at, seen.until_at) == (FROM - timedelta(hours=1), later)

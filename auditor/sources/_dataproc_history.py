@@ -25,6 +25,16 @@ _STAND_IN = "@"
 """Between name and time in the key of a cluster whose uuid nothing tells; no uuid holds it."""
 
 
+def telling(kinds: Iterable[str]) -> bool:
+    """Return whether work is enough to doubt a log that holds nothing of it.
+
+    Only the log tells who submitted a job. One batch or session alone, which names its creator, is
+    a missing entry; two are a missing log.
+    """
+    found = list(kinds)
+    return "job" in found or len(found) > 1
+
+
 class History:
     """Carried rows and audit entries, by place; read once in each scan."""
 
@@ -52,6 +62,19 @@ class History:
     def heard(self, project: str, since: datetime) -> bool:
         """Return whether any audit entry of a project is known from `since` on."""
         return project in self._heard and self._heard[project] >= since
+
+    def unheard_since(self, project: str, before: Iterable[Values]) -> datetime | None:
+        """Return since when earlier scans saw work of which the log `before` held not one entry."""
+        heard = max((v["at"] for v in before if v["project"] == project and v["at"]), default=None)
+        unheard = [
+            v["submitted_at"]
+            for (account, _, _), every in self._work.items()
+            for v in every
+            if account == project
+            and v.get("submitted_at")
+            and (heard is None or v["submitted_at"] - _SETTLED > heard)
+        ]
+        return min(unheard, default=None)
 
     def work(self, place: Place, kind: str) -> list[Values]:
         """Return the work of one kind that earlier scans saw, by time."""

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import Gap, Place, Row, Seen
-from auditor.sources._dataproc_history import History
+from auditor.sources._dataproc_history import History, telling
 from auditor.sources.ask import Ask, Guard, Malformed, Suspect, cut, gap, guard, safe_text
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def collect(ask: Ask) -> Iterator[Item]:
         jobs = [item.values for item in found if isinstance(item, Row)]
         return [*found, *_clusters(here, jobs), *_templates(here)]
 
-    submitted: dict[str, list[datetime]] = {}
+    submitted: dict[str, list[tuple[datetime, str]]] = {}
     for items in ask.side_by_side(ask.settings.workers, read, places):
         for item in items:
-            if isinstance(item, Row) and item.table == "dataproc_job":
+            if isinstance(item, Row) and item.table == "dataproc_job" and item.values["submitted_at"]:
                 times = submitted.setdefault(item.values["project"], [])
-                times.extend(filter(None, [item.values["submitted_at"]]))
+                times.append((item.values["submitted_at"], item.values["kind"]))
         yield from items
     yield from _silent_logs(ask, history, submitted)
 
@@ -330,23 +330,22 @@ _SETTLED = timedelta(hours=1)
 _SKEW = timedelta(minutes=10)
 
 
-def _silent_logs(ask: Ask, history: History, submitted: Mapping[str, list[datetime]]) -> Iterator[Seen | Gap]:
+def _silent_logs(
+    ask: Ask, history: History, submitted: Mapping[str, list[tuple[datetime, str]]]
+) -> Iterator[Seen | Gap]:
     """Yield a gap for each audit log that holds nothing of a time in which work was submitted.
 
     Admin Activity entries cannot be switched off, so the answer that held none was not the truth.
     The gap ends with the first scan in which the log is heard; gcp_logging reads it again.
     """
-    for project, times in sorted(submitted.items()):
-        settled = [at for at in times if ask.window.from_at <= at <= ask.now - _SETTLED]
-        if not settled:
-            continue
-        start = min(settled) - _SKEW
+    for project in sorted({place.account for place in ask.places if place.cloud == "gcp"}):
+        fresh = submitted.get(project, [])
+        settled = [each for each in fresh if ask.window.from_at <= each[0] <= ask.now - _SETTLED]
+        start = min((at for at, _ in settled), default=ask.now) - _SKEW
         scope = Seen("gcp_audit_entry", project, "*", "*", start, ask.window.until_at)
-        if not history.heard(project, start):
+        if telling(kind for _, kind in settled) and not history.heard(project, start):
             silent = f"work was submitted in {project}, but no audit entry tells of it"
             yield gap(scope, "suspect", silent)
-        elif not any(
-            before["project"] == project and before["at"] and before["at"] >= start
-            for before in ask.before("gcp_audit_entry")
-        ):
-            yield scope
+        since = history.unheard_since(project, ask.before("gcp_audit_entry"))
+        if since is not None and history.heard(project, since - _SKEW):
+            yield replace(scope, from_at=since - _SKEW)

@@ -138,19 +138,20 @@ def _pages(ask: Ask, project: str, query: str) -> Iterator[Any]:
 
 
 def _audit(ask: Ask, project: str) -> Iterator[Row | Seen | Gap]:
+    from auditor.sources._dataproc_history import telling
     from auditor.sources._logging_rows import of_audit, unclear
 
     known = [row.values for row in ask.rows("gcp_audit_entry") if row.values["project"] == project]
     start, lost = _start(ask, "gcp_audit_entry", project, ask.settings.audit_days)
     yield from lost
     start = _reaching_back(ask, start, known)
-    silent = _silent_since(ask, project, known)
-    start = min(start, silent or start)
+    unheard = _unheard(ask, project, known)
+    start = min([start, *(at for at, _ in unheard)])
     until = ask.window.until_at
     expected = {v["entry_id"] for v in known if _lasting(v, start) and v["at"] < until}
     found = {v["entry_id"]: (v["at"], why) for v in known if (why := unclear(v))}
     scope = Seen("gcp_audit_entry", project, "*", "*", start, until)
-    heard = silent is None
+    heard = not telling(kind for _, kind in unheard)
     with guard(scope, action="logging.logEntries.list") as read:
         for page in _pages(ask, project, audit_filter(project, start, until)):
             for entry in page.entries:
@@ -196,18 +197,17 @@ def _reaching_back(ask: Ask, start: datetime, known: Sequence[Mapping[str, Any]]
     return min(start, max(activity, default=start))
 
 
-def _silent_since(ask: Ask, project: str, known: Sequence[Mapping[str, Any]]) -> datetime | None:
-    """Return since when work is known of which an earlier answer of the log held not one entry."""
+def _unheard(ask: Ask, project: str, known: Sequence[Mapping[str, Any]]) -> list[tuple[datetime, str]]:
+    """Return time and kind of known work later than any entry that earlier answers held."""
     oldest = ask.now - timedelta(days=ask.settings.audit_days)
     heard = max((v["at"] for v in known if v["at"]), default=oldest)
-    unheard = [
-        row.values["submitted_at"] - _SKEW
+    return [
+        (row.values["submitted_at"] - _SKEW, row.values["kind"])
         for row in ask.rows("dataproc_job")
         if row.values["project"] == project
         and row.values["submitted_at"]
         and row.values["submitted_at"] - _SKEW > heard
     ]
-    return min(unheard, default=None)
 
 
 def _lasting(values: Mapping[str, Any], oldest: datetime) -> bool:

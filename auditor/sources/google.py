@@ -109,23 +109,24 @@ def pages(method: Callable[..., Any], request: Any, patience: Patience) -> Itera
 def unread(
     ask: Ask, table: str, account: str, region: str = "*", *, overlap: timedelta = timedelta()
 ) -> datetime:
-    """Return where the part of the window begins that no earlier scan has read to its end.
+    """Return the start of the first time that no earlier scan has read to its end.
 
-    `overlap` is read again: what may have arrived late.
+    It may lie before the window: what a scan missed, later ones make good. `overlap` is read again:
+    what may have arrived late.
     """
-    start = reached = ask.window.from_at
-    whole = [
+    whole = sorted(
         (seen.from_at, seen.until_at)
         for seen in ask.covered(table)
         if (seen.account, seen.region, seen.resource) == (account, region, "*")
         and seen.from_at is not None
         and seen.until_at is not None
-    ]
-    for from_at, until_at in sorted(whole):
+    )
+    first = reached = min([ask.window.from_at, *(from_at for from_at, _ in whole)])
+    for from_at, until_at in whole:
         if from_at > reached:
             break
         reached = max(reached, until_at)
-    return max(start, min(reached, ask.window.until_at) - overlap) if reached > start else start
+    return max(first, min(reached, ask.window.until_at) - overlap)
 
 
 def moment(stamp: Any) -> datetime | None:
