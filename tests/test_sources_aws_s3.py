@@ -351,7 +351,8 @@ def test_url_encoded_keys_with_nul_and_lone_surrogates_can_be_stored(endpoint: s
     )
     found = list_objects(endpoint, clients=clients)
     rows = found.of("s3_object_version")
-    assert {row["key"] for row in rows} == {"d/a b+c", "d/nul\0", "d/\ud800", "d/\udcff", "d/\n\x1b"}
+    keys = sorted(row["key"] for row in rows)
+    assert keys == ["d/\n\x1b", "d/a b+c", "d/nul\0", "d/\ud800", "d/\udcff"]
     kept = {stored(tables()["s3_object_version"], row)["key"] for row in rows}
     assert {"d/nul\\u0000", "d/\\ud800"} <= kept
     assert "key-marker=d%2Fa%20b%2Bc" in asked[1]

@@ -196,6 +196,8 @@ def _content(client: Any, version: Version) -> bytes:
     except UnicodeEncodeError:
         raise Malformed("a key that is not UTF-8 cannot be asked for") from None
     content: bytes = reply["Body"].read(LARGEST_MARKER + 1)
+    if len(content) <= LARGEST_MARKER:
+        content += reply["Body"].read()  # the end: only now a body that was cut shows
     return content
 
 

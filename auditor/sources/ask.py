@@ -322,6 +322,10 @@ def _aws_reason(error: Exception, action: str) -> tuple[str, str] | None:
 
     if isinstance(error, botocore.ClientError):
         return _client_error(error, action)
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, ResponseParserError):  # an Exception, and no BotoCoreError
+        return "malformed", _words(error)
     if not isinstance(error, botocore.BotoCoreError | botocore.HTTPClientError):
         return None
     match error:
@@ -330,9 +334,7 @@ def _aws_reason(error: Exception, action: str) -> tuple[str, str] | None:
         case botocore.IncompleteReadError() | botocore.ResponseStreamingError():
             reason = "malformed"
         case (
-            botocore.EndpointConnectionError()
-            | botocore.ConnectTimeoutError()
-            | botocore.ReadTimeoutError()
+            botocore.EndpointConnectionError() | botocore.ConnectTimeoutError() | botocore.ReadTimeoutError()
         ):
             reason = "hung"
         case botocore.UnauthorizedSSOTokenError() | botocore.TokenRetrievalError():
@@ -344,9 +346,7 @@ def _aws_reason(error: Exception, action: str) -> tuple[str, str] | None:
         ):
             reason = "denied"
         case _:
-            from botocore.parsers import ResponseParserError
-
-            reason = "malformed" if isinstance(error, ResponseParserError) else "failed"
+            reason = "failed"
     return reason, _words(error)
 
 

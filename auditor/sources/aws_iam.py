@@ -65,6 +65,8 @@ class _Details:
     groups: dict[str, Item] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
     """The lists that stood in any page."""
+    whole: bool = False
+    """Every user was listed."""
 
 
 def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
@@ -122,10 +124,13 @@ def _bulk(client: Any, details: _Details, shared: set[str]) -> Iterator[Row | Se
     if not read.ok:
         yield from read
         return
+    details.whole = "UserDetailList" in details.lists
     missing = {table: key for key, table in _LISTS.items() if key not in details.lists}
     for scope in scopes:
         if scope.table in missing:
             yield gap(scope, "suspect", f"no page has {missing[scope.table]}")
+            if scope.table == "iam_user":
+                yield gap(Seen("iam_access_key", account), "suspect", "the users are not known")
         else:
             yield scope
 
@@ -231,11 +236,10 @@ def _access_keys(ask: Ask, client: Any, details: _Details) -> Iterator[Row | See
     wanted = ask.wanted("iam_access_key")
     last_used = wanted is None or "last_used_at" in wanted
     each = partial(_keys_of, client, details.account, last_used)
-    whole = "UserDetailList" in details.lists
     for rows, gaps in ask.side_by_side(WORKERS, each, details.users):
         yield from rows
         yield from gaps
-    if whole:
+    if details.whole:
         yield Seen("iam_access_key", details.account)
 
 
