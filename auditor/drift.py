@@ -86,7 +86,7 @@ class Move:
     @property
     def finding_id(self) -> str:
         outcome = self.after or (self.before.outcome if self.before else None)
-        assert outcome is not None  # noqa: S101 - a move has at least one side
+        assert outcome is not None
         return finding_id(outcome.rule, outcome.subject_table, outcome.subject_key)
 
 
@@ -106,7 +106,7 @@ def compare(past: Past, present: Present, *, now: datetime) -> list[Drift]:
         previous_at=past.previous_at,
         now=now,
     )
-    authors = {(d.subject_table, d.subject_key): d for d in settings if d.actor}
+    authors = {d.subject_key: d for d in settings if d.actor}
     findings = (
         _drift_of(move, past.previous_at, now, authors)
         for move in moves(past, present, now=now)
@@ -196,9 +196,7 @@ def _gone(before: Standing, hidden: _Hidden) -> Move | None:
         return Move("resolved", before, seen, seen.because)
     if old.rule not in hidden.rules:
         return Move("vanished", before, None, f"rule {old.rule} is no longer in the rule set")
-    return Move(
-        "vanished", before, None, f"{old.subject_key} is no longer among what was completely read"
-    )
+    return Move("vanished", before, None, f"{old.subject_key} is no longer among what was completely read")
 
 
 class _Hidden:
@@ -274,13 +272,13 @@ def _drift_of(
     move: Move,
     previous_at: datetime | None,
     now: datetime,
-    authors: Mapping[tuple[str, str], Drift],
+    authors: Mapping[str, Drift],
 ) -> Drift:
     old = move.before.outcome if move.before else None
     some = move.after or old
-    assert some is not None  # noqa: S101 - a move has at least one side
+    assert some is not None
     field_, before, after, direction = _difference(move)
-    author = next((d for (_, key), d in authors.items() if key == some.subject_key), None)
+    author = authors.get(some.subject_key)
     since = previous_at.isoformat() if previous_at else "the first scan"
     return Drift(
         drift_id=_digest([move.kind, *_key(some), field_, before, after, now.isoformat()]),
@@ -306,7 +304,7 @@ def _drift_of(
 def _difference(move: Move) -> tuple[str | None, str | None, str | None, str]:
     """Return field, before, after and direction of a move."""
     if move.before is None:
-        assert move.after is not None  # noqa: S101 - see Move
+        assert move.after is not None
         return None, None, move.after.verdict.value, "worse"
     old, new = move.before.outcome, move.after
     if new is None:

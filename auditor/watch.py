@@ -188,7 +188,7 @@ def attribute_drift(
     A value that is not known on either side is no change. A resource is new only where an earlier
     scan had listed to the end, and lost only where this one did.
     """
-    old, new = _by_row(before), _by_row(after)
+    old, new, told = _by_row(before), _by_row(after), by_table(coverage)
     authors = _Authors(changes, coverage)
     tell = _Telling(authors, previous_at, now)
     found: list[Drift] = []
@@ -200,10 +200,18 @@ def attribute_drift(
                 found.append(tell.drift("appeared", one, None, "neutral"))
         elif has is None and was is not None:
             one = next(iter(was.values()))
-            if lost(one, coverage):
+            if lost(one, told.get(one.table, ())):
                 found.append(tell.drift("vanished", one, None, "neutral"))
         elif was is not None and has is not None:
             found.extend(tell.changes(was, has))
+    return found
+
+
+def by_table(coverage: Sequence[Seen | Gap]) -> dict[str, list[Seen | Gap]]:
+    """Sort coverage by the table it tells of."""
+    found: dict[str, list[Seen | Gap]] = {}
+    for part in coverage:
+        found.setdefault(part.table, []).append(part)
     return found
 
 
@@ -292,9 +300,7 @@ def _number(value: str) -> int:
 class _Authors:
     """Who changed what, from the feed of management events."""
 
-    def __init__(
-        self, changes: Iterable[Mapping[str, Any]], coverage: Sequence[Seen | Gap]
-    ) -> None:
+    def __init__(self, changes: Iterable[Mapping[str, Any]], coverage: Sequence[Seen | Gap]) -> None:
         self._changes: dict[str, list[Mapping[str, Any]]] = {}
         for change in changes:
             if not change.get("error_code") and change.get("actor"):
@@ -324,9 +330,7 @@ class _Authors:
                 words.append(f"the newest of {len(fitting)}")
             return change, ", ".join(words)
         between = f"between {_iso(since)} and {_iso(now)}" if since else f"before {_iso(now)}"
-        return None, (
-            f"no CloudTrail event names this change {between}; {self._sight(one.account)}"
-        )
+        return None, (f"no CloudTrail event names this change {between}; {self._sight(one.account)}")
 
     def _sight(self, account: str) -> str:
         mine = [part for part in self._coverage if part.account in {"*", account}]

@@ -14,12 +14,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from ledger_case import day, outcome, scan
+
 from auditor.alerts import webhook
 from auditor.alerts.deliver import Answer, deliver
 from auditor.drift import Present, compare
 from auditor.errors import UsageError
 from auditor.ledger import Alert, Ledger, Memories, PointMemory, Sending, storage
-from ledger_case import day, outcome, scan
 
 
 def die() -> None:

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_case import T0, day, outcome
 
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables
 from auditor.watch import EVENTS, Watched, watched
-from ledger_case import T0, day, outcome
 
 BUCKET = "arn:aws:s3:::b"
 VERSIONING = Watched("s3_bucket", BUCKET, "versioning", "Enabled", "111111111111", "eu-west-1")

@@ -7,7 +7,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from ledger_case import day, outcome, scan
 
+from auditor.drift import Present, compare
 from auditor.ledger import (
     Alert,
     BucketMemory,
@@ -16,8 +18,6 @@ from auditor.ledger import (
     Ledger,
     Memories,
 )
-from auditor.drift import Present, compare
-from ledger_case import day, outcome, scan
 
 BOUND = (
     "entry",
@@ -101,14 +101,14 @@ def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -
         (kind,) = conn.execute(
             "SELECT type FROM pragma_table_info(?) WHERE name = ?", (table, column)
         ).fetchone()
-        new = "coalesce(%s, 0) + 1000" if kind == "INTEGER" else "coalesce(%s, '') || ' '"
-        order = "(SELECT min(rowid) FROM %s)" % table
+        new = f"coalesce({column}, 0) + 1000" if kind == "INTEGER" else f"coalesce({column}, '') || ' '"
+        order = f"(SELECT min(rowid) FROM {table})"
         where = (
             f"rowid = {order}"
             if table not in {"finding", "drift", "wording", "export_memory"}
             else (f"({column} IS NOT NULL) = (SELECT max({column} IS NOT NULL) FROM {table})")
         )
-        conn.execute(f"UPDATE {table} SET {column} = {new % column} WHERE {where}")
+        conn.execute(f"UPDATE {table} SET {column} = {new} WHERE {where}")
         assert conn.execute("SELECT changes()").fetchone()[0]
         conn.close()
         if check(path).intact:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from ledger_case import RULES, day, outcome, scan
 
 from auditor.alerts.compose import Route, compose
 from auditor.drift import Past, Present, compare
@@ -27,7 +29,6 @@ from auditor.ledger import (
 from auditor.model import Gap, Seen
 from auditor.schema import tables
 from auditor.watch import Watched
-from ledger_case import RULES, day, outcome, scan
 
 ALL = Filters(state="all")
 
@@ -104,7 +105,7 @@ class FindingLife(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         ours = [event for event in self.told if event in {"opened", "regressed", "recovered", "vanished"}]
-        for first, second in zip(ours, ours[1:], strict=False):
+        for first, second in pairwise(ours):
             assert (first in {"recovered", "vanished"}) != (second in {"recovered", "vanished"})
         assert bool(ours and ours[-1] in {"opened", "regressed"}) == self.failing
 

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ledger_case import day, outcome, scan
+from ledger_writer import record_day
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
 from auditor.ledger import Filters, Ledger, storage
 from auditor.ledger.migrations import VERSION
-from ledger_case import day, outcome, scan
-from ledger_writer import record_day
 
 TESTS = Path(__file__).parent
 FIXTURES = TESTS / "fixtures" / "ledger"

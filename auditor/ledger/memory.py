@@ -21,7 +21,7 @@ from auditor.ledger.values import (
     stamp,
 )
 from auditor.model import Gap, Seen
-from auditor.watch import Watched, lost
+from auditor.watch import Watched, by_table, lost
 
 BUCKET_SIGHTS = 60
 """Settings of a bucket are remembered for this many sights."""
@@ -202,10 +202,11 @@ def _watch(
         "SELECT DISTINCT table_name, key, account, region FROM watch_memory AS m WHERE NOT EXISTS "
         "(SELECT 1 FROM seen_watch AS s WHERE s.table_name = m.table_name AND s.key = m.key)"
     ).fetchall()
+    told = by_table(coverage)
     gone = [
         (table, key)
         for table, key, account, region in absent
-        if lost(Watched(table, key, "", None, account, region), coverage)
+        if lost(Watched(table, key, "", None, account, region), told.get(table, ()))
     ]
     conn.executemany("DELETE FROM watch_memory WHERE table_name = ? AND key = ?", gone)
     conn.execute(

@@ -77,8 +77,9 @@ def _check_people(reason: str, requester: str, approver: str) -> None:
 
 
 def _check_end(expires_at: datetime, now: datetime, longest_d: int) -> None:
+    end = stamp(expires_at)
     if expires_at <= now:
-        raise UsageError(f"a waiver cannot end at {stamp(expires_at)}: that is past")
+        raise UsageError(f"a waiver cannot end at {end}: that is past")
     longest = min(longest_d, LONGEST_D)
     if expires_at - now > timedelta(days=longest):
         raise UsageError(
