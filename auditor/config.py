@@ -364,6 +364,9 @@ def _cross_check(reading: Reading, given: Mapping[str, Any]) -> None:
     gcp = given["gcp"]
     if gcp and gcp.projects and not gcp.regions:
         reading.wrong(("gcp",), "'regions' is missing: projects are read region by region")
+    for at, way in enumerate(given["federation"]):
+        if not way.role_arn:
+            reading.wrong(("federation", at, "role_arn"), "must not be empty")
     for at, bucket in enumerate(given["buckets"]):
         if bucket.name in [earlier.name for earlier in given["buckets"][:at]]:
             reading.wrong(("buckets", at, "name"), f"{bucket.name!r} is listed twice")

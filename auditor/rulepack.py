@@ -140,7 +140,7 @@ def _pack(
 ) -> Iterable[Rule | BrokenRule]:
     value = marked.value
     whole = [problem for where, problem in marked.problems if where[:1] != ("rules",) or len(where) < 2]
-    if marked.marks and (not isinstance(value, dict) or not isinstance(value.get("rules"), list)):
+    if not marked.problems and (not isinstance(value, dict) or not isinstance(value.get("rules"), list)):
         whole.append(marked.problem((), "a pack is {pack: name, rules: [...]}"))
     elif isinstance(value, dict):
         whole += [
@@ -216,8 +216,11 @@ def _wrong_examples(rules: Iterable[Rule]) -> list[tuple[Rule, str]]:
     import duckdb
 
     wrong: list[tuple[Rule, str]] = []
+    proving = [rule for rule in rules if rule.examples]
+    if not proving:
+        return wrong
     with connect() as connection:
-        for rule in list(rules):
+        for rule in proving:
             at = f"{rule.path}:{rule.line}:1: rule {rule.id!r}"
             try:
                 judged = judge_examples(connection, rule)

@@ -193,6 +193,8 @@ def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, st
 
     Every example is a row, and stands for a zone of its own: so its parameters are applied as the estate's are.
     """
+    if not rule.examples:
+        return []
     values: dict[str | None, Mapping[str, ParamValue]] = {
         _zone_key(example): {
             name: example.params.get(name, param.value(example.zone)) for name, param in rule.params.items()

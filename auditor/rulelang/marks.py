@@ -100,7 +100,8 @@ def _refused(text: str) -> tuple[int, int, str] | None:
     """Look at the events before any tree is built: aliases multiply it and depth exhausts the composer's stack."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        mark = event.start_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent):
             return line, column, "aliases (*name) are not allowed: write the value out"
         if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) not in (None, "!"):

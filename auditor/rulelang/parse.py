@@ -90,6 +90,8 @@ def _tree(text: str) -> Any:
         raise Refused(f"an expression may have {LONGEST} characters, this one has {len(text)}")
     if "--" in text or "/*" in text:
         raise Refused("comments are not allowed in an expression: use a YAML comment (#)")
+    if not text.strip():
+        raise Refused("the expression is empty")
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
     except SqlglotError as error:
@@ -99,8 +101,6 @@ def _tree(text: str) -> Any:
         raise Refused(f"not an expression: {what}", None if column is None else max(0, column - 1)) from None
     except RecursionError:
         raise Refused("too deeply nested") from None
-    if tree is None:
-        raise Refused("the expression is empty")
     return tree
 
 
