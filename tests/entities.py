@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import import_module
 from typing import Any
 
+from auditor.canonical import SQL_TYPES
 from auditor.correlate import steps
 from auditor.engines.duckdb import Engine
 from auditor.schema import tables as schema_tables
@@ -93,26 +96,53 @@ def point(arn: str = "arn:p1", at: datetime | None = None, **more: Any) -> dict[
     } | more  # fmt: skip
 
 
-def derived(tables: Estate) -> Engine:
-    """Run the steps 50 to 89 on hand-made tables; facts of the chain come from the estate as they are."""
-    engine = Engine.open(None)
-    for table in schema_tables().values():
-        engine.insert(table.name, tables.get(table.name, ()))
-    for step in steps():
-        if not "50" <= step.name[:2] <= "89":
+def derived(tables: Estate, entity: str = "") -> Engine:
+    """Run the steps 50 to 89 on hand-made tables; facts of the chain come from the estate as they are.
+
+    With an entity, only the steps that lead to it.
+    """
+    engine = Engine()
+    wanted = needed(entity)
+    described = schema_tables()
+    made = {step.table for step in OURS if step.language == "sql"}
+    for name in sorted(wanted & set(described) - made):
+        columns = ", ".join(f'"{c.name}" {SQL_TYPES[c.type]}' for c in described[name].columns)
+        engine.execute(f'CREATE TABLE "{name}" ({columns})')
+        if tables.get(name):
+            engine.insert(name, tables[name])
+    for step in OURS:
+        if step.table not in wanted:
             continue
         if step.language == "sql":
             engine.run(step.table, step.text)
             continue
         module = import_module(f"auditor.correlate.{step.name.removesuffix('.py')}")
         rows = {name: engine.rows(f"SELECT * FROM {name} ORDER BY ALL") for name in module.READS}
-        engine.execute(f"DELETE FROM {module.TABLE}")
         engine.insert(module.TABLE, module.derive(rows))
     return engine
+
+
+OURS = tuple(step for step in steps() if "50" <= step.name[:2] <= "89")
+
+
+@cache
+def needed(entity: str) -> frozenset[str]:
+    """Return the tables that lead to the facts of an entity, with them; every table when it is empty."""
+    if not entity:
+        return frozenset({*schema_tables(), *(step.table for step in OURS)})
+    found = {next(t.name for t in schema_tables().values() if t.entity == entity)}
+    for step in reversed(OURS):
+        if step.table not in found:
+            continue
+        if step.language == "sql":
+            found |= set(re.findall(r"\b(?:FROM|JOIN) (\w+)", step.text))
+        else:
+            found |= set(import_module(f"auditor.correlate.{step.name.removesuffix('.py')}").READS)
+    return frozenset(found)
 
 
 def facts(tables: Estate, entity: str) -> dict[str, dict[str, Any]]:
     """Return the subjects of one entity by their keys."""
     table = next(t for t in schema_tables().values() if t.entity == entity)
-    with derived(tables) as engine:
+    with derived(tables, entity) as engine:
         return {row["subject_key"]: row for row in engine.table(table.name)}

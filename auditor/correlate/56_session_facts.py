@@ -35,8 +35,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     jobs = {row["job_uuid"]: row for row in tables["dataproc_job"]}
     subjects = {row["service_account"].lower(): row["subject"] for row in tables["config_subject"]}
     exports: dict[str, Row] = {}
-    for export in tables["export"]:
-        exports.setdefault(export["job_uuid"], export)
+    for row in tables["export"]:
+        exports.setdefault(row["job_uuid"], row)
     buckets = {row["bucket"]: row for row in tables["bucket_zone"]}
     roles: dict[str, list[Row]] = defaultdict(list)
     for role in tables["config_federation"]:

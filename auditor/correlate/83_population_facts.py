@@ -27,12 +27,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     (now,) = tables["as_of"]
     zone = strictest_declared(tables["config_zone"])
     remembered: dict[str, set[str]] = {}
-    for row in tables["history_watch"]:
-        remembered.setdefault(row["table_name"], set()).add(row["key"])
+    for old in tables["history_watch"]:
+        remembered.setdefault(old["table_name"], set()).add(old["key"])
     whole = _previous_was_whole(tables)
     for table, entity in POPULATIONS.items():
         before = remembered.get(table, set())
-        here = {row["arn"]: row for row in tables[table]}
+        here = {one["arn"]: one for one in tables[table]}
         for arn in sorted({*here, *before}):
             row = here.get(arn)
             known = arn in before
