@@ -190,7 +190,7 @@ class Ledger:
     def scan(self, scan_id: str) -> ScanRow | None:
         """Return one scan by its id."""
         with self._read() as conn:
-            return next((row for row in queries.scans(conn) if row.scan == scan_id), None)
+            return queries.scan(conn, scan_id)
 
     def latest_scan(self, as_of: datetime | None = None) -> ScanRow | None:
         """Return the last finished scan."""

@@ -62,6 +62,12 @@ def latest_scan(conn: sqlite3.Connection, as_of: datetime | None = None) -> Scan
     return _scan(row) if row else None
 
 
+def scan(conn: sqlite3.Connection, scan_id: str) -> ScanRow | None:
+    """Return one scan by its id."""
+    row = conn.execute(f"SELECT {_SCAN} FROM scan WHERE scan = ?", (scan_id,)).fetchone()
+    return _scan(row) if row else None
+
+
 def scans(
     conn: sqlite3.Connection,
     from_at: datetime | None = None,
