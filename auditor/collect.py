@@ -95,9 +95,7 @@ def access(config: Any) -> Access:
         aws_endpoint=getattr(config.aws, "endpoint", None) or None,
         gcp_endpoint=getattr(config.gcp, "endpoint", None) or None,
         roles={each.id: each.role_arn for each in accounts if getattr(each, "role_arn", None)},
-        external_ids={
-            each.id: each.external_id for each in accounts if getattr(each, "external_id", None)
-        },
+        external_ids={each.id: each.external_id for each in accounts if getattr(each, "external_id", None)},
         workers=_limit(config, "workers", 16),
         connect_timeout_s=_limit(config, "connect_timeout_s", 10),
         read_timeout_s=_limit(config, "read_timeout_s", 60),
@@ -117,7 +115,14 @@ def places(config: Any) -> tuple[Place, ...]:
         for project in getattr(config.gcp, "projects", ())
         for region in getattr(config.gcp, "regions", ())
     )
-    return tuple(sorted({*aws, *gcp}, key=lambda place: (place.cloud, place.account, place.region)))
+    out = tuple(getattr(getattr(config, "scope", None), "exclude", ()))
+    kept = {place for place in (*aws, *gcp) if not any(_excludes(each, place) for each in out)}
+    return tuple(sorted(kept, key=lambda place: (place.cloud, place.account, place.region)))
+
+
+def _excludes(exclusion: Any, place: Place) -> bool:
+    kinds = {"region": place.region, "account" if place.cloud == "aws" else "project": place.account}
+    return exclusion.kind in kinds and fnmatchcase(kinds[exclusion.kind], exclusion.match)
 
 
 def waves(known: Mapping[str, Source], wanted: Iterable[str]) -> list[list[str]]:
@@ -229,9 +234,7 @@ class _Scan:
     def cover(self) -> None:
         """Write the coverage of this scan and, for events, of those before."""
         if self.carried is not None:
-            self.coverage += suspicious(
-                self.carried, self.counts, self.coverage, self.writer.rows, self.now
-            )
+            self.coverage += suspicious(self.carried, self.counts, self.coverage, self.writer.rows, self.now)
             self.coverage += rows_of(self.carried)
         self.coverage = merged(self.coverage)
         for each in self.coverage:

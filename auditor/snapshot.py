@@ -97,13 +97,7 @@ class Snapshot:
         path = self.tables(table)
         if path is None:
             return
-        described = schema_tables()[table]
-        columns = sql_columns(described)
-        with connect() as connection:
-            found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
-            while batch := found.fetchmany(1000):
-                for row in batch:
-                    yield loaded(described, dict(zip(columns, row, strict=True)))
+        yield from _read(table, path)
 
     def verify(self) -> None:
         """Recompute every digest; VerificationError names the first table or page that differs."""
@@ -284,7 +278,7 @@ class Writer:
                         keys.add(tuple(row[column] for column in described.key))
                     yield loaded(described, row)
         if carried:
-            for row in _parquet(table, carried):
+            for row in _read(table, carried):
                 if tuple(_plain(row[column]) for column in described.key) not in keys:
                     yield row
 
@@ -357,8 +351,7 @@ class Writer:
         described = self._schema[table]
         if carried := self._carried.get(table):
             columns = sql_columns(described)
-            source = from_parquet(connection, carried, columns)
-            for text in lines(connection, source, columns):
+            for text in lines(connection, from_parquet(connection, carried, columns), columns):
                 yield _record(described.key, 0, text)
         if spool := self._spools.get(table):
             spool.file.flush()
@@ -373,7 +366,7 @@ def _record(key: tuple[str, ...], age: int, text: str) -> str:
     return f"{named}\t{age}\t{text}"
 
 
-def _parquet(table: str, path: Path) -> Iterator[dict[str, Any]]:
+def _read(table: str, path: Path) -> Iterator[dict[str, Any]]:
     described = schema_tables()[table]
     columns = sql_columns(described)
     with connect() as connection:

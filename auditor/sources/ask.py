@@ -354,19 +354,19 @@ def _client_error(error: Any, action: str) -> tuple[str, str]:
     said = error.response.get("Error", {})
     code, status = str(said.get("Code", "")), _status(error.response)
     asked = error.response.get("Auditor", {})
-    operation = f"{asked.get('service', '')}:{error.operation_name}".removeprefix(":")
+    if error.operation_name == "AssumeRole":
+        operation, advice = "sts:AssumeRole", "see that the role exists and that it trusts the caller"
+    else:
+        operation = f"{asked.get('service', '')}:{error.operation_name}".removeprefix(":")
+        advice = f"add {action or _ACTIONS.get(operation, operation)} to the role"
     where = "/".join(filter(None, (asked.get("account"), asked.get("region"))))
     head = f"{operation} {code}" + (f" in {where}" if where else "")
     if code in _EXPIRED or code.startswith("ExpiredToken"):
         return "expired", f"{head}: renew the credentials and scan again"
     if code in _THROTTLED or "Throttl" in code or code.startswith("TooManyRequests"):
         return "throttled", f"{head}: scan at a quieter time or ask AWS for a higher rate"
-    if code in _DENIED or code.startswith("AccessDenied") or "NotAuthorized" in code:
-        permission = action or _ACTIONS.get(operation, operation)
-        return "denied", f"{head}: add {permission} to the role"
-    if error.operation_name and status == 403:
-        permission = action or _ACTIONS.get(operation, operation)
-        return "denied", f"{head}: add {permission} to the role"
+    if code in _DENIED or code.startswith("AccessDenied") or status == 403:
+        return "denied", f"{head}: {advice}"
     return "failed", _words(f"{head}: {said.get('Message', '')}")
 
 
