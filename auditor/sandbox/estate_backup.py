@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from auditor.sandbox.estate_stage import Stage, Step
@@ -124,18 +125,18 @@ class Backups:
         for name, plan in story["plans"].items():
             for bucket in (*plan.get("buckets", ()), *plan.get("arns", ())):
                 if plan.get("continuous"):
-                    yield Step(SINCE, lambda bucket=bucket, name=name: self._first(bucket, name))  # type: ignore[misc]
+                    yield Step(SINCE, partial(self._first, bucket, name))
         for run in runs(story):
             week = story.week_of(run.scheduled_at)
             if story.week_of(run.done_at) != week and run.outcome == "COMPLETED":
-                yield Step(run.scheduled_at, lambda run=run: self._job(run, "RUNNING", None))  # type: ignore[misc]
-            yield Step(run.done_at, lambda run=run: self._done(run))  # type: ignore[misc]
+                yield Step(run.scheduled_at, partial(self._job, run, "RUNNING", None))
+            yield Step(run.done_at, partial(self._done, run))
             yield from self._copying(run)
             keep = story["plans"][run.plan]["keep_d"]
             gone = run.start_at + timedelta(days=keep, hours=3)
             lasting = run.outcome != "COMPLETED" or story["plans"][run.plan].get("continuous")
             if not lasting and gone < story.now(story.weeks):
-                yield Step(gone, lambda run=run: self._expired(run))  # type: ignore[misc]
+                yield Step(gone, partial(self._expired, run))
 
     def _first(self, bucket: str, plan: str) -> None:
         """Make the one continuous point of a bucket."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from auditor.sandbox.estate_records import Json, change, person_identity, role_arn
@@ -25,14 +26,21 @@ class Changes:
         for bucket, said in story["buckets"].items():
             if "created" in said:
                 at = story.moment(said["created"])
-                yield Step(at, lambda bucket=bucket, at=at: self._appear(bucket, at), needs_trail=True)  # type: ignore[misc]
+                yield Step(at, partial(self._appear, bucket, at), needs_trail=True)
+        for week in range(1, story.weeks + 1):
+            at = story.moment(f"W{week:02d} Fri 09:30")
+            yield Step(at, partial(self._look, at))
         for said in story["changes"]:
             at = story.moment(said["at"])
             act = getattr(self, f"_do_{said['do']}")
-            yield Step(at, lambda act=act, said=said, at=at: act(said, at), needs_trail=said["do"] == "trail")  # type: ignore[misc]
+            yield Step(
+                at,
+                partial(act, said, at),
+                needs_trail=said["do"] in {"trail", "data_events"},
+            )
             if "gone" in said:
                 gone = story.moment(said["gone"])
-                yield Step(gone, lambda said=said: self.stage.aws.drop_point(self._passing[said["bucket"]]))  # type: ignore[misc]
+                yield Step(gone, partial(self._passed, said["bucket"]))
 
     def _changed(
         self, said: Mapping[str, Any], at: datetime, call: str, request: Json, *,
@@ -45,18 +53,36 @@ class Changes:
         event = change(number, region, call, who=who, at=at, request=request, resource=resource)
         self.stage.record([event])
 
+    def _look(self, at: datetime) -> None:
+        """Let somebody look at the recovery account, so that its trail has something to tell."""
+        story = self.stage.story
+        account, (vault, _) = (
+            story.account("recovery"),
+            next((name, said) for name, said in story["vaults"].items() if said.get("account") == "recovery"),
+        )
+        who = person_identity(account, story.email("omar"), at)
+        request = {"backupVaultName": vault}
+        event = change(
+            account, "eu-central-1", "backup:ListRecoveryPointsByBackupVault", who=who, at=at, request=request
+        )
+        self.stage.record([event | {"readOnly": True}])
+
     def _appear(self, bucket: str, at: datetime) -> None:
         """Make a new bucket, and let the trail record its data events."""
         said = self.stage.story["buckets"][bucket]
         self.world.bucket(bucket, at)
         self._changed(said, at, "s3:CreateBucket", {"bucketName": bucket}, resource=f"arn:aws:s3:::{bucket}")
-        later = at + timedelta(minutes=5)
-        arns = self.world.data_arns(self.stage.story.account("production"))
-        trail = self.world.trails["acme-trail"]
-        self.stage.aws.set_trail(trail, at=later, data_arns=arns)
-        self._changed(
-            {"by": "finn"}, later, "cloudtrail:PutEventSelectors", {"trailName": trail}, resource=trail
-        )
+        self._do_data_events({"by": "finn", "trail": "acme-trail"}, at)
+
+    def _do_data_events(self, said: Mapping[str, Any], at: datetime) -> None:
+        """Let a trail record the data events of every bucket that is to be recorded by now."""
+        trail = self.world.trails[said["trail"]]
+        arns = self.world.data_arns(self.stage.story.account("production"), at)
+        self.stage.aws.set_trail(trail, at=at, data_arns=arns)
+        selected = {"type": "AWS::S3::Object", "values": arns}
+        selectors = [{"readWriteType": "All", "includeManagementEvents": True, "dataResources": [selected]}]
+        request = {"trailName": trail, "eventSelectors": selectors}
+        self._changed(said, at, "cloudtrail:PutEventSelectors", request, resource=trail)
 
     def _do_bucket(self, said: Mapping[str, Any], at: datetime) -> None:
         bucket, settings = said["name"], dict(said["set"])
@@ -206,6 +232,9 @@ class Changes:
             created_at=at, completed_at=done, point_arn=point,
         )  # fmt: skip
         self._changed(said, at, "backup:StartBackupJob", {"resourceArn": resource}, resource=resource)
+
+    def _passed(self, bucket: str) -> None:
+        self.stage.aws.drop_point(self._passing[bucket])
 
     def _do_restored(self, said: Mapping[str, Any], at: datetime) -> None:
         """Restore the newest point of a bucket elsewhere, as a test."""

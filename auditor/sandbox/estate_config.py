@@ -80,10 +80,6 @@ def _lines(story: Story, endpoints: tuple[str, str], into: Path) -> Iterator[str
         )
     yield from _table("gcp", {"endpoint": gcp, **_picked(story["gcp"], "projects", "regions")})
     yield from _zones(story)
-    for name, said in story["buckets"].items():
-        if said.get("plain"):
-            entry = {"name": name, "zone": "internal", "owner": story.email("finn")}
-            yield from _table("[buckets]", entry)
     yield from _exports(story)
     yield from _federation(story)
     yield from _people(story)
@@ -106,6 +102,8 @@ def _zones(story: Story) -> Iterator[str]:
 def _exports(story: Story) -> Iterator[str]:
     yield from _table("exports", {"label": "export"})
     for name, said in story["pipelines"].items():
+        if not said.get("declared", True):
+            continue
         bucket, _, prefix = said["to"].partition("/")
         yield from _table(
             f"exports.{name}",

@@ -46,10 +46,10 @@ class Stage:
         self._sizes[bucket][key] = len(body)
         return self.aws.put_object(bucket, key, body, at=at, multipart=multipart)
 
-    def delete(self, bucket: str, key: str, *, at: datetime) -> str | None:
-        """Put a delete marker on an object and return the marker's version id."""
+    def delete(self, bucket: str, key: str, *, at: datetime, version: str | None = None) -> str | None:
+        """Delete a version for good, or put a delete marker and return its version id."""
         self._sizes[bucket].pop(key, None)
-        return self.aws.delete_object(bucket, key, at=at)
+        return self.aws.delete_object(bucket, key, at=at, version_id=version)
 
     def size(self, bucket: str) -> int:
         """Return how many bytes a bucket holds now."""

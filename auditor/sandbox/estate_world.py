@@ -141,7 +141,7 @@ class World:
                 name,
                 bucket=said["bucket"],
                 at=BUILT,
-                data_arns=self.data_arns(account),
+                data_arns=self.data_arns(account, BUILT),
             )
 
     @staticmethod
@@ -160,14 +160,16 @@ class World:
         statement = {"Effect": "Allow", "Action": WRITES, "Resource": prefixes}
         return {"Version": "2012-10-17", "Statement": [statement]}
 
-    def data_arns(self, account: str) -> list[str]:
+    def data_arns(self, account: str, now: datetime) -> list[str]:
+        """Return the buckets of an account whose data events are recorded at a moment."""
         story = self.stage.story
-        named = [
-            f"arn:aws:s3:::{name}/"
+        named = (
+            name
             for name, said in story["buckets"].items()
-            if story.bucket(name)[0] == account and not said.get("plain") and said.get("data_events", True)
-        ]
-        return sorted(named) or ["arn:aws:s3:::none/"]
+            if story.bucket(name)[0] == account
+            and all(story.moment(said[since]) <= now for since in ("created", "data_events") if since in said)
+        )
+        return sorted(f"arn:aws:s3:::{name}/" for name in named)
 
     def _backup(self) -> None:
         story, aws = self.stage.story, self.stage.aws

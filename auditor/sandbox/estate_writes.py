@@ -17,8 +17,8 @@ from auditor.sandbox.estate_records import (
     user_identity,
     web_identity,
 )
-from auditor.sandbox.estate_stage import Step
-from auditor.sandbox.estate_story import duration, ident
+from auditor.sandbox.estate_stage import Stage, Step
+from auditor.sandbox.estate_story import Export, duration, ident
 
 LEGACY_KEY = "AKIAEXAMPLELEGACY001"
 HOSTILE = (
@@ -32,6 +32,10 @@ HOSTILE = (
 
 class Writes(Chain):
     """The records that CloudTrail and S3 hold of one export."""
+
+    def __init__(self, stage: Stage, export: Export) -> None:
+        super().__init__(stage, export)
+        self._versions: dict[str, str] = {}
 
     def steps(self) -> Iterator[Step]:
         """Yield everything that happens, each with its moment."""
@@ -101,6 +105,7 @@ class Writes(Chain):
 
         def act() -> None:
             version = self.stage.put(bucket, key, body, at=at, multipart=at != done)
+            self._versions[key] = version
             event = object_event(
                 self.aws_account, self.aws_region, name,
                 bucket=bucket, key=key, version=version, size=len(body), who=who, at=done,
@@ -197,14 +202,20 @@ class Writes(Chain):
             yield self._extra_write(name, at + MINUTE, who)
 
     def _also_deleted(self, at: datetime) -> Iterator[Step]:
+        yield Step(at, lambda: self._delete(at, None))
+
+    def _also_deleted_version(self, at: datetime) -> Iterator[Step]:
+        yield Step(at, lambda: self._delete(at, self._versions[self._names()[2]]))
+
+    def _delete(self, at: datetime, version: str | None) -> None:
+        """Delete one object with the job's own credentials: by a marker, or one version for good."""
         key = self._names()[2]
-
-        def act() -> None:
-            marker = self.stage.delete(self.export.bucket, key, at=at)
-            event = object_event(
-                self.aws_account, self.aws_region, "DeleteObject",
-                bucket=self.export.bucket, key=key, version=marker, size=0, who=self._who(), at=at,
-            )  # fmt: skip
-            self.stage.record([event])
-
-        yield Step(at, act)
+        marker = self.stage.delete(self.export.bucket, key, at=at, version=version)
+        event = object_event(
+            self.aws_account, self.aws_region, "DeleteObject",
+            bucket=self.export.bucket, key=key, version=version or marker, size=0, who=self._who(), at=at,
+        )  # fmt: skip
+        if version:
+            event["requestParameters"]["versionId"] = version
+            event["responseElements"] = {"x-amz-version-id": version}
+        self.stage.record([event])
