@@ -194,6 +194,13 @@ def write(
         return writer.seal(head(as_of=as_of, window=window) | dict(about or {}))
 
 
+def sweep(into: Path) -> None:
+    """Remove what killed scans left half done; only for who holds the one right to scan."""
+    for pattern in (".partial-*", ".draft-*"):
+        for path in into.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def head(*, as_of: datetime, window: Window) -> dict[str, Any]:
     """Return the part of a manifest that every snapshot has."""
     return {

@@ -19,7 +19,7 @@ from auditor.canonical import LONGEST, canonical, cut, safe_text, stamp
 from auditor.engines.duckdb import Engine
 from auditor.errors import VerificationError
 from auditor.model import Window
-from auditor.snapshot import Snapshot, Writer, head, write
+from auditor.snapshot import Snapshot, Writer, head, sweep, write
 
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(days=7), NOW)
@@ -244,7 +244,9 @@ snapshot.write(Path({str(tmp_path)!r}), {{"backup_vault": [{{"arn": "a"}}]}}, as
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".partial-")]
     with pytest.raises(VerificationError):
         Snapshot.open(next(tmp_path.iterdir()))
-    assert kept(tmp_path, backup_vault=[{"arn": "a"}]).id
+    identity = kept(tmp_path, backup_vault=[{"arn": "a"}]).id
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [identity]
 
 
 def test_canonical_json_refuses_what_is_not_json() -> None:
