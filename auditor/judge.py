@@ -2,7 +2,7 @@
 
     <into>/<snapshot id>-<rule digest>/facts/<table>.parquet   what was derived
                                        outcome.parquet         what the rules say
-                                       judgement.json          digests of both, and counts
+                                       judgement.json          digests of both, counts, and the gaps in words
 
 The same snapshot and the same rules give the same digests on any machine: this is what a replay compares.
 """
@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,14 @@ class Judgement:
     """Digest of each kept table, as `canonical.py` defines it."""
     tally: Mapping[str, Any]
     """Counts: `verdicts`, `chains`, `links` by state, `gaps`; whole numbers."""
+    gaps: Sequence[Mapping[str, Any]] = ()
+    """What could not be seen: {table, account, region, resource, reason, detail}; read without a database engine."""
 
     @classmethod
     def open(cls, directory: Path) -> Judgement:
         """Open a judgement that was made before."""
         found = json.loads((directory / "judgement.json").read_text(encoding="utf-8"))
-        return cls(directory, found["snapshot"], found["rules"], found["digests"], found["tally"])
+        return cls(directory, found["snapshot"], found["rules"], found["digests"], found["tally"], found.get("gaps", ()))
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a kept table in their order, times aware and JSON decoded."""
@@ -77,7 +79,8 @@ def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) 
                 engine.export(table, work / f"{table}.parquet")
             digests = {table: engine.digest(table) for table in FACTS}
             tally = _tally(engine)
-        body = {"snapshot": snapshot.id, "rules": pack.digest, "digests": digests, "tally": tally}
+            gaps = engine.rows(_GAPS)
+        body = {"snapshot": snapshot.id, "rules": pack.digest, "digests": digests, "tally": tally, "gaps": gaps}
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         (work / "judgement.json").write_text(text + "\n", encoding="utf-8")
         final = into / f"{snapshot.id}-{pack.digest[:12]}"
@@ -85,7 +88,13 @@ def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) 
         os.replace(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Judgement(final, snapshot.id, pack.digest, digests, tally)
+    return Judgement(final, snapshot.id, pack.digest, digests, tally, gaps)
+
+
+_GAPS = (
+    'SELECT DISTINCT table_name AS "table", account, region, resource, reason, detail FROM coverage '
+    "WHERE NOT complete ORDER BY ALL"
+)
 
 
 def _tally(engine: Engine) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Control:
     framework: str
     id: str
     paraphrase: str
+    manual: bool = False
+    """No automated rule evidences it: a person has to."""
 
     @property
     def name(self) -> str:
@@ -86,11 +88,16 @@ class Pack:
 
 
 def load(
-    paths: Iterable[Path], frameworks: Iterable[Path], *, schema: Mapping[str, Table] | None = None
+    paths: Iterable[Path],
+    frameworks: Iterable[Path],
+    *,
+    schema: Mapping[str, Table] | None = None,
+    prove: bool = True,
 ) -> Pack:
     """Load rule files (or folders of `*.yaml`, not deeper) against frameworks (the same).
 
-    `schema` is every table by name; the product's own unless given. Raises nothing for a mistake in a file.
+    `schema` is every table by name; the product's own unless given. `prove` judges every rule's own examples, most
+    of the time it takes: who only looks a rule up may do without. Raises nothing for a mistake in a file.
     """
     described = tables() if schema is None else schema
     entities = {table.entity: table for table in described.values() if table.entity}
@@ -111,7 +118,7 @@ def load(
                 rules[rule.id] = codes[rule.code] = rule
             else:
                 broken.append(rule)
-    for rule, text in _wrong_examples(rules.values()):
+    for rule, text in _wrong_examples(rules.values()) if prove else ():
         broken.append(_broken_from(rule, text))
         del rules[rule.id]
     return Pack(
@@ -254,7 +261,7 @@ def _frameworks(paths: Iterable[Path], broken: list[BrokenRule]) -> tuple[Framew
             if not isinstance(item, dict) or not isinstance(item.get("paraphrase"), str) or "id" not in item:
                 problems.append(marked.problem(("controls", at), "a control is {id: ..., paraphrase: ...}"))
                 continue
-            control = Control(name, str(item["id"]), item["paraphrase"])
+            control = Control(name, str(item["id"]), item["paraphrase"], item.get("manual") is True)
             if control.id in controls:
                 problems.append(marked.problem(("controls", at), f"control {control.id!r} is listed twice"))
             controls[control.id] = control
