@@ -55,11 +55,9 @@ def rows_of(snapshot: Snapshot) -> Iterator[Observed]:
             continue
         scope = (row["table_name"], row["account"], row["region"], row["resource"])
         time = {"from_at": row["from_at"], "until_at": row["until_at"]}
-        what: Seen | Gap
-        if row["complete"]:
-            what = Seen(*scope, **time)
-        else:
-            what = Gap(*scope, reason=row["reason"], detail=row["detail"], **time)
+        seen = Seen(*scope, **time)
+        gap = Gap(*scope, reason=row["reason"], detail=row["detail"], **time)
+        what = seen if row["complete"] else gap
         yield Observed(row["source"], what, row["observed_at"])
 
 
@@ -206,9 +204,7 @@ class _Deletions:
         table, account, region = place
         service = table.partition("_")[0]
         return sum(
-            1
-            for event in self._events
-            if event[:2] == (service, account) and region in {event[2], "*"}
+            1 for event in self._events if event[:2] == (service, account) and region in {event[2], "*"}
         )
 
 
