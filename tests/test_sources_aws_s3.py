@@ -159,7 +159,7 @@ def test_denied_setting_leaves_only_its_own_columns_unknown(
 
 
 @pytest.mark.parametrize(("operation", "columns"), SETTINGS)
-@pytest.mark.parametrize("kind", ["empty", "garbage"])
+@pytest.mark.parametrize("kind", ["empty", "garbage", "cut"])
 def test_answer_with_nothing_or_nonsense_in_it_is_never_a_setting(
     cloud: AwsCloud, endpoint: str, operation: str, columns: set[str], kind: str
 ) -> None:
@@ -448,6 +448,17 @@ def test_markers_read_in_the_scan_before_are_not_read_again(cloud: AwsCloud, end
     again = list_objects(endpoint, "markers-g", before=lambda table: before if table == "s3_manifest" else ())
     assert again.of("s3_manifest") == before
     assert cloud.calls["s3", "GetObject"] == 0
+
+
+@pytest.mark.usefixtures("markers")
+@pytest.mark.parametrize("kind", ["empty", "garbage", "cut"])
+def test_marker_whose_body_is_not_as_long_as_listed_is_not_believed(
+    cloud: AwsCloud, endpoint: str, kind: str
+) -> None:
+    cloud.faults.set("s3", "GetObject", kind)
+    found = list_objects(endpoint, "markers-g")
+    assert {row["dir"] for row in found.of("s3_manifest")} == {"empty/", "huge/"}
+    assert found.missing("s3_manifest")
 
 
 @pytest.mark.usefixtures("markers")

@@ -196,16 +196,14 @@ def _content(client: Any, version: Version) -> bytes:
     except UnicodeEncodeError:
         raise Malformed("a key that is not UTF-8 cannot be asked for") from None
     content: bytes = reply["Body"].read(LARGEST_MARKER + 1)
-    if len(content) <= LARGEST_MARKER:
-        content += reply["Body"].read()  # the end: only now a body that was cut shows
+    if len(content) != version["bytes"]:
+        raise Malformed(f"{len(content)} bytes came of {version['bytes']}")
     return content
 
 
 def _success_data(content: bytes, bucket: str) -> Version:
     """Read a marker by the public format of Hadoop's SuccessData (S3A committers and manifest)."""
     unreadable = {"form": "unreadable"}
-    if len(content) > LARGEST_MARKER:
-        return unreadable
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from auditor.sources.ask import Suspect, need
+from auditor.sources.ask import Malformed, Suspect, need
 
 Values = dict[str, Any]
 
@@ -84,8 +85,11 @@ def _lock(reply: Mapping[str, Any]) -> Values:
 
 def _policy(reply: Mapping[str, Any]) -> Values:
     policy = need(reply, "Policy")
-    if not policy.lstrip().startswith("{"):  # the whole body stands for the policy, whatever it is
-        raise Suspect("the answer is no policy")
+    try:
+        json.loads(policy)
+    except (ValueError, RecursionError) as error:
+        # S3 keeps no policy that is not JSON, and the whole body stands for it, cut or not.
+        raise Malformed(f"the answer is no policy: {error}") from None
     return {"policy": policy}
 
 
