@@ -407,7 +407,7 @@ def markers(running: tuple[AwsCloud, str]) -> None:
         "full": success(99),
         "cut": success(100),
         "uri": success(0, filenames=["s3a://markers-g/uri/part-0", "s3a://else/part-1"]),
-        "odd": b'{"filenames": [1]}',
+        "odd": b'{"filenames": [1, 2]}',
         "deep": b"[" * 100_000,
         "html": b"<html>",
         "huge": b" " * ((1 << 20) + 1),
