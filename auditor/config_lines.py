@@ -14,6 +14,8 @@ Path = tuple[str | int, ...]
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"[^,\]}#\n]*")
+_BEGINS = re.compile(r"\s*(?:\[\[?[A-Za-z0-9_.-]+\]\]?\s*(?:#.*)?$|[A-Za-z0-9_.-]+\s*=)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 _STRINGS = (
     re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}', re.DOTALL),
     re.compile(r"'''.*?'{3,5}", re.DOTALL),
@@ -25,6 +27,24 @@ _STRINGS = (
 def lines_of(text: str) -> dict[Path, int]:
     """Return the line, from 1, on which each key or array element begins."""
     return _Scanner(text).scan()
+
+
+def left_open(text: str) -> int | None:
+    """Return the line of a bracket that seems never to be closed: a table or a key begins inside it.
+
+    For text that tomllib has refused: its own message names the place where it gave up.
+    """
+    opened: list[int] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if opened and _BEGINS.match(line):
+            return opened[0]
+        bare = _QUOTED.sub("", line).partition("#")[0]
+        for found in re.finditer(r"[\[\]]", bare):
+            if found[0] == "[":
+                opened.append(number)
+            elif opened:
+                opened.pop()
+    return opened[0] if opened else None
 
 
 class _Scanner:
