@@ -1,7 +1,7 @@
 """People, automations and their groups, from two CSV files that the directory's owner exports.
 
 Makes no API call. A line that cannot be understood is named as `file:line` in a gap and left out;
-the other lines are kept. `docs` of the columns: `Settings`.
+the other lines are kept. `Settings` says what the columns mean.
 """
 
 from __future__ import annotations
