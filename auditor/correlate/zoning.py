@@ -74,4 +74,5 @@ def listed(coverage: Iterable[Row], table: str, account: str | None, region: str
         and (region is None or row["region"] in (region, "*", None))
         and "#" not in (row["resource"] or "")
     ]
-    return any(row["complete"] for row in rows) and all(row["complete"] for row in rows)
+    whole = any(row["complete"] and row["resource"] in ("*", None) for row in rows)
+    return whole and all(row["complete"] for row in rows)

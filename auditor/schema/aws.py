@@ -15,10 +15,10 @@ TABLES = (
         (
             _ACCOUNT,
             text("caller_arn", "who we are there (GetCallerIdentity)"),
-            boolean("block_public_acls", "account-level public access block"),
-            boolean("ignore_public_acls", "account-level public access block"),
-            boolean("block_public_policy", "account-level public access block"),
-            boolean("restrict_public_buckets", "account-level public access block"),
+            boolean("block_public_acls", "account-level public access block", watch="up"),
+            boolean("ignore_public_acls", "account-level public access block", watch="up"),
+            boolean("block_public_policy", "account-level public access block", watch="up"),
+            boolean("restrict_public_buckets", "account-level public access block", watch="up"),
         ),
     ),
     Table(
