@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-from auditor.schema import Column, Table, Unseen, boolean, integer, json, text, time
+from auditor.schema import boolean, entities_backup, integer, json, text, time
+from auditor.schema.subjects import POINTS, facts, seen, step
 
-_POINTS = "backup_recovery_point"
-
-
-def _seen(*reads: tuple[str, str], may: Unseen) -> dict[str, object]:
-    return {"reads": reads, "unseen": may}
-
-
-def _subject(key: str) -> tuple[Column, ...]:
-    return (
-        text("subject_key", key),
-        text(
-            "zone",
-            "its own tag, else its bucket's, else the strictest zone it serves; NULL when there is none",
-        ),
-        text("account", "AWS account id; NULL where there is none"),
-        text("project", "Google Cloud project; NULL where there is none"),
-        text("owner", "owner's e-mail; NULL when nobody is named"),
-        text("region", "region; * for global; NULL where there is none"),
-    )
-
-
-def _facts(
-    name: str, entity: str, meaning: str, key: str, listed_by: tuple[tuple[str, str], ...], *columns: Column
-) -> Table:
-    return Table(
-        name,
-        meaning,
-        ("subject_key",),
-        (*_subject(key), *columns),
-        kind="fact",
-        entity=entity,
-        listed_by=listed_by,
-    )
-
-
-def _step(name: str, meaning: str, key: tuple[str, ...], *columns: Column) -> Table:
-    return Table(name, meaning, key, columns, kind="fact")
-
-
-_JOBS = _seen(("dataproc_job", "all"), may="raise")
-_AUDIT = _seen(("gcp_audit_entry", "all"), may="raise")
+_JOBS = seen(("dataproc_job", "all"), may="raise")
+_AUDIT = seen(("gcp_audit_entry", "all"), may="raise")
 _PLANS = (("backup_plan_rule", "region"), ("backup_selection", "region"))
 
 _STEPS = (
-    _step(
+    step(
         "zone_destination",
         "Where a zone wants its recovery points copied to.",
         ("zone", "account", "region"),
@@ -57,7 +19,7 @@ _STEPS = (
         text("region", "region; NULL for the point's own"),
         integer("keep_s", "how long the copy must be kept; -1 when not demanded"),
     ),
-    _step(
+    step(
         "bucket_zone",
         "The zone and the owner of each bucket.",
         ("bucket_arn",),
@@ -71,7 +33,7 @@ _STEPS = (
         integer("rank", "0 is the strictest; NULL when it is no declared zone"),
         text("owner", "owner's e-mail"),
     ),
-    _step(
+    step(
         "job_trigger",
         "Who triggered each job.",
         ("job_uuid",),
@@ -83,7 +45,7 @@ _STEPS = (
         boolean("automation", "a registered automation for this job"),
         boolean("covered", "a group of theirs has the job among its duties at that time"),
     ),
-    _step(
+    step(
         "bucket_drift",
         "What of each bucket's guards differs from the scan before.",
         ("bucket_arn",),
@@ -98,7 +60,7 @@ _STEPS = (
 
 TABLES = (
     *_STEPS,
-    _facts(
+    facts(
         "job_facts",
         "job",
         "A Dataproc job, batch or session as rules judge it.",
@@ -117,12 +79,12 @@ TABLES = (
         integer(
             "retry_lag_s",
             "seconds from its end to such a success; NULL when there is none",
-            **_seen(("dataproc_job", "all"), may="lower"),
+            **seen(("dataproc_job", "all"), may="lower"),
         ),
         integer(
             "objects_written",
             "object versions attributed to it; NULL when they were not listed",
-            **_seen(("s3_object_version", "all"), may="raise"),
+            **seen(("s3_object_version", "all"), may="raise"),
         ),
         json("labels", "map of labels"),
         boolean("zone_labelled", "the zone label is there"),
@@ -131,25 +93,25 @@ TABLES = (
         boolean(
             "trigger_known",
             "the trigger is in the directory or a registered automation",
-            **_seen(("directory_user", "all"), may="raise"),
+            **seen(("directory_user", "all"), may="raise"),
         ),
         boolean(
             "trigger_covered",
             "a group of the trigger's has the job among its duties; NULL when no duties are configured or dates lack",
-            **_seen(("directory_user", "all"), ("directory_membership", "all"), may="raise"),
+            **seen(("directory_user", "all"), ("directory_membership", "all"), may="raise"),
         ),
         json(
             "secrets",
             "kinds of secret in its arguments and properties, never the secret; NULL when not all was read",
         ),
     ),
-    _facts(
+    facts(
         "identity_facts",
         "identity",
         "A person or automation of the directory, or a principal that triggered a job.",
         "e-mail, else principal subject",
         (("directory_user", "all"), ("gcp_audit_entry", "all")),
-        boolean("in_directory", "the directory has it", **_seen(("directory_user", "all"), may="raise")),
+        boolean("in_directory", "the directory has it", **seen(("directory_user", "all"), may="raise")),
         text("status", "active, disabled or suspended; NULL when it is not in the directory"),
         boolean("ended", "access has ended; NULL when it is not in the directory"),
         time("ended_at", "when; NULL when it has not, or nobody says"),
@@ -167,7 +129,7 @@ TABLES = (
             **_AUDIT,
         ),
     ),
-    _facts(
+    facts(
         "session_facts",
         "session",
         "An issue of credentials on a declared export role that succeeded.",
@@ -189,14 +151,14 @@ TABLES = (
         integer(
             "used_after_job_s",
             "seconds from the job's end to the last write with it; 0 when there was none after; NULL without a job",
-            **_seen(("s3_data_event", "all"), may="raise"),
+            **seen(("s3_data_event", "all"), may="raise"),
         ),
         text("web_subject", "subject of the web identity"),
         text("expected_subject", "unique id of the job's service account; NULL when it is not configured"),
         text("job_service_account", "service account of the job"),
         boolean("subject_matches", "the two are the same; NULL when one of them is not known"),
     ),
-    _facts(
+    facts(
         "role_facts",
         "role",
         "An IAM role; a declared export role that was not found is here too.",
@@ -208,7 +170,7 @@ TABLES = (
         integer("max_session_s", "longest session it gives"),
         time("last_used_at", "last use; NULL when never or unknown"),
     ),
-    _facts(
+    facts(
         "access_key_facts",
         "access_key",
         "A long-term access key of an IAM user.",
@@ -220,7 +182,7 @@ TABLES = (
         time("last_used_at", "last use; NULL when never or not asked"),
         integer("age_s", "seconds since its creation"),
     ),
-    _facts(
+    facts(
         "bucket_facts",
         "bucket",
         "A bucket: its guards as they act, what records its use, what protects it.",
@@ -250,7 +212,7 @@ TABLES = (
         boolean(
             "data_events",
             "a trail that is on records writes to all that exports write here",
-            **_seen(("cloudtrail_trail", "account"), may="raise"),
+            **seen(("cloudtrail_trail", "account"), may="raise"),
         ),
         boolean("access_logs", "server access logs are on"),
         text("recorded_by", "what records writes, in words"),
@@ -261,57 +223,53 @@ TABLES = (
         boolean(
             "in_plan",
             "a selection of a backup plan takes it; NULL when undecided",
-            **_seen(("backup_plan", "region"), ("backup_selection", "region"), may="raise"),
+            **seen(("backup_plan", "region"), ("backup_selection", "region"), may="raise"),
         ),
         text("plan_because", "why"),
         boolean(
             "continuous_planned",
             "a plan that takes it asks for continuous backup",
-            **_seen(*_PLANS, may="raise"),
+            **seen(*_PLANS, may="raise"),
         ),
         integer(
             "start_window_s",
             "longest start window of the plan rules that serve it",
-            **_seen(*_PLANS, may="raise"),
+            **seen(*_PLANS, may="raise"),
         ),
         time(
             "newest_point_at",
             "newest start of a completed periodic point",
-            **_seen((_POINTS, "region"), may="raise"),
+            **seen((POINTS, "region"), may="raise"),
         ),
+        integer("periodic_points", "completed periodic points held", **seen((POINTS, "region"), may="raise")),
         integer(
-            "periodic_points", "completed periodic points held", **_seen((_POINTS, "region"), may="raise")
-        ),
-        integer(
-            "newest_point_age_s", "seconds since the newest began", **_seen((_POINTS, "region"), may="lower")
+            "newest_point_age_s", "seconds since the newest began", **seen((POINTS, "region"), may="lower")
         ),
         integer(
             "unplanned_point_age_s",
             "seconds since the newest that no plan made; NULL when none",
-            **_seen((_POINTS, "region"), may="lower"),
+            **seen((POINTS, "region"), may="lower"),
         ),
-        integer(
-            "continuous_points", "continuous points AVAILABLE", **_seen((_POINTS, "region"), may="raise")
-        ),
+        integer("continuous_points", "continuous points AVAILABLE", **seen((POINTS, "region"), may="raise")),
         integer(
             "continuous_jobs",
             "clean jobs that fed them",
-            **_seen(("backup_job", "region"), (_POINTS, "region"), may="raise"),
+            **seen(("backup_job", "region"), (POINTS, "region"), may="raise"),
         ),
         integer(
             "continuous_job_age_s",
             "seconds since the newest of these began",
-            **_seen(("backup_job", "region"), (_POINTS, "region"), may="lower"),
+            **seen(("backup_job", "region"), (POINTS, "region"), may="lower"),
         ),
         integer("longest_job_s", "longest backup job seen of it; 0 when none"),
         integer(
-            "restores", "restores of it that completed", **_seen(("backup_restore_job", "all"), may="raise")
+            "restores", "restores of it that completed", **seen(("backup_restore_job", "all"), may="raise")
         ),
-        time("newest_restore_at", "newest of them", **_seen(("backup_restore_job", "all"), may="raise")),
+        time("newest_restore_at", "newest of them", **seen(("backup_restore_job", "all"), may="raise")),
         integer(
             "newest_restore_age_s",
             "seconds since the newest; NULL when none",
-            **_seen(("backup_restore_job", "all"), may="lower"),
+            **seen(("backup_restore_job", "all"), may="lower"),
         ),
         integer("restores_seen_s", "how far back restore jobs of every place were read"),
         boolean("before_sight", "always NULL: whether something happened before what was read"),
@@ -320,7 +278,7 @@ TABLES = (
         boolean("guards_compared", "TRUE when every guard was known on both sides; else NULL"),
         boolean("policy_unchanged", "TRUE when its policy is the same document; else NULL: not decided"),
     ),
-    _facts(
+    facts(
         "object_facts",
         "object",
         "Objects under exports: a row a directory where all is well, else up to five objects of it.",
@@ -333,225 +291,19 @@ TABLES = (
         boolean(
             "orphan",
             "TRUE an undeclared writer, FALSE explained, NULL the writer could not be seen",
-            **_seen(("s3_data_event", "all"), may="raise"),
+            **seen(("s3_data_event", "all"), may="raise"),
         ),
         boolean(
             "foreign_writer",
             "TRUE written by a principal that is neither an export role nor declared; NULL without data events",
-            **_seen(("s3_data_event", "all"), may="raise"),
+            **seen(("s3_data_event", "all"), may="raise"),
         ),
         text("writer", "who wrote it"),
         text("known_writers", "principals that wrote in the directory"),
         text("because", "why no job explains it"),
     ),
-    _facts(
-        "plan_rule_facts",
-        "plan_rule",
-        "A rule of a backup plan with the strictest zone it serves.",
-        "planId/ruleName",
-        (("backup_plan_rule", "all"),),
-        text("plan", "name of the plan"),
-        text("rule_name", "name"),
-        text("schedule", "cron() or rate()"),
-        boolean("continuous", "point-in-time recovery"),
-        integer("interval_s", "longest time between two runs; NULL when the schedule does not tell"),
-        integer("plan_interval_s", "shortest interval among the rules of its plan"),
-        boolean("plan_continuous", "a rule of its plan is continuous"),
-        boolean("keeps_for_ever", "its points have no end"),
-        integer("keep_s", "how long it keeps; NULL when for ever"),
-        integer(
-            "buckets_served",
-            "buckets its plan takes; NULL when only undecided ones",
-            **_seen(("backup_selection", "region"), ("s3_bucket", "region"), may="raise"),
-        ),
-        integer("capture_s", "its zone's limit for capture; -1 not demanded; NULL not stated"),
-        integer("required_keep_s", "how long its zone wants a point kept; -1 not demanded; NULL not stated"),
-        json("required_copy_regions", "other regions its zone wants copies in; NULL when not stated"),
-        json("missing_copy_regions", "those that no copy action of it reaches"),
-        json("required_copy_accounts", "other accounts its zone wants copies in; NULL when not stated"),
-        json("missing_copy_accounts", "those that no copy action of it reaches"),
-    ),
-    _facts(
-        "selection_facts",
-        "selection",
-        "A selection of a backup plan and the buckets it takes.",
-        "planId/selectionId",
-        (("backup_selection", "all"),),
-        text("plan", "name of the plan"),
-        text("name", "name"),
-        boolean("by_tag", "it selects by tag or condition, and is open to buckets"),
-        integer(
-            "buckets_matched",
-            "buckets it takes; NULL when only undecided ones",
-            **_seen(("s3_bucket", "region"), may="raise"),
-        ),
-        json("zones_matched", "zones of these buckets", **_seen(("s3_bucket", "region"), may="raise")),
-    ),
-    _facts(
-        "recovery_point_facts",
-        "recovery_point",
-        "A recovery point that is held, or that is gone before its date.",
-        "ARN",
-        ((_POINTS, "all"),),
-        boolean("present", "it is held"),
-        boolean("gone_early", "TRUE gone before its date, FALSE held, NULL its vault was not read whole"),
-        time("last_seen_at", "when it was last seen, if it is gone"),
-        text("bucket_arn", "bucket it is of"),
-        text("vault_arn", "vault"),
-        text("status", "status, or the last one known"),
-        boolean("continuous", "a continuous point"),
-        boolean("is_copy", "it came from another vault"),
-        boolean("deletes_after_copy", "it goes by design once copied"),
-        time("created_at", "creation"),
-        time("completed_at", "completion"),
-        integer("completed_age_s", "seconds since its completion"),
-        integer("stored_bytes", "size"),
-        boolean(
-            "bucket_held_objects", "the bucket held objects when its capture began; NULL when not listed"
-        ),
-        boolean("encrypted", "it is encrypted"),
-        text("kms_key_arn", "key"),
-        time("delete_at", "when it will be deleted; NULL when never or not known"),
-        boolean("keeps_for_ever", "it has no end"),
-        integer("keep_s", "seconds from creation to its end; NULL when it has none"),
-        integer("required_keep_s", "how long its zone wants it kept here; -1 not demanded; NULL not stated"),
-        text("job_state", "state of the job that made it; NULL when never collected"),
-        text("job_category", "MessageCategory of that job; SUCCESS is clean"),
-        text("job_message", "message of that job"),
-        integer("region_copies_required", "copies its zone wants in other regions"),
-        integer("region_copies_missing", "those not seen COMPLETED", **_seen((_POINTS, "all"), may="lower")),
-        integer(
-            "region_copy_lag_s",
-            "seconds to the slowest of those seen",
-            **_seen((_POINTS, "all"), may="either"),
-        ),
-        integer("account_copies_required", "copies its zone wants in other accounts"),
-        integer("account_copies_missing", "those not seen COMPLETED", **_seen((_POINTS, "all"), may="lower")),
-        integer(
-            "account_copy_lag_s",
-            "seconds to the slowest of those seen",
-            **_seen((_POINTS, "all"), may="either"),
-        ),
-        text("missing_place", "a place where a copy is missing; empty when none is"),
-        integer("zone_copy_lag_s", "its zone's limit for copies; NULL when not stated"),
-        integer(
-            "torn_exports",
-            "exports that were being written while it was captured",
-            **_seen(("dataproc_job", "all"), ("s3_object_version", "all"), may="raise"),
-        ),
-        integer(
-            "torn_unrepaired",
-            "those that no clean point followed by their deadline; NULL when a deadline is not known",
-            **_seen(("dataproc_job", "all"), ("s3_object_version", "all"), (_POINTS, "region"), may="either"),
-        ),
-        integer("torn_pending", "those whose deadline is still to come"),
-        text("torn_export", "one of them; empty when there is none"),
-    ),
-    _facts(
-        "backup_job_facts",
-        "backup_job",
-        "A backup job of a bucket.",
-        "job id",
-        (("backup_job", "all"),),
-        text("bucket_arn", "bucket"),
-        text("vault_arn", "vault"),
-        text("state", "state"),
-        text("message", "the vendor's words"),
-        text("category", "MessageCategory"),
-        time("created_at", "creation"),
-        time("completed_at", "completion"),
-        boolean("failed", "FAILED, ABORTED or EXPIRED"),
-        integer("age_s", "seconds since its creation"),
-        integer(
-            "later_successes",
-            "later clean jobs of the bucket; NULL when the category of the only ones is not known",
-            **_seen(("backup_job", "region"), may="raise"),
-        ),
-        integer(
-            "recovery_lag_s",
-            "seconds to the end of the first of them; NULL when none",
-            **_seen(("backup_job", "region"), may="lower"),
-        ),
-        integer("capture_s", "its zone's limit for capture; -1 not demanded; NULL not stated"),
-    ),
-    _facts(
-        "copy_facts",
-        "copy",
-        "A recovery point that was copied from another vault.",
-        "ARN of the copy",
-        ((_POINTS, "all"),),
-        text("bucket_arn", "bucket"),
-        text("vault_arn", "vault that holds it"),
-        text("source_vault_arn", "vault it came from"),
-        text("status", "status"),
-        time("created_at", "creation"),
-        json("zone_regions", "regions its zone allows; NULL when not stated"),
-        boolean("encrypted", "it is encrypted"),
-    ),
-    _facts(
-        "copy_job_facts",
-        "copy_job",
-        "A copy job of a recovery point of a bucket.",
-        "copy job id",
-        (("backup_copy_job", "all"),),
-        text("bucket_arn", "bucket"),
-        text("source_point_arn", "recovery point"),
-        text("dest_vault_arn", "to"),
-        text("state", "state"),
-        text("message", "the vendor's words"),
-        time("created_at", "creation"),
-        boolean("failed", "FAILED or PARTIAL"),
-        integer("age_s", "seconds since its creation"),
-        integer(
-            "later_successes",
-            "later jobs of the same point to the same vault that completed",
-            **_seen(("backup_copy_job", "region"), may="raise"),
-        ),
-        integer(
-            "recovery_lag_s",
-            "seconds to the end of the first of them; NULL when none",
-            **_seen(("backup_copy_job", "region"), may="lower"),
-        ),
-        integer("zone_copy_lag_s", "its zone's limit for copies; NULL when not stated"),
-    ),
-    _facts(
-        "vault_facts",
-        "vault",
-        "A vault with the strictest zone of what it holds or will hold.",
-        "ARN",
-        (("backup_vault", "all"),),
-        text("name", "name"),
-        text("vault_type", "type"),
-        boolean("air_gapped", "a logically air-gapped vault: locked by nature"),
-        text("kms_key_arn", "key; none when not given"),
-        boolean("customer_key", "the key is a customer's, not the service's own"),
-        boolean("locked", "a lock is set, or it is air-gapped"),
-        time("lock_date", "when the lock became or becomes immutable; NULL with locked: governance"),
-        boolean("immutable", "nobody can lift the lock any more"),
-        integer("min_retention_d", "lock's minimum; -1 when none"),
-        integer("max_retention_d", "lock's maximum; -1 when none"),
-        integer(
-            "serves",
-            "points of buckets it holds, and plan rules that will fill it",
-            **_seen((_POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
-        ),
-    ),
-    _facts(
-        "restore_job_facts",
-        "restore_job",
-        "A restore of a recovery point.",
-        "restore job id",
-        (("backup_restore_job", "all"),),
-        text("bucket_arn", "bucket"),
-        text("point_arn", "recovery point"),
-        text("state", "state"),
-        text("role_arn", "role that restored; empty when not given"),
-        time("created_at", "creation"),
-        text("created_arn", "what it made"),
-        boolean("by_testing_plan", "a restore-testing plan made it"),
-        boolean("home_account", "it ran in the account of the bucket; NULL when the bucket was not seen"),
-    ),
-    _facts(
+    *entities_backup.TABLES,
+    facts(
         "provider_facts",
         "oidc_provider",
         "An OIDC provider in IAM.",
@@ -562,7 +314,7 @@ TABLES = (
         json("undeclared_client_ids", "audiences that are not declared; NULL when the provider is not"),
         boolean("thumbprints_as_declared", "as pinned, else as in the scan before"),
     ),
-    _facts(
+    facts(
         "trail_facts",
         "trail",
         "A CloudTrail trail; a row ending in trail/* stands for an account without any.",
@@ -578,10 +330,10 @@ TABLES = (
         boolean(
             "covered_by_another",
             "another trail of the account does all of it",
-            **_seen(("cloudtrail_trail", "account"), may="raise"),
+            **seen(("cloudtrail_trail", "account"), may="raise"),
         ),
     ),
-    _facts(
+    facts(
         "schedule_facts",
         "schedule",
         "A declared export that has an interval.",
@@ -593,16 +345,16 @@ TABLES = (
         integer(
             "latest_run_age_s",
             "seconds since the latest ended; NULL when none",
-            **_seen(("dataproc_job", "all"), may="lower"),
+            **seen(("dataproc_job", "all"), may="lower"),
         ),
         integer(
             "longest_pause_s",
             "longest time between two runs since the scan before; 0 when there were no two",
-            **_seen(("dataproc_job", "all"), may="either"),
+            **seen(("dataproc_job", "all"), may="either"),
         ),
         integer("seen_back_s", "how far back jobs were read"),
     ),
-    _facts(
+    facts(
         "population_facts",
         "any",
         "A bucket, role, vault or provider, there or gone.",
@@ -613,7 +365,7 @@ TABLES = (
         boolean("appeared", "new since then; NULL when it may only have been hidden"),
         boolean("vanished", "gone since then; NULL when its listing had a gap"),
     ),
-    _facts(
+    facts(
         "waiver_facts",
         "waiver",
         "A waiver in the ledger.",
@@ -631,7 +383,7 @@ TABLES = (
         integer("lasts_s", "seconds from entry to end"),
         integer("open_findings", "open findings it matches"),
     ),
-    _facts(
+    facts(
         "ledger_facts",
         "ledger",
         "The ledger itself: one row.",
@@ -642,7 +394,7 @@ TABLES = (
         boolean("intact", "the hash chain verifies"),
         text("differs", "what differs; empty when intact"),
     ),
-    _facts(
+    facts(
         "scan_facts",
         "scan",
         "This scan: one row.",
