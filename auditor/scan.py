@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from auditor.alerts import Route, compose
 from auditor.collect import collect
 from auditor.drift import Present, compare
 from auditor.judge import Judgement, judge
+from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
     BucketMemory,
     ExportMemory,
@@ -22,16 +24,18 @@ from auditor.ledger.values import (
 )
 from auditor.model import Drift, Gap, Seen, State, Window
 from auditor.schema import tables as schema_tables
-from auditor.snapshot import Snapshot
+from auditor.snapshot import Snapshot, sweep
 from auditor.watch import watched
 
 if TYPE_CHECKING:
     from auditor.config import Config
     from auditor.ledger import Before, Ledger, ScanRow
+    from auditor.ledger.values import Lease
     from auditor.rulepack import Pack
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 
+_LEASE_S = 3600
 OVERLAP = timedelta(hours=6)
 """Tables of events are read again this far back: records arrive late, CloudTrail's the latest."""
 LONGEST_SCAN_GAP = timedelta(days=7)
@@ -57,23 +61,35 @@ def scan(
     *,
     now: datetime,
     slot: str = "",
-    owner: str = "scan",
+    owner: str = "",
     progress: Progress | None = None,
 ) -> Scan:
     """Look, join, judge, remember, tell: one scan, recorded in one transaction or not at all."""
-    state = Path(config.state.dir)
     slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    lease = ledger.begin(slot, owner or local_owner(), _LEASE_S, now)
+    try:
+        return _scanned(config, ledger, pack, lease, now=now, progress=progress)
+    except BaseException:
+        ledger.release(lease, now)
+        raise
+
+
+def _scanned(
+    config: Config, ledger: Ledger, pack: Pack, lease: Lease, *, now: datetime, progress: Progress | None
+) -> Scan:
+    """Make the scan of a slot that is held; nothing of it is in the ledger before its last line."""
+    folder = Path(config.state.dir)
+    sweep(folder / "snapshots")
     before = ledger.state(now)
-    lease = ledger.begin(slot, owner, 3600, now)
     carried = _carried(ledger)
     window = Window(_from(carried, config, now), now)
     draft = collect(
-        config, now=now, window=window, carried=carried, into=state / "snapshots", progress=progress
+        config, now=now, window=window, carried=carried, into=folder / "snapshots", progress=progress
     )
-    snapshot = draft.joined(joins(config, pack, before, now=now, slot=slot))
+    snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
     if progress:
         progress("judging", {"snapshot": snapshot.id[:12]})
-    judgement = judge(snapshot, pack, into=state / "judged", memory_mb=config.limits.memory_mb)
+    judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
     outcomes = list(judgement.outcomes())
     exports = list(judgement.rows("export"))
     coverage = tuple(coverage_of(snapshot))
@@ -100,7 +116,7 @@ def scan(
     )
     row = ledger.record(
         ScanRecord(
-            slot=slot,
+            slot=lease.slot,
             snapshot_id=snapshot.id,
             snapshot_dir=str(snapshot.dir),
             rule_digest=pack.digest,
@@ -130,7 +146,14 @@ def joins(
     tables = dict(config.tables(pack.rules))
     (scan_row,) = tables["as_of"]
     tables["as_of"] = [scan_row | {"as_of": now, "slot": slot, "previous_at": before.previous_at}]
-    return tables | dict(before.tables)
+    described = schema_tables()
+    for name, rows in before.tables.items():
+        as_json = {column.name for column in described[name].columns if column.type == "JSON"}
+        tables[name] = [
+            {key: json.loads(value) if key in as_json and value else value for key, value in row.items()}
+            for row in rows
+        ]
+    return tables
 
 
 def coverage_of(snapshot: Snapshot) -> Iterator[Seen | Gap]:
@@ -174,16 +197,10 @@ def _memories(
     buckets = [
         BucketMemory(row["arn"], row["versioning"], row["eventbridge"]) for row in snapshot.rows("s3_bucket")
     ]
-    points = [
-        PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point")
-    ]
-    members = [
-        (row["user_id"], row["group_name"]) for row in snapshot.rows("directory_membership")
-    ]
+    points = [PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point")]
+    members = [(row["user_id"], row["group_name"]) for row in snapshot.rows("directory_membership")]
     zones = {row["zone"]: row for row in snapshot.rows("config_zone")}
-    looks = sorted(
-        {*(row["at"] for row in before.tables["history_scan"] if row["state"] == "finished"), now}
-    )
+    looks = sorted({*(row["at"] for row in before.tables["history_scan"] if row["state"] == "finished"), now})
     return Memories(
         exports=[_export_memory(row, zones, looks, now) for row in exports],
         buckets=buckets,

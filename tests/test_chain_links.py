@@ -402,7 +402,7 @@ def test_workflow_job_is_triggered_by_the_operation_that_lists_it() -> None:
     assert (export["trigger_state"], export["trigger_strength"]) == ("proven", "strong")
 
 
-def test_registered_automation_with_an_active_owner_is_strong_and_without_one_broken() -> None:
+def test_registered_automation_is_proven_with_an_active_owner_and_broken_without_one() -> None:
     tables = proven()
     tables["gcp_audit_entry"][0]["principal_email"] = SA
     tables["config_automation"] = [
@@ -413,7 +413,7 @@ def test_registered_automation_with_an_active_owner_is_strong_and_without_one_br
     tables["directory_user"][0] |= {"status": "disabled", "disabled_at": at(2)}
     orphaned = chains(tables)["u-1"]
 
-    assert (owned["trigger_state"], owned["trigger_strength"]) == ("proven", "strong")
+    assert (owned["trigger_state"], owned["trigger_strength"]) == ("proven", "strong")  # no person is seen
     assert orphaned["trigger_state"] == "broken"
 
 

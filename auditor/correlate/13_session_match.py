@@ -31,6 +31,7 @@ def derive(tables: Tables) -> Iterator[Row]:
     for job in tables["chain_job"]:
         if job["subject"]:
             by_subject[job["subject"]].append(job)
+    unsure = [job for job in tables["chain_job"] if not job["subject"]]
     prefixes: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for output in tables["output"]:
         prefixes[output["job_uuid"]].append((output["bucket"], output["prefix"]))
@@ -51,7 +52,12 @@ def derive(tables: Tables) -> Iterator[Row]:
         named = _named(session["session_name"], by_uuid)
         wrote = writes.get(session["access_key_id"] or "", [])
         covering = [job for job in fitting if _covers(prefixes[job["job_uuid"]], wrote)]
-        yield _match(session, fitting, named, wrote, covering)
+        match = _match(session, fitting, named, wrote, covering)
+        if match["job_uuid"] is None and match["candidates"] == 0:
+            match = _perhaps(
+                session, match, [job for job in unsure if _in_time(session, job, now["as_of"], skew)]
+            )
+        yield match
 
 
 def _match(
@@ -81,6 +87,14 @@ def _match(
     if len(fitting) > 1:
         return _row(session, None, "none", len(fitting), f"{len(fitting)} jobs of its account ran then")
     return _row(session, None, "none", 0, "no job of its service account ran then")
+
+
+def _perhaps(session: Row, match: Row, unsure: Sequence[Row]) -> Row:
+    """Leave a session unknown that a job may explain whose own account could not be established."""
+    if not unsure:
+        return match
+    because = f"the account of {len(unsure)} jobs that ran then is not known, so one of them may be its own"
+    return _row(session, None, "none", len(unsure) + 1, because)
 
 
 def _elsewhere(job: Row, named: Row | None) -> bool:

@@ -7,7 +7,8 @@ a session of an export role that no job explains among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -24,13 +25,17 @@ def derive(tables: Tables) -> Iterator[Row]:
     roles = {row["role_arn"] for row in tables["config_federation"]}
     issued = {row["access_key_id"]: row for row in tables["sts_session"] if row["access_key_id"]}
     matches = {row["session_key"]: row for row in tables["session_match"]}
+    keyless: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in tables["sts_session"]:
+        if not row["access_key_id"] and not row["error_code"]:
+            keyless[row["role_arn"], row["session_name"]].append(row)
     done: set[tuple[str, str, str]] = set()
     for write in tables["credential_write"]:
         name = (write["access_key_id"], write["principal_arn"], write["bucket"])
         if name in done:
             continue
         done.add(name)
-        session = issued.get(write["access_key_id"])
+        session = issued.get(write["access_key_id"]) or _by_name(write, keyless, matches)
         match = matches.get(session["session_key"]) if session else None
         kind, because = _kind(write, session, match, roles, tables["config_writer"])
         yield {
@@ -43,6 +48,23 @@ def derive(tables: Tables) -> Iterator[Row]:
             "session_key": session["session_key"] if session else None,
             "because": because,
         }
+
+
+def _by_name(
+    write: Row, keyless: Mapping[tuple[str, str], Sequence[Row]], matches: Mapping[str, Row]
+) -> Row | None:
+    """Return the session of a credential whose issue event does not hold its access key id.
+
+    By role, session name and time; several are no answer unless all of them are one job's.
+    """
+    fitting = [
+        row
+        for row in keyless.get((write["role_arn"], write["session_name"]), ())
+        if row["issued_at"] is not None
+        and row["issued_at"] <= write["first_at"] <= (row["expires_at"] or row["issued_at"])
+    ]
+    jobs = {(matches.get(row["session_key"]) or {}).get("job_uuid") for row in fitting}
+    return fitting[0] if len(jobs) == 1 else None
 
 
 def _kind(

@@ -9,7 +9,9 @@ SELECT
     sum(CASE WHEN is_marker OR is_staging THEN 0 ELSE bytes END) AS bytes,
     sum(CASE WHEN storage_class IN ('GLACIER', 'DEEP_ARCHIVE') THEN 1 ELSE 0 END) AS unsupported,
     sum(CASE WHEN version_id = 'null' THEN 1 ELSE 0 END) AS unversioned,
-    min(CASE WHEN is_marker OR is_staging THEN NULL ELSE superseded_at END) AS superseded_at
+    min(CASE WHEN is_marker OR is_staging THEN NULL ELSE superseded_at END) AS superseded_at,
+    min(CASE WHEN is_marker OR is_staging OR NOT superseded_by_other THEN NULL ELSE superseded_at END) AS taken_at,
+    min(CASE WHEN is_marker OR is_staging THEN NULL ELSE deleted_at END) AS deleted_at
 FROM version
 WHERE NOT is_delete_marker AND (witness IS NULL OR witness IN ('ambiguous', 'no_issue'))
 GROUP BY bucket, dir, date_trunc('hour', last_modified)

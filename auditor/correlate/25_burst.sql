@@ -10,7 +10,7 @@ WITH choice AS (
 ),
 cells AS (
     SELECT
-        h.export_id, h.rank, c.objects, c.bytes, c.unsupported, c.unversioned, c.lo, c.hi, c.part_hi, c.superseded_at,
+        h.export_id, h.rank, c.objects, c.bytes, c.unsupported, c.unversioned, c.lo, c.hi, c.part_hi, c.superseded_at, c.taken_at, c.deleted_at,
         (SELECT count(*) FROM choice r WHERE r.bucket = h.bucket AND r.dir = h.dir AND r.hr = h.hr AND r.plen = h.longest) AS fits
     FROM choice h
     JOIN cell c ON c.bucket = h.bucket AND c.dir = h.dir AND c.hr = h.hr
@@ -20,6 +20,7 @@ cells AS (
 single AS (
     SELECT
         v.bucket, v.key, v.version_id, f.export_id, f.plen, v.last_modified, v.bytes, v.superseded_at,
+        v.superseded_by_other, v.deleted_at,
         v.storage_class, v.is_marker, v.is_staging,
         row_number() OVER (
             PARTITION BY v.bucket, v.key, v.version_id ORDER BY f.plen DESC, f.from_at DESC, f.export_id DESC
@@ -39,7 +40,7 @@ singles AS (
 events AS (
     SELECT
         a.export_id, v.is_marker, v.is_staging, v.bytes, v.storage_class, v.version_id,
-        v.last_modified, v.event_at, v.superseded_at
+        v.last_modified, v.event_at, v.superseded_at, v.superseded_by_other, v.deleted_at
     FROM witnessed a
     JOIN version v ON v.bucket = a.bucket AND v.key = a.key AND v.version_id = a.version_id
 )
@@ -53,6 +54,8 @@ SELECT
     max(greatest(last_modified, event_at)) AS hi,
     max(CASE WHEN is_marker OR is_staging THEN NULL ELSE last_modified END) AS part_hi,
     min(CASE WHEN is_marker OR is_staging THEN NULL ELSE superseded_at END) AS superseded_at,
+    min(CASE WHEN is_marker OR is_staging OR NOT superseded_by_other THEN NULL ELSE superseded_at END) AS taken_at,
+    min(CASE WHEN is_marker OR is_staging THEN NULL ELSE deleted_at END) AS deleted_at,
     0 AS rivals
 FROM events GROUP BY export_id
 UNION ALL
@@ -66,6 +69,8 @@ SELECT
     max(CASE WHEN rank = 1 THEN hi END),
     max(CASE WHEN rank = 1 THEN part_hi END),
     min(CASE WHEN rank = 1 THEN superseded_at END),
+    min(CASE WHEN rank = 1 THEN taken_at END),
+    min(CASE WHEN rank = 1 THEN deleted_at END),
     max(CASE WHEN fits > 1 THEN fits - 1 ELSE 0 END)
 FROM cells GROUP BY export_id
 UNION ALL
@@ -79,5 +84,7 @@ SELECT
     max(CASE WHEN rank = 1 THEN last_modified END),
     max(CASE WHEN rank = 1 AND NOT is_marker AND NOT is_staging THEN last_modified END),
     min(CASE WHEN rank = 1 AND NOT is_marker AND NOT is_staging THEN superseded_at END),
+    min(CASE WHEN rank = 1 AND NOT is_marker AND NOT is_staging AND superseded_by_other THEN superseded_at END),
+    min(CASE WHEN rank = 1 AND NOT is_marker AND NOT is_staging THEN deleted_at END),
     max(CASE WHEN fits > 1 THEN fits - 1 ELSE 0 END)
 FROM singles GROUP BY export_id

@@ -11,6 +11,8 @@ SELECT
     max(hi) AS last_write_at,
     max(part_hi) AS last_part_at,
     min(superseded_at) AS superseded_at,
+    min(taken_at) AS taken_at,
+    min(deleted_at) AS deleted_at,
     max(rivals) AS rivals
 FROM burst
 GROUP BY export_id

@@ -137,7 +137,7 @@ def decoded(text: str) -> str:
 
 def _is_marker(version: Version) -> bool:
     name = version["key"].rpartition("/")[2]
-    return name == MARKER and version["is_latest"] and not version["is_delete_marker"]
+    return name == MARKER and not version["is_delete_marker"]
 
 
 def _manifests(ask: Ask, listings: list[Listing], markers: list[Version]) -> Iterator[Row | Seen | Gap]:

@@ -35,12 +35,8 @@ def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime |
         return "weak", f"{name}: some objects are unversioned or of a class AWS Backup skips"
     clean = [
         job
-        for job in evidence.backup_jobs.get(point["arn"], ())
-        if job["state"] == "COMPLETED"
-        and job["category"] == "SUCCESS"
-        and (job["started_at"] or job["created_at"]) is not None
-        and (job["started_at"] or job["created_at"]) >= end + evidence.skew
-        and (due is None or (job["completed_at"] is not None and job["completed_at"] <= due))
+        for job in clean_jobs(evidence, point, end)
+        if due is None or (job["completed_at"] is not None and job["completed_at"] <= due)
     ]
     if not clean:
         return "weak", f"{name} is AVAILABLE, and no clean job of it started after the export's end in time"
@@ -54,6 +50,17 @@ def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime |
             f"and a clean job started on {words(at)}"
         ),
     )
+
+
+def clean_jobs(evidence: Evidence, point: Row, end: datetime) -> list[Row]:
+    """Return the point's jobs that completed without issues and started after an export's end."""
+    found = []
+    for job in evidence.backup_jobs.get(point["arn"], ()):
+        started = job["started_at"] or job["created_at"]
+        if job["state"] == "COMPLETED" and job["category"] == "SUCCESS" and started is not None:
+            if started >= end + evidence.skew:
+                found.append(job)
+    return found
 
 
 def _on(row: Row) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from auditor.correlate.links.continuous import clean_jobs
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
 from auditor.correlate.links.judgement import (
     Judgement,
@@ -83,7 +84,7 @@ def _found(
     evidence: Evidence, case: Case, point: Row, account: str, region: str
 ) -> tuple[Judgement, Row | None]:
     assert case.limits is not None and case.ended_at is not None
-    completed: datetime | None = point["completed_at"] or start_of(point)
+    completed = captured_at(evidence, case, point)
     if completed is None:
         return unknown("when the proving point completed is not known"), None
     due = completed + timedelta(seconds=case.limits["copy_lag_s"])
@@ -93,6 +94,7 @@ def _found(
             job
             for job in evidence.copy_jobs.get(point["arn"], ())
             if place_of(job["dest_vault_arn"]) == (account, region)
+            and not (point["continuous"] and _starts_before(job, case.ended_at + evidence.skew))
         ),
         key=lambda job: (job["completed_at"] or evidence.now, job["copy_job_id"]),
     )
@@ -171,7 +173,7 @@ def _absent(
         "backup_copy_job",
         case.bucket["account"],
         region=case.bucket["region"],
-        from_at=point["completed_at"] or point["created_at"],
+        from_at=captured_at(evidence, case, point),
         until_at=min(due, evidence.now),
     )
     refs: Refs = tuple(("backup_copy_job", job["copy_job_id"]) for job in jobs[:5])
@@ -186,6 +188,20 @@ def _absent(
         )
         return broken(f"the copy to {where} was due {words(due)}; its job is {told}", refs, due)
     return broken(f"no copy to {where} was made; it was due {words(due)}", refs, due)
+
+
+def captured_at(evidence: Evidence, case: Case, point: Row) -> datetime | None:
+    """Return when the capture was complete: of a continuous point, its first clean job after the export's end."""
+    if not point["continuous"]:
+        return point["completed_at"] or start_of(point)
+    assert case.ended_at is not None
+    clean = clean_jobs(evidence, point, case.ended_at)
+    return min((job["completed_at"] for job in clean if job["completed_at"]), default=None)
+
+
+def _starts_before(job: Row, at: datetime) -> bool:
+    """A copy of a continuous point is a snapshot: one that starts before the export's end does not hold it."""
+    return job["created_at"] is None or job["created_at"] < at
 
 
 def place_of(vault_arn: str | None) -> tuple[str, str]:

@@ -61,6 +61,7 @@ class Evidence:
         self.tables = tables
         (scan,) = tables["as_of"]
         self.now: datetime = scan["as_of"]
+        self.previous_at: datetime | None = scan["previous_at"]
         self.skew = timedelta(seconds=scan["skew_s"])
         self.grace = timedelta(seconds=scan["grace_s"])
         self.cloudtrail = timedelta(seconds=scan["horizon_cloudtrail_s"])

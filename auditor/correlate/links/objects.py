@@ -38,6 +38,12 @@ def judge(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judge
     lost, excused = _lost(evidence, case, captured_at)
     if lost is not None and lost.state == State.BROKEN:
         return lost
+    hidden_at = case.writes["deleted_at"] if case.writes else None
+    if hidden_at is not None and hidden_at < (captured_at or evidence.now):
+        return broken(
+            f"an object was deleted on {words(hidden_at)}, before it was captured",
+            (("export", case.export_id),),
+        )
     if not case.objects and not excused:
         return lost or _nothing(case)
     if case.writes and case.writes["rivals"]:
@@ -75,7 +81,7 @@ def _nothing(case: Case) -> Judgement:
 
 
 def event_gaps(evidence: Evidence, case: Case) -> list[str]:
-    """Return what hides data events of the bucket, but for their not being switched on, which caps the strength."""
+    """Return what hides data events of the bucket: without them nobody can tell who else wrote."""
     if case.bucket is None or case.first_write_at is None:
         return []
     return evidence.sight.gaps(
@@ -85,7 +91,6 @@ def event_gaps(evidence: Evidence, case: Case) -> list[str]:
         resource=case.bucket_arn,
         from_at=case.first_write_at - evidence.skew,
         until_at=min((case.ended_at or evidence.now) + evidence.skew, evidence.now),
-        but=("not_enabled",),
     )
 
 

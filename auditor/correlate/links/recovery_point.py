@@ -174,7 +174,10 @@ def _in_time(
     name = _short(point)
     superseded = case.writes["superseded_at"] if case.writes else None
     if superseded is not None and start >= superseded:
-        if case.ended_at is not None and superseded <= case.ended_at:
+        told = case.writes and (
+            case.writes["deleted_at"] == superseded or case.writes["taken_at"] == superseded
+        )
+        if case.ended_at is not None and superseded <= case.ended_at and not told:
             return "weak", "an object was overwritten while the export was still being written"
         return (
             "not_current",

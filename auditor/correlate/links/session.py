@@ -16,6 +16,9 @@ from auditor.correlate.links.judgement import (
 )
 from auditor.model import Strength
 
+_LATE = timedelta(minutes=15)
+_SAME_RUN = timedelta(hours=24)
+"""A session issued a day later is a stranger to the objects, and nothing ties it to this run."""
 _GLOBAL_STS = "us-east-1"
 """The global STS endpoint's events are logged there, so it is read besides every enabled region."""
 
@@ -34,7 +37,7 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
             f"the unique id of {job['service_account']} is not configured, so its sessions cannot be told"
         )
     settled = case.ended_at + evidence.cloudtrail
-    strange = strangers(evidence, case)
+    strange = strangers(evidence, case) + _late(evidence, case)
     certain = [row for row in strange if row["kind"] == "foreign" and not doubtful(evidence, row)]
     if certain:
         return broken(
@@ -98,6 +101,20 @@ def strangers(evidence: Evidence, case: Case, until: datetime | None = None) -> 
         ),
         key=lambda row: (row["kind"] != "foreign", row["at"], row["event_id"]),
     )
+
+
+def _late(evidence: Evidence, case: Case) -> list[Row]:
+    """Return writes after the export's end by sessions of the job's own account issued long after the job's end."""
+    finished = case.job["finished_at"]
+    issued = {row["session_key"]: row for row in evidence.tables["sts_session"]}
+    found = []
+    for row in strangers(evidence, case, evidence.now):
+        session = issued.get(row["session_key"] or "")
+        if session is None or session["subject"] != case.job["subject"] or session["issued_at"] is None:
+            continue
+        if finished is not None and _LATE < session["issued_at"] - finished < _SAME_RUN:
+            found.append(row)
+    return found
 
 
 def doubtful(evidence: Evidence, row: Row) -> bool:

@@ -173,7 +173,7 @@ def _principal(
             return unknown(f"{name} triggered it, and the directory could not be read", refs, gaps)
         return broken(f"{name}, {how}, is not in the directory", refs)
     if person is None or name.endswith("gserviceaccount.com"):
-        return _automation(evidence, case, name, at, person, refs, gaps)
+        return _automation(evidence, case, name, at, strength, person, refs, gaps)
     refs = (*refs, ("directory_user", person["id"]))
     inactive = _active(evidence, person, at)
     if inactive is not None:
@@ -280,11 +280,16 @@ def _groups(evidence: Evidence, person: Row, at: datetime) -> tuple[set[str], se
 def _seen_groups(evidence: Evidence, person: Row, at: datetime) -> set[str]:
     """Return the groups the person was in both in the last scan before and in the first after the time."""
     names = {person["id"], person["email"]}
-    return {
-        row["group_name"]
-        for row in evidence.tables["history_membership"]
-        if row["user_id"] in names and row["from_seen_at"] <= at <= row["until_seen_at"]
-    }
+    member = {(row["user_id"], row["group_name"]) for row in evidence.tables["directory_membership"]}
+    found = set()
+    for row in evidence.tables["history_membership"]:
+        if row["user_id"] not in names or row["from_seen_at"] > at:
+            continue
+        unbroken = evidence.previous_at is not None and row["until_seen_at"] >= evidence.previous_at
+        goes_on = unbroken and (row["user_id"], row["group_name"]) in member
+        if at <= (evidence.now if goes_on else row["until_seen_at"]):
+            found.add(row["group_name"])
+    return found
 
 
 def _automation(
@@ -292,6 +297,7 @@ def _automation(
     case: Case,
     name: str,
     at: datetime,
+    strength: Strength,
     listed_as: Row | None,
     refs: Refs,
     gaps: list[str],
@@ -326,4 +332,9 @@ def _automation(
     refs = (*refs, ("directory_user", person["id"]))
     if inactive is not None:
         return replace(inactive, refs=refs).named(f"the automation {name} has no active owner")
-    return proven(f"the registered automation {name} triggered it; {owner} owns it", Strength.STRONG, refs)
+    # No person is seen behind it: never more than strong (sources.md, section 3.2).
+    return proven(
+        f"the registered automation {name} triggered it; {owner} owns it",
+        weakest((strength, Strength.STRONG)),
+        refs,
+    )
