@@ -53,9 +53,7 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     yield from users.rows()
     memberships = _Memberships(users)
     columns = ("user", "group")
-    yield from _read(
-        settings.memberships, "directory_membership", columns, memberships.take, "user", "group"
-    )
+    yield from _read(settings.memberships, "directory_membership", columns, memberships.take, "user", "group")
     yield from memberships.rows()
 
 
