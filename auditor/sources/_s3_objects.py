@@ -44,8 +44,9 @@ def listed_objects(
 ) -> Iterator[Row | Seen | Gap]:
     """List every version of `buckets` and read their new markers.
 
-    Calls: one per 1,000 versions of each bucket, at least one a bucket, and one per latest
-    `_SUCCESS` that has a body and that no earlier scan read.
+    Calls: one per 1,000 versions of each bucket, at least one a bucket, and one per version of a
+    `_SUCCESS` that has a body and that the scan before did not read. Versions that are no longer
+    the latest count: they attest exports that were overwritten since.
     """
     live = [_listing(ask, bucket, *homes[bucket]) for bucket in buckets]
     markers: list[Version] = []
