@@ -38,12 +38,6 @@ def judge(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judge
     lost, excused = _lost(evidence, case, captured_at)
     if lost is not None and lost.state == State.BROKEN:
         return lost
-    hidden_at = case.writes["deleted_at"] if case.writes else None
-    if hidden_at is not None and hidden_at < (captured_at or evidence.now):
-        return broken(
-            f"an object was deleted on {words(hidden_at)}, before it was captured",
-            (("export", case.export_id),),
-        )
     if not case.objects and not excused:
         return lost or _nothing(case)
     if case.writes and case.writes["rivals"]:
