@@ -1,0 +1,266 @@
+"""The demonstration: two clouds on loopback, twelve weekly scans, a report, a bundle, and one screen that sums it up.
+
+Everything is written below one folder; nothing is printed here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.model import LINKS, Drift, Gap, State
+
+if TYPE_CHECKING:
+    from auditor.config import Config
+    from auditor.ledger import Ledger
+    from auditor.rulepack import Pack
+    from auditor.sandbox.estate import Estate
+    from auditor.scan import Scan
+
+Progress = Callable[[str, Mapping[str, Any]], None]
+"""Told of what happens, as a scan tells it."""
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What one weekly scan leaves for the summary."""
+
+    week: int
+    at: datetime
+    drift: tuple[Drift, ...]
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demonstration made, and what it found at the end."""
+
+    into: Path
+    config: Path
+    ledger: Path
+    weeks: tuple[Week, ...]
+    exports: tuple[Mapping[str, Any], ...]
+    """Rows of the last scan's table `export`."""
+    report: Path | None
+    bundle: Path | None
+    public_key: Path
+    complete: bool
+    """Every scan saw everything and every rule loaded."""
+
+    @property
+    def verify_command(self) -> str:
+        """What checks the bundle, on any machine."""
+        return f"auditor bundle verify {self.bundle} --key {self.public_key}"
+
+    @property
+    def text(self) -> str:
+        """One screen that sums it up."""
+        return "\n".join(_summary(self))
+
+
+def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> DemoResult:
+    """Play the weeks, scan each, write report and bundle below `into`; returns what was found.
+
+    Raises UsageError when the folder holds an earlier demonstration.
+    """
+    from auditor import bundle, report
+    from auditor.ledger import Ledger
+
+    tell = progress or _silent
+    played = play(into, weeks=weeks, progress=tell)
+    config, _ = _loaded(played.config)
+    span = {"from_at": played.weeks[0].at, "to_at": played.weeks[-1].at}
+    with Ledger.open(played.ledger) as ledger:
+        tell("reporting", {})
+        written = report.write(ledger, config, into=into / "reports", **span)
+        tell("bundling", {})
+        bundled = bundle.create(ledger, config, into=into / "bundles", **span)
+    return DemoResult(
+        into=played.into,
+        config=played.config,
+        ledger=played.ledger,
+        weeks=played.weeks,
+        exports=played.exports,
+        report=written,
+        bundle=bundled,
+        public_key=played.public_key,
+        complete=played.complete,
+    )
+
+
+def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> DemoResult:
+    """Play the weeks and scan each, without report and bundle."""
+    from auditor.errors import UsageError
+    from auditor.ledger import Ledger
+    from auditor.sandbox.estate import Estate
+
+    tell = progress or _silent
+    into = into.resolve()
+    if (into / "config.toml").exists():
+        raise UsageError(
+            f"{into} holds an earlier demonstration", remedy="Name another folder, or delete this one."
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    public_key = make_key(into)
+    estate = Estate.open()
+    try:
+        path = estate.config(into)
+        config, pack = _loaded(path)
+        state = Path(config.state.dir)
+        state.mkdir(parents=True, exist_ok=True)
+        with Ledger.open(state / "ledger.db") as ledger:
+            scans = [_week(estate, week, config, ledger, pack, tell) for week in range(1, weeks + 1)]
+            ledger_path = ledger.path
+    finally:
+        estate.close()
+    return DemoResult(
+        into=into,
+        config=path,
+        ledger=ledger_path,
+        weeks=tuple(
+            Week(number, each.row.at, each.drift, each.gaps) for number, each in enumerate(scans, start=1)
+        ),
+        exports=tuple(scans[-1].judgement.rows("export")),
+        report=None,
+        bundle=None,
+        public_key=public_key,
+        complete=not any(each.gaps or each.broken_rules for each in scans),
+    )
+
+
+def _week(estate: Estate, week: int, config: Config, ledger: Ledger, pack: Pack, tell: Progress) -> Scan:
+    from auditor.scan import scan
+
+    estate.advance(week)
+    estate.apply_faults(week)
+    now = estate.now(week)
+    tell("week", {"week": week, "of": estate.weeks, "at": f"{now:%Y-%m-%d}"})
+    return scan(config, ledger, pack, now=now, slot=f"{now:%G-W%V}", owner="demo", progress=tell)
+
+
+def _loaded(path: Path) -> tuple[Config, Pack]:
+    """Load the demonstration's configuration and the shipped rules."""
+    from auditor import config, rulepack, sources
+    from auditor.builtin import builtin
+
+    sections = {f"sources.{name}": sources.source(name).Settings for name in sources.NAMES}
+    rules = builtin("rules")
+    return config.load(path, sections), rulepack.load([rules], [rules / "frameworks"])
+
+
+def make_key(into: Path) -> Path:
+    """Make the demonstration's own signing key; return the path of its public half."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    from auditor.sandbox.estate_config import KEY
+
+    key = Ed25519PrivateKey.generate()
+    private = into / KEY
+    private.touch(mode=0o600)
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    public = into / f"{KEY}.pub"
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    public.write_bytes(line + b" auditor-demo\n")
+    return public
+
+
+def _silent(_event: str, _fields: Mapping[str, Any]) -> None:
+    """Say nothing."""
+
+
+# ------------------------------------------------------------------------------------------ the screen
+def _summary(result: DemoResult) -> Iterable[str]:
+    first, last = result.weeks[0], result.weeks[-1]
+    states = Counter(row["state"] for row in result.exports)
+    many = "1 weekly scan" if len(result.weeks) == 1 else f"{len(result.weeks)} weekly scans"
+    yield f"{many} of two clouds, {first.at:%Y-%m-%d} to {last.at:%Y-%m-%d}"
+    yield ""
+    yield (
+        f"  {len(result.exports)} exports: {states[State.PROVEN]} fully proven, {states[State.BROKEN]} broken, "
+        f"{states[State.UNKNOWN]} unknown, {states[State.PENDING]} not due yet"
+    )
+    yield ""
+    yield from _broken(result.exports)
+    yield from _unseen(result.weeks)
+    yield from _pending(result.exports)
+    yield from _drifted(result.weeks)
+    yield f"  report  {result.report or '-'}"
+    yield f"  bundle  {result.bundle or '-'}"
+    if result.bundle:
+        yield f"  verify  {result.verify_command}"
+
+
+def _broken(exports: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Yield a line for each link that is broken anywhere, with one chain that breaks there first."""
+    yield "  broken chains, by their first broken link"
+    firsts: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sorted(exports, key=lambda row: str(row["export_id"])):
+        for link in LINKS:
+            if row[f"{link}_state"] == State.BROKEN:
+                firsts.setdefault(link, []).append(row)
+                break
+    for link in LINKS:
+        if link in firsts:
+            row = firsts[link][0]
+            told = f"    {link:<15}{len(firsts[link]):>4}  e.g. {row['job_id']}: {row[f'{link}_because']}"
+            yield shown(told)
+    yield ""
+
+
+def _unseen(weeks: Sequence[Week]) -> Iterable[str]:
+    """Yield what could not be seen, and in which weeks' scans it was told first."""
+    told: dict[str, int] = {}
+    for week in weeks:
+        for gap in week.gaps:
+            where = gap.resource.rpartition(":")[2] if gap.resource != "*" else gap.region
+            told.setdefault(f"{gap.account} {where}: {gap.table} {gap.reason.replace('_', ' ')}", week.week)
+    yield "  could not be seen" if told else "  everything was seen"
+    for line, since in list(told.items())[:5]:
+        yield shown(f"    since week {since:>2}  {line}")
+    if len(told) > 5:
+        yield f"    and {len(told) - 5} more"
+    yield ""
+
+
+def _pending(exports: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    due = sorted(
+        (row["due_at"], str(row["job_id"]))
+        for row in exports
+        if row["state"] == State.PENDING and row["due_at"]
+    )
+    if due:
+        yield shown(f"  not due yet: the next is {due[0][1]}, due {due[0][0]:%Y-%m-%d %H:%M} UTC")
+        yield ""
+
+
+def _drifted(weeks: Sequence[Week]) -> Iterable[str]:
+    every = [each for week in weeks[1:] for each in week.drift]
+    kinds = Counter(each.kind for each in every)
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    yield f"  drift after the first scan: {counts or 'none'}"
+    changed = [each for each in every if each.kind == "changed" and each.direction == "worse"]
+    for each in changed[:4]:
+        who = each.actor.rpartition("/")[2] if each.actor else "nobody the trail names"
+        told = (
+            f"    {each.subject_key.rpartition(':')[2]} {each.field}: {each.before} -> {each.after} ({who})"
+        )
+        yield shown(told)
+    yield ""
+
+
+def shown(text: str, width: int = WIDTH) -> str:
+    """Return one line that a terminal shows as it is: no control or bidi characters, cut at `width`."""
+    plain = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return plain if len(plain) <= width else plain[: width - 1] + "…"

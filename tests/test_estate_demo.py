@@ -1,0 +1,54 @@
+"""The demonstration: what it leaves in its folder, and the one screen it ends with."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from auditor.errors import UsageError
+from auditor.sandbox.demo import DemoResult, play, shown
+
+pytest.importorskip("auditor.scan")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
+    return play(tmp_path_factory.mktemp("demo") / "here", weeks=1)
+
+
+def test_everything_it_writes_lies_below_its_folder(played: DemoResult) -> None:
+    assert played.config.parent == played.into
+    assert played.ledger.is_relative_to(played.into)
+    assert [path.name for path in played.into.parent.iterdir()] == ["here"]
+
+
+def test_its_signing_key_is_its_own_and_private(played: DemoResult) -> None:
+    private = played.public_key.with_suffix("")
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert played.public_key.read_text().startswith("ssh-ed25519 ")
+
+
+def test_the_summary_is_one_screen_and_says_what_is_proven_broken_unseen_and_not_due(
+    played: DemoResult,
+) -> None:
+    lines = played.text.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 140
+    assert lines[0] == "1 weekly scan of two clouds, 2026-01-05 to 2026-01-05"
+    assert any("8 exports:" in line for line in lines)
+    assert any("could not be seen" in line for line in lines)
+    assert not played.complete
+
+
+def test_a_folder_that_holds_a_demonstration_is_left_alone(played: DemoResult) -> None:
+    before = sorted(path.name for path in played.into.iterdir())
+    with pytest.raises(UsageError, match="holds an earlier demonstration"):
+        play(played.into, weeks=1)
+    assert sorted(path.name for path in played.into.iterdir()) == before
+
+
+def test_names_that_want_to_move_the_cursor_are_shown_and_not_obeyed() -> None:
+    assert shown("a\x1b[2Jb\u202ec\nd") == "a\\x1b[2Jb\\u202ec\\nd"
+    assert len(shown("x" * 500)) == 100
