@@ -1,0 +1,91 @@
+"""The scan that an answer is about, and where its evidence is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli._app import TIME, App, F
+from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.judge import Judgement
+    from auditor.ledger import ScanRow
+    from auditor.snapshot import Snapshot
+
+NO_SCAN = "No scan yet. Run `auditor scan`, or `auditor scan --dry-run` to see what it would ask."
+
+as_of_option = click.option("--as-of", type=TIME, help="Answer as things stood then; default: now.")
+
+
+def with_as_of(command: F) -> F:
+    """Add `--as-of`."""
+    return as_of_option(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The last finished scan at a time; None when there was none yet."""
+
+    scan: ScanRow | None
+    at: datetime
+    """When waivers are looked at: now, or the time that was asked for."""
+    state: Path
+
+    @property
+    def found(self) -> ScanRow:
+        """Return the scan; UsageError when there is none."""
+        if self.scan is None:
+            raise UsageError("no scan yet", remedy="`auditor scan` makes one.")
+        return self.scan
+
+    def judgement(self) -> Judgement:
+        """Open what was derived and judged of the scan's snapshot; UsageError when it is gone."""
+        from auditor.judge import Judgement
+
+        folder = self.state / "judged" / f"{self.found.snapshot_id}-{self.found.rule_digest[:12]}"
+        if not (folder / "judgement.json").exists():
+            raise UsageError(
+                f"{folder}: what was judged in scan {self.found.scan} is not there any more",
+                remedy="`auditor scan --snapshot DIR` judges a stored snapshot again; `auditor scan` makes a new one.",
+            )
+        return Judgement.open(folder)
+
+    def snapshot(self) -> Snapshot:
+        """Open the scan's snapshot, where the ledger says or in the state folder."""
+        from auditor.snapshot import Snapshot
+
+        stored = Path(self.found.snapshot_dir)
+        return Snapshot.open(stored if stored.exists() else self.state / "snapshots" / self.found.snapshot_id)
+
+    def rows(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table that is kept beside the snapshot; none without a scan."""
+        return self.judgement().rows(table) if self.scan else iter(())
+
+    def gaps(self) -> list[Mapping[str, Any]]:
+        """Return what the scan could not see."""
+        if self.scan is None:
+            return []
+        folder = self.state / "judged" / f"{self.scan.snapshot_id}-{self.scan.rule_digest[:12]}"
+        if not (folder / "judgement.json").exists():
+            return []
+        from auditor.judge import Judgement
+
+        return list(Judgement.open(folder).gaps)
+
+
+def standing(app: App, as_of: datetime | None = None) -> Standing:
+    """Return the scan that answers at a time."""
+    state = app.state()
+    if not app.ledger_path.exists():
+        return Standing(None, as_of or app.now(), state)
+    with app.ledger() as ledger:
+        scan = ledger.latest_scan(as_of)
+    # A demo's scans may lie ahead of this machine's clock: the present is never before the last scan.
+    at = as_of or max(app.now(), scan.at if scan else app.now())
+    return Standing(scan, at, state)

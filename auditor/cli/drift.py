@@ -1,0 +1,119 @@
+"""List what changed between scans, who changed it and whether it got worse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli._app import App, answering, app
+from auditor.cli._filters import Wanted, filtered, nothing
+from auditor.cli._reading import NO_SCAN, Standing, standing, with_as_of
+
+if TYPE_CHECKING:
+    from auditor.ledger import FindingRow
+    from auditor.model import Drift
+
+KINDS = ("appeared", "resolved", "regressed", "changed", "vanished")
+
+
+@click.command("drift")
+@filtered(KINDS, "Kind of change", since_help="Detected then or later; default: in the last scan.")
+@with_as_of
+@answering
+def command(wanted: Wanted, as_of: datetime | None) -> None:
+    """List what changed between scans, who changed it and whether it got worse.
+
+    Without --since it is what the last scan found; `--since 30d` goes further back.
+    """
+    this = app()
+    wanted.check(this)
+    now = standing(this, as_of)
+    found = _select(this, wanted, now) if now.scan else []
+    shown = list(wanted.first(found))
+    if this.json:
+        from auditor.cli._answer import answer, drift_row
+
+        answer("drift", now, map(drift_row, shown))
+        return
+    from auditor.cli._text import write
+
+    if now.scan is None:
+        write([NO_SCAN])
+    elif not found:
+        write(nothing("drift", wanted, "`auditor drift --since 30d` looks further back."))
+    else:
+        write(_lines(shown, found))
+
+
+def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
+    from datetime import timedelta
+
+    scan = now.found
+    with this.ledger() as ledger:
+        rows = ledger.drift(wanted.since, scan.at + timedelta(microseconds=1), scan="" if wanted.since else scan.scan)
+    rows = [
+        row
+        for row in rows
+        if (not wanted.severity or row.severity == wanted.severity) and (not wanted.state or row.kind == wanted.state)
+    ]
+    if any((wanted.zone, wanted.owner, wanted.account, wanted.project, wanted.control, wanted.rule)):
+        known = _known(this, now)
+        rows = [row for row in rows if _fits(row, wanted, known)]
+    return rows
+
+
+def _known(this: App, now: Standing) -> Mapping[tuple[str | None, str], FindingRow]:
+    """Return what is known of each subject: the finding of each rule, and under None any of them."""
+    from auditor.cli._filters import findings
+
+    found: dict[tuple[str | None, str], FindingRow] = {}
+    for row in findings(this, Wanted(state="all"), now.at):
+        found[row.rule, row.subject_key] = row
+        if row.zone or (None, row.subject_key) not in found:
+            found[None, row.subject_key] = row
+    return found
+
+
+def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], FindingRow]) -> bool:
+    finding = known.get((row.rule, row.subject_key)) or known.get((None, row.subject_key))
+    code = finding.code if finding and row.rule else None
+    if wanted.rule and wanted.rule not in (row.rule, code):
+        return False
+    if wanted.control and not (finding and row.rule and wanted.control in finding.controls):
+        return False
+    of: dict[str, Any] = {name: getattr(finding, name, None) for name in ("zone", "owner", "account", "project")}
+    parts = row.subject_key.split(":")
+    if row.subject_key.startswith("arn:") and len(parts) > 4 and parts[4]:
+        of["account"] = parts[4]
+    return wanted.fits(of, of)
+
+
+def _lines(shown: list[Drift], found: list[Drift]) -> list[str]:
+    from auditor.cli._text import plural, table
+
+    rows = [
+        (
+            row.kind,
+            {"worse": "worse", "better": "better"}.get(row.direction, ""),
+            row.severity,
+            f"{row.subject_table} {row.subject_key}",
+            _what(row),
+            row.actor or "not known",
+        )
+        for row in shown
+    ]
+    headers = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "BY")
+    lines = table(headers, rows, keys=("SUBJECT",), fixed=("KIND", "IS", "SEVERITY"), paints="SEVERITY")
+    counts = Counter(row.kind for row in found)
+    said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    more = f"; the first {len(shown)} are shown" if len(shown) < len(found) else ""
+    return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}."]
+
+
+def _what(row: Drift) -> str:
+    before, after = (value if value is not None else "–" for value in (row.before, row.after))
+    return f"{row.rule or row.field}: {before} → {after}"

@@ -1,0 +1,106 @@
+"""Say on one screen how things stand: last scan, chains, findings, gaps, alerts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli._app import App, answering, app
+from auditor.cli._reading import NO_SCAN, Standing, standing
+from auditor.model import SEVERITIES
+
+if TYPE_CHECKING:
+    from auditor.ledger import Ledger, ScanRow
+
+
+@click.command("status")
+@answering
+def command() -> None:
+    """Say on one screen how things stand: last scan, chains, findings, gaps, ledger, alerts."""
+    this = app()
+    now = standing(this)
+    row = _row(this, now) if now.scan else None
+    if this.json:
+        from auditor.cli._answer import answer
+
+        answer("status", now, [row] if row else [])
+        return
+    from auditor.cli._text import write
+
+    write(_lines(now, row) if row else [NO_SCAN])
+
+
+def _row(this: App, now: Standing) -> dict[str, Any]:
+    scan = now.found
+    with this.ledger() as ledger:
+        return _standing(ledger, scan, now)
+
+
+def _standing(ledger: Ledger, scan: ScanRow, now: Standing) -> dict[str, Any]:
+    findings = ledger.findings(as_of=now.at)
+    outbox = ledger.outbox()
+    seq, head = ledger.head()
+    failing = Counter(row.severity for row in findings if row.verdict == "fail" and row.waiver is None)
+    hidden = Counter(row.severity for row in findings if row.verdict == "unknown" and row.waiver is None)
+    return {
+        "slot": scan.slot,
+        "at": scan.at,
+        "age_s": max(0, int((now.at - scan.at).total_seconds())),
+        "interval_s": scan.interval_s,
+        "chains": scan.tally["chains"],
+        "links": scan.tally["links"],
+        "verdicts": scan.tally["verdicts"],
+        "not_due": scan.tally["not_due"],
+        "findings": {level: {"fail": failing[level], "unknown": hidden[level]} for level in SEVERITIES},
+        "waived": sum(row.waiver is not None for row in findings),
+        "gaps": scan.tally["gaps"],
+        "ledger": {"entries": seq, "head": head},
+        "alerts": {
+            "undelivered": sum(one.state in ("pending", "sending") for one in outbox),
+            "dead": sum(one.state == "dead" for one in outbox),
+            "channels_off": ledger.channels_off(),
+        },
+    }
+
+
+def _lines(now: Standing, row: dict[str, Any]) -> list[str]:
+    from auditor.cli._text import bold, columns, cut, paint, plural, safe, span, when
+
+    scan = now.found
+    age = timedelta(seconds=row["age_s"])
+    late = row["interval_s"] and row["age_s"] > 1.5 * row["interval_s"]
+    whole = "complete" if scan.complete else paint("incomplete", "incomplete")
+    lines = [
+        f"{bold('Last scan')}   {safe(scan.slot)} at {when(scan.at)}, {span(age)} ago, {whole}",
+        *([f"            it is overdue: scans are due every {span(timedelta(seconds=row['interval_s']))}"] if late else []),
+        f"{bold('Chains')}      {_counts(row['chains'])}",
+        f"{bold('Verdicts')}    {_counts(row['verdicts'])}" + (f" ({row['not_due']} not due yet)" if row["not_due"] else ""),
+    ]
+    told = [
+        f"{paint(level, level)} {counts['fail']} failing, {counts['unknown']} unknown"
+        for level, counts in row["findings"].items()
+        if counts["fail"] or counts["unknown"]
+    ]
+    lines += [f"{bold('Findings')}    {told[0] if told else 'none open'}", *(f"            {line}" for line in told[1:])]
+    if row["waived"]:
+        lines.append(f"            {row['waived']} waived")
+    lines += [
+        f"{bold('Not seen')}    {plural(row['gaps'], 'gap') if row['gaps'] else 'nothing: every source was read to its end'}",
+        f"{bold('Ledger')}      {plural(row['ledger']['entries'], 'entry', 'entries')}, head {row['ledger']['head'][:16]}",
+        f"{bold('Alerts')}      {row['alerts']['undelivered']} undelivered, {row['alerts']['dead']} dead",
+    ]
+    for channel, because in row["alerts"]["channels_off"].items():
+        lines.append(cut(f"            {safe(channel)} is off: {safe(because)}", columns()))
+    return [*lines, "", "`auditor findings` lists them; `auditor exports --state broken` the broken chains."]
+
+
+def _counts(tally: dict[str, int]) -> str:
+    from auditor.cli._text import paint
+
+    order = ("proven", "pass", "broken", "fail", "unknown", "pending", "not_applicable", "not_required")
+    total = sum(tally.values())
+    parts = [paint(f"{tally[word]:,} {word.replace('_', ' ')}", word) for word in order if tally.get(word)]
+    return f"{total:,}: {', '.join(parts)}" if parts else "none"
