@@ -143,7 +143,7 @@ def joins(
     config: Config, pack: Pack, before: Before, *, now: datetime, slot: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Return every table a snapshot is joined with: the configuration, the history, and the scan itself."""
-    tables = dict(config.tables(pack.rules))
+    tables = dict(config.tables((*pack.rules, *pack.broken_rules)))
     (scan_row,) = tables["as_of"]
     tables["as_of"] = [scan_row | {"as_of": now, "slot": slot, "previous_at": before.previous_at}]
     described = schema_tables()

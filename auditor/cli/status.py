@@ -15,6 +15,8 @@ from auditor.model import SEVERITIES
 if TYPE_CHECKING:
     from auditor.ledger import Ledger, ScanRow
 
+HINT = "`auditor findings` lists them; `auditor exports --state broken` the broken chains."
+
 
 @click.command("status")
 @answering
@@ -22,7 +24,7 @@ def command() -> None:
     """Say on one screen how things stand: last scan, chains, findings, gaps, ledger, alerts."""
     this = app()
     now = standing(this)
-    row = _row(this, now) if now.scan else None
+    row = row_of(this, now) if now.scan else None
     if this.json:
         from auditor.cli._answer import answer
 
@@ -30,10 +32,11 @@ def command() -> None:
         return
     from auditor.cli._text import write
 
-    write(_lines(now, row) if row else [NO_SCAN])
+    write([*screen(now, row), "", HINT] if row else [NO_SCAN])
 
 
-def _row(this: App, now: Standing) -> dict[str, Any]:
+def row_of(this: App, now: Standing) -> dict[str, Any]:
+    """Return how things stand in one row."""
     scan = now.found
     with this.ledger() as ledger:
         return _standing(ledger, scan, now)
@@ -66,7 +69,8 @@ def _standing(ledger: Ledger, scan: ScanRow, now: Standing) -> dict[str, Any]:
     }
 
 
-def _lines(now: Standing, row: dict[str, Any]) -> list[str]:
+def screen(now: Standing, row: dict[str, Any]) -> list[str]:
+    """Return how things stand on one screen."""
     from auditor.cli._text import bold, columns, cut, paint, plural, safe, span, when
 
     scan = now.found
@@ -94,7 +98,7 @@ def _lines(now: Standing, row: dict[str, Any]) -> list[str]:
     ]
     for channel, because in row["alerts"]["channels_off"].items():
         lines.append(cut(f"            {safe(channel)} is off: {safe(because)}", columns()))
-    return [*lines, "", "`auditor findings` lists them; `auditor exports --state broken` the broken chains."]
+    return lines
 
 
 def _counts(tally: dict[str, int]) -> str:

@@ -114,7 +114,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         config, pack = _loaded(path)
         state = Path(config.state.dir)
         state.mkdir(parents=True, exist_ok=True)
-        with Ledger.open(state / "ledger.db") as ledger:
+        with Ledger.open(state / "ledger.sqlite3") as ledger:
             scans = [_week(estate, week, config, ledger, pack, tell) for week in range(1, weeks + 1)]
             ledger_path = ledger.path
     finally:

@@ -1,0 +1,211 @@
+"""Look at both clouds, judge, remember and tell: one scan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli._app import TIME, App, answering, app
+from auditor.errors import FAILING, INCOMPLETE, VerificationError
+from auditor.model import SEVERITIES
+
+if TYPE_CHECKING:
+    from auditor.alerts import Delivery
+    from auditor.ledger import Ledger
+    from auditor.scan import Scan
+
+
+@click.command("scan")
+@click.option("--at", type=TIME, help="Recorded time of the scan; default: now.")
+@click.option("--slot", default="", metavar="NAME", help="Slot of the schedule that it answers, such as 2026-W07.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), metavar="LEVEL", help="Exit 3 for failures at or above this severity.")
+@click.option("--dry-run", is_flag=True, help="List what would be asked, where and for which time; ask and write nothing.")
+@click.option("--snapshot", type=click.Path(path_type=Path), metavar="DIR", help="Judge a stored snapshot again; ask no cloud.")
+@answering
+def command(at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, snapshot: Path | None) -> int:
+    """Look at both clouds, judge, remember and tell: one scan.
+
+    Exit code 3: something fails at or above --fail-on. 4: something could not be seen, or a rule did not load.
+    """
+    this = app()
+    if dry_run and snapshot:
+        raise click.UsageError("--dry-run and --snapshot exclude each other.")
+    if dry_run:
+        from auditor.cli._plan import plan
+
+        plan(this, at or this.now())
+        return 0
+    if snapshot:
+        return _again(this, snapshot)
+    return _scan(this, at or this.now(), slot, fail_on)
+
+
+def _scan(this: App, now: datetime, slot: str, fail_on: str | None) -> int:
+    from auditor.ledger import local_owner
+    from auditor.scan import scan
+
+    config = this.config()
+    pack = this.pack(prove=True)
+    config.tables((*pack.rules, *pack.broken_rules))  # a parameter that no rule has is told before a cloud is asked
+    with this.ledger(create=True) as ledger:
+        done = scan(config, ledger, pack, now=now, slot=slot, owner=local_owner(), progress=_progress(this))
+        sent = _deliver(this, ledger)
+        failing = _failing(ledger, done, fail_on) if fail_on else None
+    _tell(this, done, sent, failing, fail_on)
+    return FAILING if failing else 0 if done.row.complete else INCOMPLETE
+
+
+def _progress(this: App) -> Any:
+    import sys
+
+    if this.verbosity < 0 or not (this.verbosity or sys.stderr.isatty()):
+        return None
+
+    def say(event: str, fields: Mapping[str, Any]) -> None:
+        said = ", ".join(f"{value} {name}" if isinstance(value, int) else str(value) for name, value in fields.items())
+        this.tell(f"{event} {said}")
+
+    return say
+
+
+def _deliver(this: App, ledger: Ledger) -> Delivery:
+    from auditor.alerts import deliver
+    from auditor.cli._channels import channels
+
+    return deliver(ledger, channels(this.config()), this.now())
+
+
+def _failing(ledger: Ledger, done: Scan, fail_on: str) -> int:
+    from auditor.ledger import Filters
+
+    counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    found = ledger.findings(Filters(verdict="fail", waived=False), as_of=done.row.at)
+    return sum(row.severity in counted for row in found)
+
+
+def _tell(this: App, done: Scan, sent: Delivery, failing: int | None, fail_on: str | None) -> None:
+    from auditor.cli._reading import standing
+    from auditor.cli.status import row_of, screen
+
+    now = standing(this, done.row.at)
+    row = row_of(this, now) | {
+        "drift": dict(sorted(Counter(one.kind for one in done.drift).items())),
+        "broken_rules": list(done.broken_rules),
+        "fail_on": fail_on,
+        "failing": failing,
+        "outcome_digest": done.row.outcome_digest,
+        "snapshot": done.snapshot.id,
+        "snapshot_dir": str(done.snapshot.dir),
+        "sent": {"delivered": sent.delivered, "retried": sent.retried, "dead": sent.dead},
+    }
+    if this.json:
+        from auditor.cli._answer import answer
+
+        answer("scan", now, [row])
+        return
+    from auditor.cli._text import write
+
+    write([*screen(now, row), *_more(done, row)])
+
+
+def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a scan tells beside the standing: drift, what was not seen, rules that did not load."""
+    from auditor.cli._text import bold, columns, cut, paint, plural, safe
+    from auditor.model import GAP_REASONS
+
+    drift = ", ".join(f"{count} {kind}" for kind, count in row["drift"].items())
+    yield f"{bold('Drift')}       {drift or 'none'}"
+    if row["failing"] is not None:
+        word = "fail" if row["failing"] else "pass"
+        yield paint(f"{plural(row['failing'], 'finding')} at or above {row['fail_on']} failing", word)
+    if done.gaps:
+        yield ""
+        yield bold("Could not be seen")
+        for gap in done.gaps[:5]:
+            where = gap.resource if gap.resource != "*" else f"{gap.account}/{gap.region}"
+            yield cut(f"  {gap.table} {safe(where)}: {GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}", columns())
+        if len(done.gaps) > 5:
+            yield f"  and {len(done.gaps) - 5} more: `auditor status --json` has them all"
+    if done.broken_rules:
+        yield ""
+        yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
+        for text in done.broken_rules:
+            yield from (f"  {safe(line)}" for line in text.splitlines())
+
+
+def _again(this: App, folder: Path) -> int:
+    """Judge a stored snapshot by the rules at hand, and compare with what was recorded."""
+    import tempfile
+
+    from auditor.judge import judge
+    from auditor.snapshot import Snapshot
+
+    snapshot = Snapshot.open(folder.resolve())
+    snapshot.verify()
+    pack = this.pack(prove=True)
+    memory_mb = this.config().limits.memory_mb
+    with tempfile.TemporaryDirectory(prefix="auditor-judge-") as into:
+        judged = judge(snapshot, pack, into=Path(into), memory_mb=memory_mb)
+    recorded = _recorded(this, snapshot.id)
+    same_rules = recorded is not None and recorded.rule_digest == pack.digest
+    equal = recorded.outcome_digest == judged.digests["outcome"] if recorded is not None and same_rules else None
+    row = {
+        "snapshot": snapshot.id,
+        "as_of": snapshot.as_of,
+        "rule_digest": pack.digest,
+        "outcome_digest": judged.digests["outcome"],
+        "recorded_digest": recorded.outcome_digest if recorded else None,
+        "recorded_rules": recorded.rule_digest if recorded else None,
+        "equal": equal,
+        "verdicts": judged.tally["verdicts"],
+        "chains": judged.tally["chains"],
+    }
+    if this.json:
+        from auditor.cli._answer import envelope
+
+        complete = not judged.tally["gaps"] and not pack.broken
+        envelope(
+            "rejudge", [row], scan=recorded.scan if recorded else None, as_of=snapshot.as_of, complete=complete, gaps=judged.gaps
+        )
+    else:
+        _told_again(row)
+    if equal is False:
+        raise VerificationError(
+            f"{folder}: judged again, the outcomes differ from those that scan {recorded.scan if recorded else '?'} recorded",
+            remedy="The engine or the product has changed since; `auditor db verify` checks the ledger itself.",
+        )
+    return INCOMPLETE if judged.tally["gaps"] or pack.broken else 0
+
+
+def _recorded(this: App, snapshot_id: str) -> Any:
+    if not this.ledger_path.exists():
+        return None
+    with this.ledger() as ledger:
+        return next((scan for scan in ledger.scans(state="finished") if scan.snapshot_id == snapshot_id), None)
+
+
+def _told_again(row: Mapping[str, Any]) -> None:
+    from auditor.cli._text import when, write
+
+    if row["equal"]:
+        said = "equal: the same evidence gives the same verdicts"
+    elif row["recorded_digest"] is None:
+        said = "no scan of this ledger recorded it"
+    elif row["equal"] is None:
+        said = f"not comparable: it was recorded under other rules ({row['recorded_rules'][:16]})"
+    else:
+        said = "DIFFERENT"
+    write(
+        [
+            f"Snapshot    {row['snapshot']} as of {when(row['as_of'])}",
+            f"Rules       {row['rule_digest']}",
+            f"Outcomes    {row['outcome_digest']}",
+            f"Recorded    {row['recorded_digest'] or '–'}",
+            f"            {said}",
+        ]
+    )
