@@ -115,6 +115,17 @@ def bound_digests(conn: sqlite3.Connection, n: int) -> dict[str, str]:
     }
 
 
+def bound_rows(conn: sqlite3.Connection, n: int) -> dict[str, list[list[Any]]]:
+    """Return the rows of scan `n` that its entry digests, group by group, as they are digested."""
+    return {
+        name: [
+            list(row)
+            for row in conn.execute(f"SELECT {columns} FROM {table} WHERE {scan} = ? ORDER BY {order}", (n,))
+        ]
+        for name, (table, scan, columns, order) in BOUND.items()
+    }
+
+
 def wording_digest(conn: sqlite3.Connection) -> str:
     """Digest the present words of open findings."""
     return _digest_rows(conn.execute(_WORDING))

@@ -232,6 +232,11 @@ class Ledger:
         with self._read() as conn:
             return queries.history_of(conn, finding_id, as_of)
 
+    def intervals(self, from_at: datetime, as_of: datetime) -> list[FindingRow]:
+        """Return every interval of every finding that touches `(from_at, as_of]`."""
+        with self._read() as conn:
+            return queries.intervals(conn, from_at, as_of)
+
     def drift(
         self,
         from_at: datetime | None = None,
@@ -304,6 +309,11 @@ class Ledger:
         """Return the chain's entries of `[from_seq, until_seq)`."""
         with self._read() as conn:
             return list(queries.entries(conn, from_seq, until_seq, kind=kind))
+
+    def bound_rows(self, n: int) -> dict[str, list[list[Any]]]:
+        """Return the rows that the entry of scan `n` digests, by what they are."""
+        with self._read() as conn:
+            return chain.bound_rows(conn, n)
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the last entry."""

@@ -172,6 +172,15 @@ def history_of(conn: sqlite3.Connection, finding_id: str, as_of: datetime | None
     return _intervals(conn, where, {"id": ids[0][0], "n": last.n}, last, as_of)
 
 
+def intervals(conn: sqlite3.Connection, from_at: datetime, as_of: datetime) -> list[FindingRow]:
+    """Return every interval of every finding that touches `(from_at, as_of]`, as it stood at its end."""
+    last = latest_scan(conn, as_of)
+    if last is None:
+        return []
+    where = "f.since_scan <= :n AND (u.at IS NULL OR u.at > :from_at)"
+    return _intervals(conn, where, {"n": last.n, "from_at": stamp(from_at)}, last, as_of)
+
+
 def _intervals(
     conn: sqlite3.Connection,
     where: str,
