@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auditor.model import State
+from auditor.model import LINKS, State
 from auditor.sandbox.estate import Estate
 from auditor.sandbox.estate_story import Story
 
@@ -65,6 +65,22 @@ def test_every_link_is_what_the_scenario_says(chains: dict[int, Rows], week: int
     }
     because = {link: row[f"{link}_because"] for link in expected if got[link] != expected[link]}
     assert got == expected, because
+
+
+def test_a_chain_is_as_good_as_its_worst_link_and_as_strong_as_its_weakest_proof(
+    chains: dict[int, Rows],
+) -> None:
+    for rows in chains.values():
+        for row in rows.values():
+            states = {row[f"{link}_state"] for link in LINKS}
+            worst = next((each for each in ("broken", "unknown", "pending") if each in states), "proven")
+            assert row["state"] == worst, row["export_id"]
+            if worst == "proven":
+                proofs = [row[f"{link}_strength"] for link in LINKS if row[f"{link}_state"] == "proven"]
+                assert row["strength"] == max(proofs, key=["exact", "strong", "inferred"].index)
+            if worst == "pending":
+                dues = [row[f"{link}_due_at"] for link in LINKS if row[f"{link}_state"] == "pending"]
+                assert row["due_at"] == min((due for due in dues if due is not None), default=None)
 
 
 def test_no_export_is_found_that_the_scenario_does_not_tell_of(chains: dict[int, Rows]) -> None:
