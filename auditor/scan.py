@@ -23,6 +23,7 @@ from auditor.ledger.values import (
     ScanRecord,
 )
 from auditor.model import Drift, Gap, Seen, State, Window
+from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
 from auditor.watch import watched
@@ -90,6 +91,7 @@ def _scanned(
     if progress:
         progress("judging", {"snapshot": snapshot.id[:12]})
     judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
+    keep(pack, folder / "rules", judgement.dir)
     outcomes = list(judgement.outcomes())
     exports = list(judgement.rows("export"))
     coverage = tuple(coverage_of(snapshot))
@@ -198,7 +200,11 @@ def _memories(
         BucketMemory(row["arn"], row["versioning"], row["eventbridge"]) for row in snapshot.rows("s3_bucket")
     ]
     points = [PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point")]
-    members = [(row["user_id"], row["group_name"]) for row in snapshot.rows("directory_membership")]
+    members = [
+        (row["user_id"], row["group_name"])
+        for row in snapshot.rows("directory_membership")
+        if row["until_at"] is None or row["until_at"] > now
+    ]
     zones = {row["zone"]: row for row in snapshot.rows("config_zone")}
     looks = sorted({*(row["at"] for row in before.tables["history_scan"] if row["state"] == "finished"), now})
     return Memories(

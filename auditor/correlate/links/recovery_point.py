@@ -172,6 +172,9 @@ def _in_time(
 ) -> tuple[str, str]:
     """Judge a point that started after the export's end and in time."""
     name = _short(point)
+    lost = _lost_before(evidence, case, point, start)
+    if lost is not None:
+        return lost
     superseded = case.writes["superseded_at"] if case.writes else None
     if superseded is not None and start >= superseded:
         told = case.writes and (
@@ -195,6 +198,20 @@ def _in_time(
             f"{words(point['completed_at'])} and was due {words(due)}; all {case.objects} versions were current"
         ),
     )
+
+
+def _lost_before(evidence: Evidence, case: Case, point: Row, start: datetime) -> tuple[str, str] | None:
+    """Say that a version of the export was deleted for good before the point started, or may have been."""
+    history = case.history
+    proved = history is not None and history["proving_point"] == point["arn"]
+    rows = sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"]))
+    for row in rows:
+        if row["deleted_at"] is not None and row["deleted_at"] <= start:
+            return "not_current", f"{row['key']} was deleted on {words(row['deleted_at'])}, before {_short(point)} started"
+    unsure = [row for row in rows if row["deleted_at"] is None]
+    if unsure and not proved:
+        return "weak", f"{unsure[0]['key']} is gone, and whether since before {_short(point)} started cannot be told"
+    return None
 
 
 def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:

@@ -280,11 +280,17 @@ def _groups(evidence: Evidence, person: Row, at: datetime) -> tuple[set[str], se
 def _seen_groups(evidence: Evidence, person: Row, at: datetime) -> set[str]:
     """Return the groups the person was in both in the last scan before and in the first after the time."""
     names = {person["id"], person["email"]}
-    member = {(row["user_id"], row["group_name"]) for row in evidence.tables["directory_membership"]}
+    listed_now = evidence.tables["directory_membership"]
+    member = {(row["user_id"], row["group_name"]) for row in listed_now if row["until_at"] is None}
+    dated = {
+        row["group_name"]
+        for row in listed_now
+        if row["user_id"] in names and (row["from_at"] is not None or row["until_at"] is not None)
+    }
     found = set()
     for row in evidence.tables["history_membership"]:
-        if row["user_id"] not in names or row["from_seen_at"] > at:
-            continue
+        if row["user_id"] not in names or row["group_name"] in dated or row["from_seen_at"] > at:
+            continue  # a date the directory gives is never overridden by what was seen
         unbroken = evidence.previous_at is not None and row["until_seen_at"] >= evidence.previous_at
         goes_on = unbroken and (row["user_id"], row["group_name"]) in member
         if at <= (evidence.now if goes_on else row["until_seen_at"]):
