@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from auditor.rulelang.marks import Marked, Problem, did_you_mean, read_yaml
 from auditor.rulelang.rule import BrokenRule, Example, Param, Rule
 from auditor.schema import Table, tables
 
-__all__ = ["BrokenRule", "Control", "Example", "Framework", "Pack", "Param", "Rule", "load"]
+__all__ = ["BrokenRule", "Control", "Example", "Framework", "Pack", "PackFile", "Param", "Rule", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,24 @@ class Framework:
 
 
 @dataclass(frozen=True, slots=True)
+class PackFile:
+    """One file as it was read."""
+
+    kind: str
+    """`rules` or `frameworks`."""
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """Every rule that loads, every one that does not, and the frameworks."""
 
     rules: tuple[Rule, ...]
     broken_rules: tuple[BrokenRule, ...]
     frameworks: tuple[Framework, ...]
+    files: tuple[PackFile, ...] = field(default=(), compare=False, repr=False)
+    """Every file in the order it was read: what a bundle carries."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -99,6 +112,7 @@ def load(
     `schema` is every table by name; the product's own unless given. `prove` judges every rule's own examples, most
     of the time it takes: who only looks a rule up may do without. Raises nothing for a mistake in a file.
     """
+    paths, frameworks = list(paths), list(frameworks)
     described = tables() if schema is None else schema
     entities = {table.entity: table for table in described.values() if table.entity}
     broken: list[BrokenRule] = []
@@ -125,7 +139,14 @@ def load(
         tuple(rules[name] for name in sorted(rules)),
         tuple(sorted(broken, key=lambda rule: (rule.path, rule.line, rule.text))),
         catalogues,
+        (*_contents("rules", paths), *_contents("frameworks", frameworks)),
     )
+
+
+def _contents(kind: str, paths: Iterable[Path]) -> Iterable[PackFile]:
+    for path in _files(paths):
+        with suppress(OSError):  # one that cannot be read is a broken rule
+            yield PackFile(kind, path.name, path.read_bytes())
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
