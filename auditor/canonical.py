@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -137,25 +140,26 @@ def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None
 
 def loaded(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored row with aware times and JSON columns decoded: what `stored` was given."""
-    return {name: _loaded(table.column(name), value) for name, value in values.items()}
+    row = dict(values)
+    for column in table.columns:
+        if column.type in ("JSON", "TIME") and row.get(column.name) is not None:
+            row[column.name] = _DECODED[column.type](row[column.name])
+    return row
 
 
-def _loaded(column: Column, value: Any) -> Any:
-    if value is None:
-        return None
-    if column.type == "JSON":
-        return json.loads(value)
-    if column.type == "TIME":
-        at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return value
+def aware(value: datetime | str) -> datetime:
+    """Return a time as the engine or a line holds it, in UTC."""
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+_DECODED: Mapping[str, Callable[[Any], Any]] = {"JSON": json.loads, "TIME": aware}
 
 
 # The SQL that the snapshot and the engine share.
 
-_CONTROLS = "\x0b\x0e\x0f\x1a\x1b\x1c\x1d\x1e\x1f"
-"""DuckDB writes these as `\\u000B`, the standard library as `\\u000b`."""
-_STANDINS = "".join(chr(0xFDD0 + index) for index in range(len(_CONTROLS)))
+_CAPITALS = re.compile(r"\\(?:u(00[01][0-9A-F])|.)")
+"""DuckDB writes a control character as `\\u000B`, the standard library as `\\u000b`."""
 
 
 def connect(*, memory_limit: str = "64MB", threads: int = 1, spill: Path | None = None) -> DuckDBPyConnection:
@@ -164,22 +168,32 @@ def connect(*, memory_limit: str = "64MB", threads: int = 1, spill: Path | None 
 
     config: dict[str, Any] = {
         "threads": threads,
+        "async_threads": 0,
         "memory_limit": memory_limit,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
     if spill is not None:
         config["temp_directory"] = str(spill)
-    connection = duckdb.connect(config=config)
-    plain = "to_json(x)::VARCHAR"
-    careful = f"to_json(translate(x, {quoted(_CONTROLS)}, {quoted(_STANDINS)}))::VARCHAR"
-    for control, standin in zip(_CONTROLS, _STANDINS, strict=True):
-        careful = f"replace({careful}, {quoted(standin)}, {quoted(json.dumps(control)[1:-1])})"
-    connection.execute(
-        "CREATE MACRO json_text(x) AS CASE WHEN regexp_matches(x, '[\\x0B\\x0E\\x0F\\x1A-\\x1F]') "
-        f"THEN {careful} ELSE {plain} END"
-    )
-    return connection
+    return duckdb.connect(config=config)
+
+
+def reader() -> DuckDBPyConnection:
+    """Return a connection of its own to the one DuckDB of this process that reads Parquet; close it after use.
+
+    To start a DuckDB costs as much as to read a hundred small tables.
+    """
+    with _READING:
+        return _reading(os.getpid()).cursor()
+
+
+_READING = Lock()
+
+
+@lru_cache(maxsize=1)
+def _reading(_pid: int) -> DuckDBPyConnection:
+    """Open it once a process: a forked one must not use its parent's."""
+    return connect(memory_limit="128MB")
 
 
 def quoted(text: str) -> str:
@@ -193,19 +207,16 @@ def name(identifier: str) -> str:
 
 
 def row_line(columns: Mapping[str, str]) -> str:
-    """Return the SQL expression of a row's line, from the SQL type of each column."""
-    parts: list[str] = []
+    """Return the SQL expression of a row's line, from the SQL type of each column; see `lines` for what it lacks.
+
+    One call for the whole row: an expression a column takes DuckDB ten times longer to plan than to run.
+    """
+    fields: list[str] = []
     for column in sorted(columns):
-        kind, this = columns[column], name(column)
-        if kind == "VARCHAR":
-            text = f"json_text({this})"
-        elif kind == "TIMESTAMP":
-            text = f"'\"' || strftime({this}, '%Y-%m-%dT%H:%M:%S.%fZ') || '\"'"
-        else:
-            text = f"{this}::VARCHAR"
-        label = json.dumps(column, ensure_ascii=False)
-        parts.append(f"{quoted(label + ':')} || coalesce({text}, 'null')")
-    return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+        this = name(column)
+        said = f"strftime({this}, '%Y-%m-%dT%H:%M:%S.%fZ')" if columns[column] == "TIMESTAMP" else this
+        fields.append(f"{this} := {said}")
+    return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR"
 
 
 def sorted_texts(texts: Iterable[str]) -> Iterator[str]:
@@ -235,7 +246,11 @@ def lines(connection: DuckDBPyConnection, source: str, columns: Mapping[str, str
     found = connection.execute(f"SELECT {row_line(columns)} FROM {source}")
     while batch := found.fetchmany(1000):
         for (text,) in batch:
-            yield text
+            yield _CAPITALS.sub(_small, text) if "\\u00" in text else text
+
+
+def _small(escape: re.Match[str]) -> str:
+    return f"\\u{escape[1].lower()}" if escape[1] else escape[0]
 
 
 def digest(connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]) -> str:

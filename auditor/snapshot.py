@@ -38,6 +38,7 @@ from auditor.canonical import (
     lines,
     loaded,
     quoted,
+    reader,
     sorted_texts,
     sql_columns,
     stamp,
@@ -376,7 +377,7 @@ def _record(key: tuple[str, ...], age: int, text: str) -> str:
 def _read(table: str, path: Path) -> Iterator[dict[str, Any]]:
     described = schema_tables()[table]
     columns = sql_columns(described)
-    with connect() as connection:
+    with reader() as connection:
         found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
         while batch := found.fetchmany(1000):
             for row in batch:

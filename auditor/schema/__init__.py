@@ -9,6 +9,7 @@ is absent has a word of its own (`Off`, `none`, `[]`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 Type = Literal["TEXT", "INT", "BOOL", "TIME", "JSON"]
@@ -85,6 +86,7 @@ def json(name: str, meaning: str, **more: object) -> Column:
     return Column(name, "JSON", meaning, **more)  # type: ignore[arg-type]
 
 
+@cache
 def tables() -> dict[str, Table]:
     """Return every table by name, in the order they are described."""
     from auditor.schema import aws, chain, entities, gcp, joined, steps
