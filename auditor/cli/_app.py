@@ -59,7 +59,11 @@ class App:
         import tomllib
 
         try:
-            folder = tomllib.loads(self.path.read_text(encoding="utf-8")).get("state", {}).get("dir", "auditor-state")
+            folder = (
+                tomllib.loads(self.path.read_text(encoding="utf-8"))
+                .get("state", {})
+                .get("dir", "auditor-state")
+            )
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
             return Path(self.config().state.dir)  # says what is wrong, in full
         return Path(folder) if isinstance(folder, str) else Path(self.config().state.dir)
@@ -136,7 +140,11 @@ def shared(command: F) -> F:
 def answering(command: F) -> F:
     """Add the shared options and `--json`: for commands that print data."""
     option = click.option(
-        "--json", is_flag=True, expose_value=False, callback=_as_json, help="Print JSON; docs/json.md has its form."
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=_as_json,
+        help="Print JSON; docs/json.md has its form.",
     )
     return shared(option(command))
 
@@ -183,7 +191,11 @@ class Time(click.ParamType):
         try:
             return App().now() - timedelta(seconds=duration(value))
         except (Wrong, OverflowError):
-            self.fail(f"{value!r} is no time. Write 2026-02-09, 2026-02-09T06:00Z, or 7d for seven days ago.", param, ctx)
+            self.fail(
+                f"{value!r} is no time. Write 2026-02-09, 2026-02-09T06:00Z, or 7d for seven days ago.",
+                param,
+                ctx,
+            )
 
 
 TIME = Time()
@@ -202,5 +214,7 @@ def ahead(text: str, now: datetime) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no time", remedy="Write 2026-03-31, or 30d for thirty days from now.") from None
+        raise UsageError(
+            f"{text!r} is no time", remedy="Write 2026-03-31, or 30d for thirty days from now."
+        ) from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

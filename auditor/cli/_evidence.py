@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from auditor.schema import Table, tables
 
@@ -24,7 +24,7 @@ class Evidence:
         self._snapshot = snapshot
         self._connection = connect()
 
-    def __enter__(self) -> Evidence:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,21 +82,27 @@ def lines(evidence: Evidence, refs: Iterable[Sequence[str]], *, indent: str = " 
         for name, row in found:
             if name != table:
                 told.append(f"{indent}  from {name}:")
-            told += [f"{indent}    {line}" for line in _record(row)]
+            told += _record(row, f"{indent}    ")
         if not found:
-            described = tables().get(table)
-            derived = described is not None and described.kind == "fact"
-            why = "derived from the tables above it" if derived else "this snapshot holds no such row"
-            told.append(f"{indent}    ({why})")
+            told.append(f"{indent}    ({_absent(table)})")
     return told
 
 
-def _record(row: Mapping[str, Any]) -> Iterator[str]:
+def _absent(table: str) -> str:
+    if table == "export":
+        return "derived: `auditor exports show ID --walkthrough` follows it to its records"
+    described = tables().get(table)
+    derived = described is not None and described.kind == "fact"
+    return "derived; no single record stands behind it" if derived else "this snapshot holds no such row"
+
+
+def _record(row: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Yield a row as `key  value` lines, the long ones folded under their value."""
     import json
     from datetime import datetime
 
     from auditor.cli._answer import stamp
-    from auditor.cli._text import safe
+    from auditor.cli._text import folded, safe
 
     width = max(map(len, row), default=0)
     for name, value in row.items():
@@ -110,4 +116,5 @@ def _record(row: Mapping[str, Any]) -> Iterator[str]:
             said = str(value)
         else:
             said = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-        yield f"{name:<{width}}  {safe(said) or '(empty)'}"
+        lead = f"{indent}{name:<{width}}  "
+        yield from folded(lead, safe(said) or "(empty)")

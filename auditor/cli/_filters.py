@@ -40,7 +40,9 @@ class Wanted:
     @property
     def words(self) -> list[str]:
         """What is filtered by, in words, for an empty answer."""
-        said = {name: getattr(self, name) for name in (*WHERE, "control", "rule", "state") if getattr(self, name)}
+        said = {
+            name: getattr(self, name) for name in (*WHERE, "control", "rule", "state") if getattr(self, name)
+        }
         if self.since:
             said["since"] = f"{self.since:%Y-%m-%dT%H:%MZ}"
         return [f"{name} {value}" for name, value in said.items()]
@@ -97,7 +99,9 @@ def filtered(states: Iterable[str], state_help: str, *, since_help: str) -> Call
         for option in (
             click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print the first N."),
             click.option("--since", type=TIME, help=since_help),
-            click.option("--state", type=choice, metavar="STATE", help=f"{state_help}: {', '.join(choice.choices)}."),
+            click.option(
+                "--state", type=choice, metavar="STATE", help=f"{state_help}: {', '.join(choice.choices)}."
+            ),
             click.option("--rule", metavar="RULE", help="Rule, by id or code."),
             click.option("--control", metavar="CONTROL", help="Control, such as soc2/A1.2."),
             click.option("--project", help="Google Cloud project."),
@@ -112,14 +116,14 @@ def filtered(states: Iterable[str], state_help: str, *, since_help: str) -> Call
     return decorate
 
 
-def findings(app: App, wanted: Wanted, at: datetime, *, closed: bool = False, as_of: bool = False) -> list[FindingRow]:
+def findings(app: App, wanted: Wanted, at: datetime) -> list[FindingRow]:
     """Return the findings that fit, read from the ledger; the worst first."""
     from auditor.cli._answer import finding_state
     from auditor.ledger import Filters
 
     if not app.ledger_path.exists():
         return []
-    state = {"closed": "closed", "all": "all"}.get(wanted.state, "all" if closed else "open")
+    state = {"closed": "closed", "all": "all"}.get(wanted.state, "open")
     filters = Filters(
         state=state,
         severity=wanted.severity,

@@ -30,7 +30,9 @@ def plan(this: App, now: datetime) -> None:
                 "source": name,
                 "on": name in config.sources,
                 "places": [
-                    {"account": place.account, "region": place.region} for place in places(config) if place.cloud == cloud
+                    {"account": place.account, "region": place.region}
+                    for place in places(config)
+                    if place.cloud == cloud
                 ],
                 "from": since,
                 "until": now,
@@ -51,7 +53,9 @@ def plan(this: App, now: datetime) -> None:
 def _lines(rows: list[dict[str, Any]], since: datetime, now: datetime) -> list[str]:
     from auditor.cli._text import bold, safe, when
 
-    lines = [f"A scan now would read events from {when(since)} until {when(now)}. Nothing was asked, nothing was written."]
+    lines = [
+        f"A scan now would read events from {when(since)} until {when(now)}. Nothing was asked, nothing was written."
+    ]
     for row in rows:
         lines += ["", bold(row["source"]) + ("" if row["on"] else ": off, its tables would be gaps")]
         if not row["on"]:
@@ -59,7 +63,10 @@ def _lines(rows: list[dict[str, Any]], since: datetime, now: datetime) -> list[s
         accounts: dict[str, list[str]] = {}
         for place in row["places"]:
             accounts.setdefault(place["account"], []).append(place["region"])
-        lines += [f"  in    {safe(account)}: {', '.join(map(safe, regions))}" for account, regions in accounts.items()]
+        lines += [
+            f"  in    {safe(account)}: {', '.join(map(safe, regions))}"
+            for account, regions in accounts.items()
+        ]
         lines += _list("reads", row["tables"]) + _list("calls", row["actions"])
         if not row["places"] and not row["actions"]:
             lines.append("  files on this machine; no call")

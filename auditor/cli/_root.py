@@ -32,7 +32,7 @@ SECTIONS = {
 class Commands(click.Group):
     """Every module beside this one is a command, imported when it runs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return every command in the order of the sections."""
         found = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
         ordered = [name for names in SECTIONS.values() for name in names if name in found]
@@ -100,7 +100,10 @@ def _unforeseen(kind: type[BaseException], error: BaseException, trace: Tracebac
     if _debugging():
         sys.__excepthook__(kind, error, trace)
         return
-    _say(f"{kind.__name__}: {error}", "This is a fault of auditor. AUDITOR_DEBUG=1 shows where; please report it.")
+    _say(
+        f"{kind.__name__}: {error}",
+        "This is a fault of auditor. AUDITOR_DEBUG=1 shows where; please report it.",
+    )
 
 
 def _debugging() -> bool:

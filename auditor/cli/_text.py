@@ -162,8 +162,19 @@ def plural(count: int, one: str, many: str = "") -> str:
 def wrapped(text: object, *, indent: str = "") -> list[str]:
     """Return a sentence on lines that fit."""
     return textwrap.wrap(
-        safe(text), max(40, columns()), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        safe(text),
+        max(40, columns()),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
     ) or [indent.rstrip()]
+
+
+def folded(lead: str, text: str) -> list[str]:
+    """Return a value after its name, its further lines under it; anything breaks where it must."""
+    room = max(20, columns() - size(lead))
+    parts = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+    return [f"{lead if at == 0 else ' ' * size(lead)}{part}" for at, part in enumerate(parts)]
 
 
 def when(at: datetime | None, *, seconds: bool = False) -> str:

@@ -16,7 +16,13 @@ MARKER = ".auditor-demo"
 
 
 @click.command("demo")
-@click.option("--into", type=click.Path(file_okay=False, path_type=Path), default=Path("auditor-demo"), show_default=True, help="Folder.")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("auditor-demo"),
+    show_default=True,
+    help="Folder.",
+)
 @click.option("--weeks", type=click.IntRange(1, 12), default=12, show_default=True, help="Weekly scans.")
 @shared
 def command(into: Path, weeks: int) -> None:
@@ -50,11 +56,14 @@ def _make_room(into: Path) -> None:
     if into.is_dir() and any(into.iterdir()):
         if not (into / MARKER).is_file():
             raise UsageError(
-                f"{into} holds something that is no demo", remedy="Nothing was touched. Name another folder with --into."
+                f"{into} holds something that is no demo",
+                remedy="Nothing was touched. Name another folder with --into.",
             )
         shutil.rmtree(into)
     into.mkdir(parents=True, exist_ok=True)
-    (into / MARKER).write_text("Made by `auditor demo`, which replaces this folder when it runs again.\n", encoding="utf-8")
+    (into / MARKER).write_text(
+        "Made by `auditor demo`, which replaces this folder when it runs again.\n", encoding="utf-8"
+    )
 
 
 def _progress(this: App) -> Any:

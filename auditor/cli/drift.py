@@ -54,11 +54,14 @@ def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
 
     scan = now.found
     with this.ledger() as ledger:
-        rows = ledger.drift(wanted.since, scan.at + timedelta(microseconds=1), scan="" if wanted.since else scan.scan)
+        rows = ledger.drift(
+            wanted.since, scan.at + timedelta(microseconds=1), scan="" if wanted.since else scan.scan
+        )
     rows = [
         row
         for row in rows
-        if (not wanted.severity or row.severity == wanted.severity) and (not wanted.state or row.kind == wanted.state)
+        if (not wanted.severity or row.severity == wanted.severity)
+        and (not wanted.state or row.kind == wanted.state)
     ]
     if any((wanted.zone, wanted.owner, wanted.account, wanted.project, wanted.control, wanted.rule)):
         known = _known(this, now)
@@ -85,7 +88,9 @@ def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], Fin
         return False
     if wanted.control and not (finding and row.rule and wanted.control in finding.controls):
         return False
-    of: dict[str, Any] = {name: getattr(finding, name, None) for name in ("zone", "owner", "account", "project")}
+    of: dict[str, Any] = {
+        name: getattr(finding, name, None) for name in ("zone", "owner", "account", "project")
+    }
     parts = row.subject_key.split(":")
     if row.subject_key.startswith("arn:") and len(parts) > 4 and parts[4]:
         of["account"] = parts[4]

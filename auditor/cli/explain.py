@@ -28,12 +28,16 @@ def command(words: tuple[str, ...], as_of: datetime | None) -> None:
     explained too.
     """
     if len(words) > 2:
-        raise UsageError("explain takes a finding, or a rule and a subject", remedy="Put a key with spaces in quotes.")
+        raise UsageError(
+            "explain takes a finding, or a rule and a subject", remedy="Put a key with spaces in quotes."
+        )
     this = app()
     now = standing(this, as_of)
     now.found  # noqa: B018  # says so when there is no scan
     pack = this.pack()
-    finding, outcome = _by_finding(this, now, words[0]) if len(words) == 1 else _by_rule(this, now, pack, *words)
+    finding, outcome = (
+        _by_finding(this, now, words[0]) if len(words) == 1 else _by_rule(this, now, pack, *words)
+    )
     history = _history(this, now, finding)
     rule = next((rule for rule in pack.rules if rule.id == outcome["rule"]), None)
     if this.json:
@@ -50,7 +54,9 @@ def _by_finding(this: App, now: Standing, word: str) -> tuple[FindingRow, Mappin
     with this.ledger() as ledger:
         finding = ledger.finding(word, as_of=now.at)
     if finding is None:
-        raise UsageError(f"there is no finding {word!r}", remedy="`auditor findings --state all` lists them all.")
+        raise UsageError(
+            f"there is no finding {word!r}", remedy="`auditor findings --state all` lists them all."
+        )
     judged = next(
         (
             row
@@ -71,7 +77,9 @@ def _remembered(finding: FindingRow) -> dict[str, Any]:
     return {"reason": "", **{name: getattr(finding, name) for name in names}}
 
 
-def _by_rule(this: App, now: Standing, pack: Pack, word: str, subject: str) -> tuple[FindingRow | None, Mapping[str, Any]]:
+def _by_rule(
+    this: App, now: Standing, pack: Pack, word: str, subject: str
+) -> tuple[FindingRow | None, Mapping[str, Any]]:
     from auditor.cli._filters import Wanted, check_names, findings
     from auditor.config_read import did_you_mean
 
@@ -107,7 +115,10 @@ def _row(
 
     with Evidence(now.snapshot()) as evidence:
         records = [
-            {"ref": [table, key], "rows": [{"table": name, "row": row} for name, row in evidence.rows(table, key)]}
+            {
+                "ref": [table, key],
+                "rows": [{"table": name, "row": row} for name, row in evidence.rows(table, key)],
+            }
             for table, key in outcome["refs"] or []
         ]
     return {
@@ -115,7 +126,13 @@ def _row(
         "finding": finding_row(finding) if finding else None,
         "rule": _rule(rule) if rule else None,
         "history": [
-            {"verdict": one.verdict, "since": one.since_at, "until": one.until_at, "because": one.because, "ended": one.ended}
+            {
+                "verdict": one.verdict,
+                "since": one.since_at,
+                "until": one.until_at,
+                "because": one.because,
+                "ended": one.ended,
+            }
             for one in history
         ],
         "records": records,
@@ -161,14 +178,21 @@ def _lines(
         *_steps(outcome, rule),
     ]
     if outcome["gaps"]:
-        page += ["", bold("What hides the answer"), *(line for gap in outcome["gaps"] for line in wrapped(gap, indent="  "))]
+        page += [
+            "",
+            bold("What hides the answer"),
+            *(line for gap in outcome["gaps"] for line in wrapped(gap, indent="  ")),
+        ]
     page += ["", bold("Records")]
     with Evidence(now.snapshot()) as evidence:
         page += lines(evidence, outcome["refs"] or []) or ["  none: no row stands behind it"]
     if rule or finding:
         controls = rule.controls if rule else tuple(finding.controls if finding else ())
         page += ["", f"{bold('Controls')}  {', '.join(controls) or 'none'}"]
-        page += [bold("Remedy"), *wrapped(rule.remedy if rule else finding.remedy if finding else "", indent="  ")]
+        page += [
+            bold("Remedy"),
+            *wrapped(rule.remedy if rule else finding.remedy if finding else "", indent="  "),
+        ]
     return [*page, *_told(finding, history)]
 
 
@@ -233,7 +257,11 @@ def _steps(outcome: Mapping[str, Any], rule: Rule | None) -> Iterator[str]:
     if not applies:
         yield "  The checks were not judged."
         return
-    named = [(check.name, check.text) for check in rule.checks] if rule else [(name, "") for name in (*failed, *unknown)]
+    named = (
+        [(check.name, check.text) for check in rule.checks]
+        if rule
+        else [(name, "") for name in (*failed, *unknown)]
+    )
     for name, text in named:
         word = "fail" if name in failed else "unknown" if name in unknown else "pass"
         if outcome["verdict"] == "unknown" and outcome["reason"] and word == "pass":

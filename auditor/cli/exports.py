@@ -67,12 +67,17 @@ def _select(this: App, wanted: Wanted, now: Standing) -> Iterator[Mapping[str, A
     keys: set[str] | None = None
     if wanted.of_findings and now.scan:
         asked = Wanted(severity=wanted.severity, rule=wanted.rule, control=wanted.control)
-        keys = {row.subject_key for row in findings(this, asked, now.at) if row.subject_table in ("export", "job")}
+        keys = {
+            row.subject_key for row in findings(this, asked, now.at) if row.subject_table in ("export", "job")
+        }
     for row in now.rows("export"):
         if (
             wanted.fits(row, ("zone", "owner", "account", "project"))
             and wanted.state in ("", row["state"])
-            and (wanted.since is None or (row["finished_at"] is not None and row["finished_at"] >= wanted.since))
+            and (
+                wanted.since is None
+                or (row["finished_at"] is not None and row["finished_at"] >= wanted.since)
+            )
             and (keys is None or not keys.isdisjoint((row["export_id"], row["job_uuid"])))
         ):
             yield row
@@ -126,9 +131,8 @@ def show(export: str, walkthrough: bool, as_of: datetime | None) -> None:
 
         answer("exports", now, [export_row(row)])
         return
-    from auditor.cli._text import write
-
     from auditor.cli._evidence import Evidence
+    from auditor.cli._text import write
 
     with Evidence(now.snapshot()) as evidence:
         moments = {link: _moment(evidence, row, link) for link in LINKS}
@@ -154,7 +158,9 @@ def _one(now: Standing, word: str) -> Mapping[str, Any]:
     from auditor.config_read import did_you_mean
 
     known = [str(row[name]) for row in rows for name in names if row[name]]
-    raise UsageError(f"there is no export {word!r}{did_you_mean(word, known)}", remedy="`auditor exports` lists them all.")
+    raise UsageError(
+        f"there is no export {word!r}{did_you_mean(word, known)}", remedy="`auditor exports` lists them all."
+    )
 
 
 def _head(row: Mapping[str, Any]) -> list[str]:
@@ -162,7 +168,11 @@ def _head(row: Mapping[str, Any]) -> list[str]:
 
     strength = f", {row['strength']}" if row["state"] == "proven" else ""
     due = f", due {when(row['due_at'])}" if row["state"] == "pending" else ""
-    written = "not listed" if row["objects"] is None else f"{plural(row['objects'], 'object')}, {bulk(row['bytes'])}"
+    written = (
+        "not listed"
+        if row["objects"] is None
+        else f"{plural(row['objects'], 'object')}, {bulk(row['bytes'])}"
+    )
     facts = {
         "where": f"s3://{row['bucket']}/{row['prefix']} ({written})",
         "job": f"{row['job_id'] or '–'}, {row['job_uuid']}, {row['project']}/{row['region']}",
@@ -235,5 +245,7 @@ def _page(now: Standing, row: Mapping[str, Any], moments: Moments, evidence: Evi
     ]
     for number, link in enumerate(LINKS, 1):
         page += ["", f"{number}. {_link(row, link, moments)}", *_why(row, link)]
-        page += lines(evidence, row[f"{link}_refs"] or [], indent="    ") or ["    (no record stands behind this state)"]
+        page += lines(evidence, row[f"{link}_refs"] or [], indent="    ") or [
+            "    (no record stands behind this state)"
+        ]
     return page

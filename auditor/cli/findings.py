@@ -20,7 +20,11 @@ STATES = ("open", "waived", "closed", "all", "fail", "unknown")
 
 
 @click.command("findings")
-@filtered(STATES, "State of the finding, or its verdict; default: open and waived", since_help="Open since then or later.")
+@filtered(
+    STATES,
+    "State of the finding, or its verdict; default: open and waived",
+    since_help="Open since then or later.",
+)
 @with_as_of
 @answering
 def command(wanted: Wanted, as_of: datetime | None) -> None:
@@ -70,4 +74,9 @@ def _lines(shown: list[FindingRow], found: list[FindingRow]) -> list[str]:
     counts = Counter(row.severity for row in found)
     said = ", ".join(f"{counts[level]} {level}" for level in SEVERITIES if counts[level])
     more = f"; the first {len(shown)} are shown" if len(shown) < len(found) else ""
-    return [*lines, "", f"{plural(len(found), 'finding')}: {said}{more}.", "`auditor explain FINDING` says why, step by step."]
+    return [
+        *lines,
+        "",
+        f"{plural(len(found), 'finding')}: {said}{more}.",
+        "`auditor explain FINDING` says why, step by step.",
+    ]

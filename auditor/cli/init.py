@@ -31,7 +31,10 @@ def command(folder: Path) -> None:
     config, rules = folder / "config.toml", folder / "rules" / "README.md"
     for path in (config, rules):
         if path.exists() or path.is_symlink():
-            raise UsageError(f"{path} is there already", remedy="Nothing was written. Remove it first, or name another folder.")
+            raise UsageError(
+                f"{path} is there already",
+                remedy="Nothing was written. Remove it first, or name another folder.",
+            )
     text = builtin("config.example.toml").read_text(encoding="utf-8")
     rules.parent.mkdir(parents=True, exist_ok=True)
     for path, said in ((config, text), (rules, _RULES)):

@@ -20,7 +20,9 @@ _OBJECTS = (
 
 @click.command("orphans")
 @click.option("--account", default="", help="AWS account id.")
-@click.option("--all", "everything", is_flag=True, help="Also those that a job or a declared writer explains.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also those that a job or a declared writer explains."
+)
 @with_as_of
 @answering
 def command(account: str, everything: bool, as_of: datetime | None) -> None:
@@ -31,7 +33,9 @@ def command(account: str, everything: bool, as_of: datetime | None) -> None:
     this = app()
     now = standing(this, as_of)
     rows = [
-        row for row in _rows(now) if (everything or row["orphan"] is not False) and account in ("", row["account"])
+        row
+        for row in _rows(now)
+        if (everything or row["orphan"] is not False) and account in ("", row["account"])
     ]
     if this.json:
         from auditor.cli._answer import answer
@@ -44,8 +48,13 @@ def command(account: str, everything: bool, as_of: datetime | None) -> None:
 
 
 def _rows(now: Standing) -> list[dict[str, Any]]:
-    sessions = [{"kind": "session", **{name: row[name] for name in _SESSION}} for row in now.rows("orphan_session")]
-    objects = [{"kind": "objects", **{name: row[name] for name in _OBJECTS}} for row in now.rows("unattributed_object")]
+    sessions = [
+        {"kind": "session", **{name: row[name] for name in _SESSION}} for row in now.rows("orphan_session")
+    ]
+    objects = [
+        {"kind": "objects", **{name: row[name] for name in _OBJECTS}}
+        for row in now.rows("unattributed_object")
+    ]
     return [*sessions, *objects]
 
 
@@ -53,17 +62,31 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
     from auditor.cli._text import bold, bulk, plural, table, when
 
     if not rows:
-        return ["No orphans: a job or a declared writer explains every session and every object that was seen."]
+        return [
+            "No orphans: a job or a declared writer explains every session and every object that was seen."
+        ]
     sessions = [row for row in rows if row["kind"] == "session"]
     objects = [row for row in rows if row["kind"] == "objects"]
     lines: list[str] = []
     if sessions:
-        said = [(_is(row), row["session_key"], row["role_arn"], when(row["issued_at"]), row["because"]) for row in sessions]
+        said = [
+            (_is(row), row["session_key"], row["role_arn"], when(row["issued_at"]), row["because"])
+            for row in sessions
+        ]
         headers = ("ORPHAN", "SESSION", "ROLE", "ISSUED", "BECAUSE")
-        lines += [bold(plural(len(sessions), "session")), *table(headers, said, keys=("ROLE",), fixed=("ORPHAN", "ISSUED"))]
+        lines += [
+            bold(plural(len(sessions), "session")),
+            *table(headers, said, keys=("ROLE",), fixed=("ORPHAN", "ISSUED")),
+        ]
     if objects:
         places = [
-            (_is(row), f"{row['bucket']}/{row['dir']}", f"{row['objects']:,}", bulk(row["bytes"]), row["because"])
+            (
+                _is(row),
+                f"{row['bucket']}/{row['dir']}",
+                f"{row['objects']:,}",
+                bulk(row["bytes"]),
+                row["because"],
+            )
             for row in objects
         ]
         headers = ("ORPHAN", "WHERE", "OBJECTS", "SIZE", "BECAUSE")

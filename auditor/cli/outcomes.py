@@ -16,7 +16,9 @@ from auditor.model import SEVERITIES, Verdict
 
 
 @click.command("outcomes")
-@filtered(list(map(str, Verdict)), "Verdict", since_help="Verdicts of findings that are open since then or later.")
+@filtered(
+    list(map(str, Verdict)), "Verdict", since_help="Verdicts of findings that are open since then or later."
+)
 @with_as_of
 @answering
 def command(wanted: Wanted, as_of: datetime | None) -> None:
@@ -69,14 +71,20 @@ def _lines(shown: Iterable[Mapping[str, Any]], found: list[dict[str, Any]]) -> l
     from auditor.cli._text import marked, plural, table
 
     rows = [
-        (marked(row["verdict"]), row["severity"], row["code"], f"{row['subject_table']} {row['subject_key']}", row["because"])
+        (
+            marked(row["verdict"]),
+            row["severity"],
+            row["code"],
+            f"{row['subject_table']} {row['subject_key']}",
+            row["because"],
+        )
         for row in sorted(shown, key=lambda row: SEVERITIES.index(row["severity"]))
     ]
     headers = ("VERDICT", "SEVERITY", "RULE", "SUBJECT", "BECAUSE")
-    lines = table(
-        headers, rows, keys=("SUBJECT",), fixed=("VERDICT", "SEVERITY", "RULE"), paints="VERDICT"
-    )
+    lines = table(headers, rows, keys=("SUBJECT",), fixed=("VERDICT", "SEVERITY", "RULE"), paints="VERDICT")
     counts = Counter(row["verdict"] for row in found)
-    said = ", ".join(f"{counts[verdict]:,} {verdict.replace('_', ' ')}" for verdict in map(str, Verdict) if counts[verdict])
+    said = ", ".join(
+        f"{counts[verdict]:,} {verdict.replace('_', ' ')}" for verdict in map(str, Verdict) if counts[verdict]
+    )
     more = f"; the first {len(rows)} are shown" if len(rows) < len(found) else ""
     return [*lines, "", f"{plural(len(found), 'outcome')}: {said}{more}."]

@@ -15,7 +15,9 @@ VERDICTS = ("agree", "covered_never_backed_up", "backed_up_no_plan", "unprotecte
 
 
 @click.command("protection")
-@click.option("--state", type=click.Choice(VERDICTS), metavar="STATE", help=f"Verdict: {', '.join(VERDICTS)}.")
+@click.option(
+    "--state", type=click.Choice(VERDICTS), metavar="STATE", help=f"Verdict: {', '.join(VERDICTS)}."
+)
 @click.option("--account", default="", help="AWS account id.")
 @with_as_of
 @answering

@@ -22,10 +22,26 @@ if TYPE_CHECKING:
 
 @click.command("scan")
 @click.option("--at", type=TIME, help="Recorded time of the scan; default: now.")
-@click.option("--slot", default="", metavar="NAME", help="Slot of the schedule that it answers, such as 2026-W07.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), metavar="LEVEL", help="Exit 3 for failures at or above this severity.")
-@click.option("--dry-run", is_flag=True, help="List what would be asked, where and for which time; ask and write nothing.")
-@click.option("--snapshot", type=click.Path(path_type=Path), metavar="DIR", help="Judge a stored snapshot again; ask no cloud.")
+@click.option(
+    "--slot", default="", metavar="NAME", help="Slot of the schedule that it answers, such as 2026-W07."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    metavar="LEVEL",
+    help="Exit 3 for failures at or above this severity.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="List what would be asked, where and for which time; ask and write nothing.",
+)
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Judge a stored snapshot again; ask no cloud.",
+)
 @answering
 def command(at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, snapshot: Path | None) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
@@ -51,7 +67,9 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None) -> int:
 
     config = this.config()
     pack = this.pack(prove=True)
-    config.tables((*pack.rules, *pack.broken_rules))  # a parameter that no rule has is told before a cloud is asked
+    config.tables(
+        (*pack.rules, *pack.broken_rules)
+    )  # a parameter that no rule has is told before a cloud is asked
     with this.ledger(create=True) as ledger:
         done = scan(config, ledger, pack, now=now, slot=slot, owner=local_owner(), progress=_progress(this))
         sent = _deliver(this, ledger)
@@ -67,7 +85,9 @@ def _progress(this: App) -> Any:
         return None
 
     def say(event: str, fields: Mapping[str, Any]) -> None:
-        said = ", ".join(f"{value} {name}" if isinstance(value, int) else str(value) for name, value in fields.items())
+        said = ", ".join(
+            f"{value} {name}" if isinstance(value, int) else str(value) for name, value in fields.items()
+        )
         this.tell(f"{event} {said}")
 
     return say
@@ -128,7 +148,10 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
         yield bold("Could not be seen")
         for gap in done.gaps[:5]:
             where = gap.resource if gap.resource != "*" else f"{gap.account}/{gap.region}"
-            yield cut(f"  {gap.table} {safe(where)}: {GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}", columns())
+            yield cut(
+                f"  {gap.table} {safe(where)}: {GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}",
+                columns(),
+            )
         if len(done.gaps) > 5:
             yield f"  and {len(done.gaps) - 5} more: `auditor status --json` has them all"
     if done.broken_rules:
@@ -153,7 +176,9 @@ def _again(this: App, folder: Path) -> int:
         judged = judge(snapshot, pack, into=Path(into), memory_mb=memory_mb)
     recorded = _recorded(this, snapshot.id)
     same_rules = recorded is not None and recorded.rule_digest == pack.digest
-    equal = recorded.outcome_digest == judged.digests["outcome"] if recorded is not None and same_rules else None
+    equal = (
+        recorded.outcome_digest == judged.digests["outcome"] if recorded is not None and same_rules else None
+    )
     row = {
         "snapshot": snapshot.id,
         "as_of": snapshot.as_of,
@@ -170,7 +195,12 @@ def _again(this: App, folder: Path) -> int:
 
         complete = not judged.tally["gaps"] and not pack.broken
         envelope(
-            "rejudge", [row], scan=recorded.scan if recorded else None, as_of=snapshot.as_of, complete=complete, gaps=judged.gaps
+            "rejudge",
+            [row],
+            scan=recorded.scan if recorded else None,
+            as_of=snapshot.as_of,
+            complete=complete,
+            gaps=judged.gaps,
         )
     else:
         _told_again(row)
@@ -186,7 +216,9 @@ def _recorded(this: App, snapshot_id: str) -> Any:
     if not this.ledger_path.exists():
         return None
     with this.ledger() as ledger:
-        return next((scan for scan in ledger.scans(state="finished") if scan.snapshot_id == snapshot_id), None)
+        return next(
+            (scan for scan in ledger.scans(state="finished") if scan.snapshot_id == snapshot_id), None
+        )
 
 
 def _told_again(row: Mapping[str, Any]) -> None:

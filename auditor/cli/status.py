@@ -79,16 +79,24 @@ def screen(now: Standing, row: dict[str, Any]) -> list[str]:
     whole = "complete" if scan.complete else paint("incomplete", "incomplete")
     lines = [
         f"{bold('Last scan')}   {safe(scan.slot)} at {when(scan.at)}, {span(age)} ago, {whole}",
-        *([f"            it is overdue: scans are due every {span(timedelta(seconds=row['interval_s']))}"] if late else []),
+        *(
+            [f"            it is overdue: scans are due every {span(timedelta(seconds=row['interval_s']))}"]
+            if late
+            else []
+        ),
         f"{bold('Chains')}      {_counts(row['chains'])}",
-        f"{bold('Verdicts')}    {_counts(row['verdicts'])}" + (f" ({row['not_due']} not due yet)" if row["not_due"] else ""),
+        f"{bold('Verdicts')}    {_counts(row['verdicts'])}"
+        + (f" ({row['not_due']} not due yet)" if row["not_due"] else ""),
     ]
     told = [
         f"{paint(level, level)} {counts['fail']} failing, {counts['unknown']} unknown"
         for level, counts in row["findings"].items()
         if counts["fail"] or counts["unknown"]
     ]
-    lines += [f"{bold('Findings')}    {told[0] if told else 'none open'}", *(f"            {line}" for line in told[1:])]
+    lines += [
+        f"{bold('Findings')}    {told[0] if told else 'none open'}",
+        *(f"            {line}" for line in told[1:]),
+    ]
     if row["waived"]:
         lines.append(f"            {row['waived']} waived")
     lines += [
