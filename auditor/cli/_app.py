@@ -169,7 +169,7 @@ def _quieter(context: click.Context, _: click.Parameter, value: bool) -> None:
         context.ensure_object(App).verbosity = -1
 
 
-class Time(click.ParamType):
+class Time(click.ParamType):  # type: ignore[type-arg]
     """A time in UTC: `2026-02-09`, `2026-02-09T06:00Z`, or so long ago as `7d`, `26h`."""
 
     name = "TIME"

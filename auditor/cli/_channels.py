@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from auditor.alerts import Send
+    from auditor.alerts.deliver import Send
     from auditor.config import Config
 
 

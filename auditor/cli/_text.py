@@ -187,7 +187,7 @@ def when(at: datetime | None, *, seconds: bool = False) -> str:
 def span(length: timedelta) -> str:
     """Return a stretch of time in its two largest units: `3 d 4 h`."""
     left = max(0, int(length.total_seconds()))
-    parts = []
+    parts: list[str] = []
     for unit, word in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         count, left = divmod(left, unit)
         if count or (word == "s" and not parts):
