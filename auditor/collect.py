@@ -153,6 +153,7 @@ class _Scan:
     coverage: list[Observed] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Rows of each table, account and region."""
+    _before: list[Observed] | None = None
     _lock: Lock = field(default_factory=Lock)
 
     def carry(self) -> None:
@@ -235,20 +236,21 @@ class _Scan:
         """Write the coverage of this scan and, for events, of those before."""
         if self.carried is not None:
             self.coverage += suspicious(self.carried, self.counts, self.coverage, self.writer.rows, self.now)
-            self.coverage += rows_of(self.carried)
+            self.coverage += self._earlier()
         self.coverage = merged(self.coverage)
         for each in self.coverage:
             self.writer.add("coverage", each.row())
 
     def _covered(self, table: str) -> list[Seen]:
         """Return what earlier scans read to the end of a table of events."""
-        if self.carried is None:
-            return []
-        return [
-            each.what
-            for each in rows_of(self.carried)
-            if isinstance(each.what, Seen) and each.what.table == table
-        ]
+        return [each.what for each in self._earlier() if isinstance(each.what, Seen) and each.what.table == table]
+
+    def _earlier(self) -> list[Observed]:
+        """Return what the snapshot before covers of tables of events; read once."""
+        with self._lock:
+            if self._before is None:
+                self._before = list(rows_of(self.carried)) if self.carried else []
+            return self._before
 
     def _in_scope(self, bucket: str) -> bool:
         """Say whether the scope takes a bucket: it includes it, and no exclusion names it."""

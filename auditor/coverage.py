@@ -175,7 +175,7 @@ def suspicious(
 
 def _population(before: Snapshot, table: Table, now: datetime) -> dict[tuple[str, str, str], int]:
     counted: dict[tuple[str, str, str], int] = defaultdict(int)
-    for row in before.rows(table.name):
+    for row in before.rows(table.name, (*table.key, "account", "project", "region", "delete_at")):
         if (end := row.get("delete_at")) is not None and end <= now:
             continue
         account = str(row.get("account") or row.get("project") or "*")

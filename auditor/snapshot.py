@@ -93,12 +93,15 @@ class Snapshot:
         path = self.dir / "tables" / f"{table}.parquet"
         return path if path.exists() else None
 
-    def rows(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a table in the order of its key, times aware and JSON decoded."""
+    def rows(self, table: str, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table in the order of its key, times aware and JSON decoded.
+
+        `only` names the columns that are wanted, those the table has not left out; empty: all.
+        """
         path = self.tables(table)
         if path is None:
             return
-        yield from _read(table, path)
+        yield from _read(table, path, only)
 
     def verify(self) -> None:
         """Recompute every digest; VerificationError names the first table or page that differs."""
@@ -374,9 +377,9 @@ def _record(key: tuple[str, ...], age: int, text: str) -> str:
     return f"{named}\t{age}\t{text}"
 
 
-def _read(table: str, path: Path) -> Iterator[dict[str, Any]]:
+def _read(table: str, path: Path, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     described = schema_tables()[table]
-    columns = sql_columns(described)
+    columns = {name: kind for name, kind in sql_columns(described).items() if not only or name in only}
     with reader() as connection:
         found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
         while batch := found.fetchmany(1000):

@@ -12,10 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from auditor import __version__
 from auditor.canonical import canonical, cut, safe_text
 
 FAKE_KEY = "AUDITOR-SANDBOX-KEY"
@@ -309,14 +311,29 @@ class _Followed:
         self._inner.close()
 
 
+@cache
+def _loader() -> Any:
+    """Return the process's one loader of service models: what it read, no session reads again."""
+    import botocore.session
+
+    return botocore.session.get_session().get_component("data_loader")
+
+
+@cache
+def _user_agent() -> str:
+    """Return what CloudTrail shows of us; botocore's own is put together anew for each call."""
+    from botocore import __version__ as botocore
+
+    return f"auditor/{__version__} Botocore/{botocore}"
+
+
 class _Sessions:
-    """Credentials of each account and one loader of service models, shared by every source."""
+    """Credentials of each account, shared by every source."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._lock = Lock()
         self._sessions: dict[str, Any] = {}
-        self._loader: Any = None
 
     def client(self, service: str, account: str, region: str) -> Any:
         """Make a client; sessions are not thread-safe, so one at a time."""
@@ -329,7 +346,7 @@ class _Sessions:
             "retries": {"mode": "standard", "total_max_attempts": access.attempts},
             "connect_timeout": access.connect_timeout_s,
             "read_timeout": access.read_timeout_s,
-            "user_agent_extra": "auditor",
+            "user_agent": _user_agent(),
         }
         if custom and service == "s3":
             settings["s3"] = {"addressing_style": "path"}
@@ -350,9 +367,7 @@ class _Sessions:
         import botocore.session
 
         base = botocore.session.get_session()
-        if self._loader is None:
-            self._loader = base.get_component("data_loader")
-        base.register_component("data_loader", self._loader)
+        base.register_component("data_loader", _loader())
         if self._access.aws_endpoint and base.get_credentials() is None:
             base.set_credentials(FAKE_KEY, FAKE_KEY)
         role = self._access.roles.get(account)
@@ -375,7 +390,7 @@ class _Sessions:
             extra_args=extra,
         )
         assumed = botocore.session.get_session()
-        assumed.register_component("data_loader", self._loader)
+        assumed.register_component("data_loader", _loader())
         # botocore offers no public way to give a session credentials that renew themselves
         renewed = botocore.credentials.DeferredRefreshableCredentials(
             method="assume-role", refresh_using=fetcher.fetch_credentials
