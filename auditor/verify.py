@@ -308,7 +308,7 @@ def _listed(file: Any, size: int) -> dict[str, _Packed | Path]:
         head = _CENTRAL.unpack_from(raw, at)
         length, crc, packed, unpacked = head[10], head[7], head[8], head[9]
         text = raw[at + _CENTRAL.size : at + _CENTRAL.size + length]
-        name = _name(text)
+        name = safe_name(text)
         if head != central(text, crc, packed, unpacked, offset):
             raise Wrong(
                 f"{name}: its entry in the zip is not as a bundle's is (packed anew? then unpack it and verify the folder)"
@@ -349,7 +349,7 @@ def _utf8(name: bytes) -> int:
     return 0 if name.isascii() else 0x800
 
 
-def _name(raw: bytes) -> str:
+def safe_name(raw: bytes) -> str:
     """Return a file's name; Wrong for one that would leave the folder it is unpacked to, or that hides."""
     try:
         name = raw.decode()
@@ -530,7 +530,7 @@ def _manifest(bag: Bag, name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in bag.lines(name):
         match = _LINE.fullmatch(line.decode("utf-8", "replace"))
-        if match is None or match[2] in found or _name(match[2].encode("utf-8", "replace")) != match[2]:
+        if match is None or match[2] in found or safe_name(match[2].encode("utf-8", "replace")) != match[2]:
             raise Wrong(f"{name} has a line that is no digest and name: {line[:80]!r}")
         found[match[2]] = match[1]
     return found
