@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor import __version__, bundle_people, bundle_scans
+from auditor import __version__, bundle_people, bundle_scans, correlate
 from auditor.bundle_bag import Bag
 from auditor.bundle_replay import Replayed, ReplayResult, replay
-from auditor.correlate import steps
 from auditor.errors import UsageError, VerificationError
 from auditor.ledger.values import stamp
 from auditor.verify import SCHEMA
@@ -30,6 +29,8 @@ __all__ = ["ReplayResult", "Replayed", "create", "replay"]
 
 _TICK = timedelta(microseconds=1)
 """Periods are `(from, to]`: a scan at the end of one belongs to it, as in the report."""
+
+_STEPS = Path(correlate.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,9 @@ def _fill(
     numbers = {row.scan: row.n for row in ledger.scans()}
     bundle_people.findings(bag, ledger.intervals(window.from_at, window.to_at), numbers)
     bundle_people.drift(bag, window.records)
-    for step in steps():
-        bag.text(f"data/steps/{step.name}", step.text)
+    for path in sorted(_STEPS.rglob("*")):
+        if path.suffix in (".sql", ".py"):
+            bag.copy(f"data/steps/{path.relative_to(_STEPS).as_posix()}", path)
     for scan in carried:
         bundle_scans.write(bag, scan, raw=raw)
     for scan in {each.rules: each for each in carried}.values():

@@ -876,6 +876,27 @@ _SAME_OPENED = (
 _SAME_ENDED = ("closed_at", "ended", "ended_because")
 
 
+def _decisions(case: _Case) -> str:
+    """Hold waivers and sign-offs against the entries that record them; older entries are not in this bundle."""
+    until, first, count = str(case.about["to"]), case.about["ledger"]["first"], 0
+    entries = [row for row in case.entries if str(row["at"]) <= until]
+    revoked = {
+        row["body"].get("waiver_id"): row["body"] for row in entries if row["kind"] == "waiver_revoked"
+    }
+    for kind, name in (("waiver", "data/waivers.jsonl"), ("sign_off", "data/signoffs.jsonl")):
+        due = {row["seq"]: row["body"] for row in entries if row["kind"] == kind}
+        for number, row in enumerate(case.bag.rows(name), 1):
+            seq, count = _get(row, "entry", int, f"{name}, line {number}"), count + 1
+            known = due.pop(seq, {} if seq < first else None)
+            end = revoked.get(row.get("waiver_id"), {})
+            expected = {**(known or row), **end, "entry": seq}
+            if known is None or row != expected:
+                raise Wrong(f"{name}, line {number} is not what the ledger records")
+        if due:
+            raise Wrong(f"{name} lacks what entry {min(due)} of the ledger records")
+    return f"{count} waivers and sign-offs are those of the ledger"
+
+
 def _snapshots(case: _Case) -> str:
     """Recompute the digest of every table of every snapshot, and the snapshot's own."""
     bag, tables, lines = case.bag, 0, 0
@@ -982,6 +1003,7 @@ CHECKS: tuple[tuple[str, Callable[[_Case], str]], ...] = (
     ("signature", _signature),
     ("ledger", _chain),
     ("scans", _scans),
+    ("decisions", _decisions),
     ("snapshots", _snapshots),
     ("populations", _populations),
     ("bundle id", _identity),
