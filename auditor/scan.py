@@ -128,6 +128,7 @@ def _scanned(
             rules=notes,
             broken=tuple(present.broken),
             coverage=coverage,
+            unseen=judgement.tally["gaps"],
             interval_s=config.scan.schedule,
             lease=lease,
         ),
@@ -137,7 +138,7 @@ def _scanned(
         alerts,
         at=now,
     )
-    gaps = tuple(part for part in coverage if isinstance(part, Gap))
+    gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, tuple(drift), gaps, pack.broken)
 
 
@@ -158,9 +159,11 @@ def joins(
     return tables
 
 
-def coverage_of(snapshot: Snapshot) -> Iterator[Seen | Gap]:
-    """Yield the coverage of a snapshot as what was seen and what was not."""
+def coverage_of(snapshot: Snapshot, *, seen_at: datetime | None = None) -> Iterator[Seen | Gap]:
+    """Yield what a snapshot says was seen and what was not; with `seen_at` only what that scan itself looked at."""
     for row in snapshot.rows("coverage"):
+        if seen_at is not None and row["observed_at"] != seen_at:
+            continue
         scope = (row["table_name"], row["account"], row["region"], row["resource"])
         times = {"from_at": row["from_at"], "until_at": row["until_at"]}
         if row["complete"]:

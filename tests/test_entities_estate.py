@@ -199,10 +199,16 @@ def test_refused_attempts_are_no_sessions_and_use_after_the_job_is_measured() ->
         config_subject=[{"service_account": "SA@prod", "subject": "41"}],
         session_match=[{"session_key": "ASIA1", "job_uuid": "j1", "strength": "exact"}],
         s3_data_event=[write],
+        coverage=[EVENTS_READ],
     )
     found = facts(tables, "session")
     assert set(found) == {"ASIA1"}
     assert found["ASIA1"]["used_after_job_s"] == 3600
+    then = {**EVENTS_READ, "complete": False, "reason": "denied", "from_at": ago(hours=8), "until_at": ago(hours=7)}
+    hidden = facts({**tables, "coverage": [EVENTS_READ, then]}, "session")
+    assert hidden["ASIA1"]["used_after_job_s"] is None
+    earlier = {**then, "from_at": ago(days=20), "until_at": ago(days=19)}
+    assert facts({**tables, "coverage": [EVENTS_READ, earlier]}, "session")["ASIA1"]["used_after_job_s"] == 3600
     assert found["ASIA1"]["subject_matches"] is False
 
 
@@ -423,8 +429,15 @@ def _write(key: str, role: str | None = ROLE, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+EVENTS_READ = {
+    "table_name": "s3_data_event", "account": HOME, "region": "*", "resource": "*", "complete": True,
+    "from_at": ago(days=30), "until_at": ago(),
+}  # fmt: skip
+
+
 def _objects(**tables: Any) -> dict[str, dict[str, Any]]:
     given = {
+        "coverage": [EVENTS_READ],
         "export": [export()], "cloudtrail_trail": [TRAIL], "config_federation": [{"role_arn": ROLE, "bucket": ""}],
     }  # fmt: skip
     return facts(estate(**given | tables), "object")
@@ -456,15 +469,16 @@ def test_declared_writer_is_not_foreign_but_its_name_alone_in_another_bucket_is(
     assert _objects(s3_data_event=events, config_writer=[other])["exports-phi/a/0@v1"]["foreign_writer"]
 
 
-def test_without_data_events_the_writer_of_an_object_is_not_known() -> None:
+def test_without_data_events_of_the_time_the_writer_of_an_object_is_not_known() -> None:
     version = {
         "bucket": "exports-phi",
         "key": "a/0",
         "version_id": "v1",
         "dir": "a/",
+        "last_modified": ago(days=40),
         "is_delete_marker": False,
     }
-    found = _objects(s3_object_version=[version], cloudtrail_trail=[])
+    found = _objects(s3_object_version=[version])
     assert found["exports-phi/a/"]["foreign_writer"] is None
     assert found["exports-phi/a/"]["orphan"] is None
 
@@ -473,6 +487,7 @@ def test_stray_objects_are_told_by_their_keys() -> None:
     stray = {
         "bucket": "exports-phi", "dir": "a/", "objects": 2, "under_export": True, "orphan": True,
         "writers": "eve", "samples": ["a/x", "a/y"], "because": "nobody",
+        "first_at": ago(hours=7), "last_at": ago(hours=7),
     }  # fmt: skip
     found = _objects(unattributed_object=[stray], s3_data_event=[_write("a/x", role=None)])
     assert set(found) == {"exports-phi/a/x@v1", "exports-phi/a/y@null"}

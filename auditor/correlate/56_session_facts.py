@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.sight import Sight
 from auditor.correlate.zoning import Row, ranks, seconds, strictest
 
 TABLE = "session_facts"
@@ -21,6 +23,7 @@ READS = (
     "config_subject",
     "config_zone",
     "bucket_zone",
+    "coverage",
     "as_of",
 )
 
@@ -28,6 +31,7 @@ READS = (
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row for each success on a declared export role; a refused attempt is no session."""
     (now,) = tables["as_of"]
+    sight = Sight(tables["coverage"])
     rank = ranks(tables["config_zone"])
     matches = {row["session_key"]: row for row in tables["session_match"]}
     orphans = {row["session_key"]: row for row in tables["orphan_session"]}
@@ -74,7 +78,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "match_candidates": match.get("candidates"),
             "orphan": orphan["orphan"] if orphan else False if match.get("job_uuid") else None,
             "orphan_because": orphan["because"] if orphan else match.get("because"),
-            "used_after_job_s": _used_after(key, last, ended),
+            "used_after_job_s": _used_after(key, last, ended, seen=_writes_seen(sight, session, export, now)),
             "web_subject": session["subject"],
             "expected_subject": expected,
             "job_service_account": account,
@@ -82,11 +86,31 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _used_after(key: str | None, last: Any, ended: Any) -> int | None:
-    """Return seconds from the job's end to the credential's last write: 0 when there was none after it."""
-    if key is None or ended is None:
+def _used_after(key: str | None, last: Any, ended: Any, *, seen: bool) -> int | None:
+    """Return seconds from the job's end to the credential's last write: 0 when there was none after it.
+
+    None when writes of its time were not all seen: a later one may be among them.
+    """
+    if key is None or ended is None or not seen:
         return None
     return max(0, seconds(last, ended) or 0)
+
+
+def _writes_seen(sight: Sight, session: Row, export: Row | None, now: Row) -> bool:
+    """Say whether data events of the session's bucket were read for as long as it could write.
+
+    A session without an export may have written anywhere in its account.
+    """
+    if session["issued_at"] is None:
+        return False
+    until = session["expires_at"] or session["issued_at"] + timedelta(hours=12)
+    return not sight.gaps(
+        "s3_data_event",
+        (export or {}).get("account") or session["account"],
+        resource=export["bucket_arn"] if export else None,
+        from_at=session["issued_at"],
+        until_at=min(until, now["as_of"]),
+    )
 
 
 def _equal(one: str | None, other: str | None) -> bool | None:

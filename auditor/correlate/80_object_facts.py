@@ -1,16 +1,19 @@
 """What rules judge of objects, by directory: whether a job explains them, and whether the export role wrote them.
 
 A directory in which all is well is one row that ends in a slash; where something is not, up to five of its objects
-stand for it. Without data events of the bucket nobody can say who wrote: that stays unknown.
+stand for it. Without data events of the bucket, for the time the directory was written in, nobody can say who wrote:
+that stays unknown, and a gap of another time says nothing of it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Rows, Tables
+from auditor.correlate.sight import Sight
 from auditor.correlate.zoning import Row, matches, parsed
 
 TABLE = "object_facts"
@@ -21,6 +24,8 @@ READS = (
     "bucket_facts",
     "config_federation",
     "config_writer",
+    "coverage",
+    "as_of",
 )
 EXAMPLES = 5
 
@@ -34,10 +39,13 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     writers: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in tables["writer"]:
         writers[row["bucket"], row["dir"]].append(row)
-    known = {(row["bucket"], row["dir"]) for row in tables["export_dir"]}
+    known = {(row["bucket"], row["dir"]): row for row in tables["export_dir"]}
+    (now,) = tables["as_of"]
+    sight = Sight(tables["coverage"])
     for place in sorted({*stray, *writers, *known}):
         bucket = buckets.get(place[0], {})
-        events = bucket.get("data_events")
+        hidden = _hidden(sight, bucket, _time(known.get(place), stray.get(place), writers[place]), now)
+        events = not hidden
         foreign = [row for row in writers[place] if not _ours(row, roles, tables["config_writer"])]
         here = stray.get(place)
         base = {
@@ -45,6 +53,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "bucket": place[0],
             "dir": place[1],
             "objects_there": here["objects"] if here else None,
+            "hidden": hidden[0] if hidden else "",
         }
         yield from _rows(base, here, foreign, events, versions, judged_roles=bool(roles))
 
@@ -53,16 +62,18 @@ def _rows(
     base: dict[str, Any],
     stray: Row | None,
     foreign: Rows,
-    events: bool | None,
+    events: bool,
     versions: Mapping[tuple[str, str], str | None],
     *,
     judged_roles: bool,
 ) -> Iterator[dict[str, Any]]:
     orphan = stray["orphan"] if stray else False
     if orphan is False and not events:
-        orphan = None  # a job fits it by time and prefix, and nothing tells who wrote
+        orphan = None  # a job or a declared writer fits it, and whether anybody else wrote too is not known
+    because = stray["because"] if stray else "its jobs explain it"
+    hidden = base.pop("hidden")
     said = {
-        "because": stray["because"] if stray else "its jobs explain it",
+        "because": because if events else f"{because}; who else wrote could not be seen: {hidden}",
         "known_writers": stray["writers"] if stray else None,
     }
     examples: dict[tuple[str, str | None], dict[str, Any]] = {}
@@ -95,6 +106,28 @@ def _rows(
             "foreign_writer": False if writer_known else None,
             "writer": None,
         }
+
+
+def _time(known: Row | None, stray: Row | None, writers: Rows) -> tuple[datetime, datetime] | None:
+    """Return the first and last time something was written into the directory."""
+    times = [row[name] for row in (known, stray) if row for name in ("first_at", "last_at")]
+    times = [at for at in (*times, *(row["written_at"] for row in writers)) if at is not None]
+    return (min(times), max(times)) if times else None
+
+
+def _hidden(sight: Sight, bucket: Row, time: tuple[datetime, datetime] | None, now: Row) -> list[str]:
+    """Return what hides the data events of the bucket for the time the directory was written in."""
+    if time is None or not bucket.get("name"):
+        return ["the bucket, or when the directory was written, was not seen"]
+    skew = timedelta(seconds=now["skew_s"])
+    return sight.gaps(
+        "s3_data_event",
+        bucket["account"],
+        region=bucket["region"] or "*",
+        resource=f"arn:aws:s3:::{bucket['name']}",
+        from_at=time[0] - skew,
+        until_at=min(time[1] + skew, now["as_of"]),
+    )
 
 
 def _subject(bucket: Row) -> dict[str, Any]:

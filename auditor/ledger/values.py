@@ -56,6 +56,8 @@ class ScanRecord:
     broken: tuple[str, ...] = ()
     """Rules that did not load; `*` when a file did not even name them. Their findings stay open."""
     coverage: Sequence[Seen | Gap] = ()
+    unseen: int | None = None
+    """Gaps of this scan itself; None: count those of `coverage`, which holds gaps of carried times too."""
     interval_s: int = 0
     """The schedule's interval; 0 when it has none."""
     lease: Lease | None = None
@@ -63,7 +65,11 @@ class ScanRecord:
 
     @property
     def complete(self) -> bool:
-        return not self.broken and not any(isinstance(part, Gap) for part in self.coverage)
+        if self.broken:
+            return False
+        if self.unseen is not None:
+            return self.unseen == 0
+        return not any(isinstance(part, Gap) for part in self.coverage)
 
     def scan_id(self, at: datetime) -> str:
         """Return the scan's id: a hash of what was judged, by what, when."""

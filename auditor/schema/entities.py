@@ -150,8 +150,8 @@ TABLES = (
         text("orphan_because", "why"),
         integer(
             "used_after_job_s",
-            "seconds from the job's end to the last write with it; 0 when there was none after; NULL without a job",
-            **seen(("s3_data_event", "all"), may="raise"),
+            "seconds from the job's end to the last write with it; 0 when there was none after; NULL without a job, "
+            "or when data events of its time were not all seen",
         ),
         text("web_subject", "subject of the web identity"),
         text("expected_subject", "unique id of the job's service account; NULL when it is not configured"),
@@ -290,13 +290,11 @@ TABLES = (
         integer("objects_there", "object versions there that no job explains"),
         boolean(
             "orphan",
-            "TRUE an undeclared writer, FALSE explained, NULL the writer could not be seen",
-            **seen(("s3_data_event", "all"), may="raise"),
+            "TRUE an undeclared writer, FALSE explained, NULL data events of its bucket and time were not all seen",
         ),
         boolean(
             "foreign_writer",
-            "TRUE written by a principal that is neither an export role nor declared; NULL without data events",
-            **seen(("s3_data_event", "all"), may="raise"),
+            "TRUE written by a principal that is neither an export role nor declared; NULL as with `orphan`",
         ),
         text("writer", "who wrote it"),
         text("known_writers", "principals that wrote in the directory"),
