@@ -60,5 +60,7 @@ def hostile_state(folder: Path) -> Path:
             "gaps": 0,
             "severities": {},
         }
-        ledger.record(scan(1, tally=tally), [outcome("fail", HOSTILE, because=f"it is called {HOSTILE}")], at=day(1))
+        ledger.record(
+            scan(1, tally=tally), [outcome("fail", HOSTILE, because=f"it is called {HOSTILE}")], at=day(1)
+        )
     return config

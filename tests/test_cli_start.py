@@ -25,8 +25,12 @@ def hostile(tmp_path: Path) -> Path:
     return hostile_state(tmp_path)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["status"], ["status", "--json"], ["findings", "--help"]])
-def test_starting_imports_no_sdk_no_data_frame_no_template_and_no_database_engine(args: list[str], hostile: Path) -> None:
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["status"], ["status", "--json"], ["findings", "--help"]]
+)
+def test_starting_imports_no_sdk_no_data_frame_no_template_and_no_database_engine(
+    args: list[str], hostile: Path
+) -> None:
     program = (
         "import sys\nfrom auditor.cli._root import cli\n"
         f"try:\n    cli(['-c', {str(hostile)!r}, *{args!r}], prog_name='auditor')\n"
@@ -34,7 +38,12 @@ def test_starting_imports_no_sdk_no_data_frame_no_template_and_no_database_engin
         f"print('HEAVY', sorted({{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r})), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT)},
     )
     assert done.stderr.strip().endswith("HEAVY []"), done.stderr
 
@@ -80,7 +89,9 @@ def test_a_table_is_no_wider_than_the_terminal(hostile: Path) -> None:
 
 
 def test_a_pipe_gets_no_control_codes_even_where_colour_is_wanted(hostile: Path) -> None:
-    done = process("-c", str(hostile), "status", cwd=hostile.parent, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"})
+    done = process(
+        "-c", str(hostile), "status", cwd=hostile.parent, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    )
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
@@ -112,7 +123,11 @@ def test_a_terminal_gets_colour_unless_no_color_is_set(wanted: bool, hostile: Pa
 def test_a_reader_that_has_enough_ends_a_command_silently(hostile: Path) -> None:
     command = f"{sys.executable} -m auditor -c {hostile} outcomes --help | head -c 1"
     done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )
     assert done.stderr == ""
 
@@ -127,7 +142,9 @@ def test_no_configuration_says_how_to_make_one_and_ends_with_2(tmp_path: Path) -
 
 def test_every_mistake_of_a_configuration_is_named_at_once(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    config.write_text('[limitz]\nworkers = 1\n[aws]\nregions = ["eu-west-1"]\n[[aws.accounts]]\nid = "12345678901"\n')
+    config.write_text(
+        '[limitz]\nworkers = 1\n[aws]\nregions = ["eu-west-1"]\n[[aws.accounts]]\nid = "12345678901"\n'
+    )
     for command in ("scan", "findings", "exports"):
         done = run(command, config=config)
         assert done.exit_code == 2, command
@@ -146,7 +163,9 @@ def test_an_unclosed_bracket_is_named_with_its_line(command: str, tmp_path: Path
     assert "config.toml:3: syntax" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "findings", "exports", "outcomes", "drift", "orphans", "protection", "controls"])
+@pytest.mark.parametrize(
+    "command", ["status", "findings", "exports", "outcomes", "drift", "orphans", "protection", "controls"]
+)
 def test_before_the_first_scan_every_command_says_so(command: str, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(CONFIG.format(state=tmp_path / "state"))
@@ -159,7 +178,9 @@ def test_before_the_first_scan_every_command_says_so(command: str, tmp_path: Pat
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("words", [["explain", "abc"], ["exports", "show", "abc"], ["report", "weekly"], ["db", "verify"]])
+@pytest.mark.parametrize(
+    "words", [["explain", "abc"], ["exports", "show", "abc"], ["report", "weekly"], ["db", "verify"]]
+)
 def test_what_needs_a_scan_ends_with_2_before_the_first(words: list[str], tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(CONFIG.format(state=tmp_path / "state"))
@@ -211,7 +232,12 @@ def test_a_changed_ledger_does_not_verify(hostile: Path) -> None:
     path = hostile.parent / "state" / "ledger.sqlite3"
     database = sqlite3.connect(path)
     database.execute("DROP TRIGGER IF EXISTS entry_no_update")
-    names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entry'")]
+    names = [
+        row[0]
+        for row in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entry'"
+        )
+    ]
     for name in names:
         database.execute(f"DROP TRIGGER {name}")
     database.execute("UPDATE entry SET body = replace(body, 'day-1', 'day-2')")
@@ -251,15 +277,28 @@ def test_a_demo_replaces_no_folder_but_its_own(tmp_path: Path) -> None:
 def test_a_waiver_covers_a_finding_until_it_is_revoked(hostile: Path) -> None:
     (finding,) = answer("findings", config=hostile)["rows"]
     words = ["--reason", "being rebuilt", "--requester", "ann@example.com", "--expires", "30d"]
-    refused = run("waivers", "add", finding["finding_id"][:12], *words, "--approver", "Ann@Example.com", config=hostile)
+    refused = run(
+        "waivers", "add", finding["finding_id"][:12], *words, "--approver", "Ann@Example.com", config=hostile
+    )
     assert refused.exit_code == 2
-    added = answer("waivers", "add", finding["finding_id"][:12], *words, "--approver", "bob@example.com", config=hostile)
+    added = answer(
+        "waivers", "add", finding["finding_id"][:12], *words, "--approver", "bob@example.com", config=hostile
+    )
     (waiver,) = added["rows"]
     assert waiver["state"] == "in force"
     (waived,) = answer("findings", "--state", "waived", config=hostile)["rows"]
     assert (waived["state"], waived["waiver"]) == ("waived", waiver["waiver_id"])
     assert answer("findings", "--state", "open", config=hostile)["rows"] == []
-    run("waivers", "revoke", waiver["waiver_id"], "--by", "bob@example.com", "--reason", "done", config=hostile)
+    run(
+        "waivers",
+        "revoke",
+        waiver["waiver_id"],
+        "--by",
+        "bob@example.com",
+        "--reason",
+        "done",
+        config=hostile,
+    )
     assert answer("findings", config=hostile)["rows"][0]["state"] == "open"
 
 

@@ -109,7 +109,8 @@ def _lines(shown: list[Mapping[str, Any]], found: list[Mapping[str, Any]]) -> li
         *lines,
         "",
         f"{plural(len(found), 'export')}: {said}{more}.",
-        f"Links: {links}. `auditor exports show JOB` says why.",
+        f"Links: {links}.",
+        "`auditor exports show JOB` says why, link by link.",
     ]
 
 
@@ -228,7 +229,7 @@ def _why(row: Mapping[str, Any], link: str) -> list[str]:
 
 
 def _next(row: Mapping[str, Any]) -> str:
-    return f"`auditor exports show {row['job_uuid']} --walkthrough` prints the raw record behind each link."
+    return f"Raw records: auditor exports show {row['job_uuid']} --walkthrough"
 
 
 def _page(now: Standing, row: Mapping[str, Any], moments: Moments, evidence: Evidence) -> list[str]:
