@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 Tables = Mapping[str, Rows]
 
+_HELD = 2000
+"""Rows of the longest table that is held in memory between steps."""
 _STEP = re.compile(r"(\d\d)_(\w+)\.(sql|py)")
 
 
@@ -55,23 +57,38 @@ def steps() -> tuple[Step, ...]:
 
 def correlate(engine: Engine) -> None:
     """Derive every fact table of the snapshot that the engine holds."""
+    held: dict[str, Rows] = {}
+    last = {name: step for step in steps() for name in _reads(step)}
     for step in steps():
-        run_step(engine, step)
+        run_step(engine, step, held)
+        for name in _reads(step):
+            if last[name] is step:
+                held.pop(name, None)
 
 
-def run_step(engine: Engine, step: Step) -> None:
-    """Make the table of one step."""
+def run_step(engine: Engine, step: Step, held: dict[str, Rows] | None = None) -> None:
+    """Make the table of one step; `held` keeps short tables for the steps that read them next."""
     if step.language == "sql":
         engine.run(step.table, step.text)
     else:
-        engine.insert(step.table, _derived(engine, step))
+        held = {} if held is None else held
+        tables = {name: _rows(engine, name, held) for name in _reads(step)}
+        engine.insert(step.table, _module(step).derive(tables))
 
 
-def _derived(engine: Engine, step: Step) -> Iterator[Mapping[str, Any]]:
-    module = import_module(f"auditor.correlate.{step.name.removesuffix('.py')}")
-    known = schema_tables()
-    tables = {
-        name: engine.table(name) if name in known else engine.rows(f"SELECT * FROM {name} ORDER BY ALL")
-        for name in module.READS
-    }
-    return module.derive(tables)  # type: ignore[no-any-return]
+def _module(step: Step) -> Any:
+    return import_module(f"auditor.correlate.{step.name.removesuffix('.py')}")
+
+
+def _reads(step: Step) -> Sequence[str]:
+    return () if step.language == "sql" else _module(step).READS
+
+
+def _rows(engine: Engine, table: str, held: dict[str, Rows]) -> Rows:
+    if table in held:
+        return held[table]
+    known = table in schema_tables()
+    rows = engine.table(table) if known else engine.rows(f"SELECT * FROM {table} ORDER BY ALL")
+    if len(rows) <= _HELD:
+        held[table] = rows
+    return rows

@@ -7,8 +7,7 @@ and go out as tuples. What does not fit into `memory_limit` spills to a temporar
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from json import loads
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditor.canonical import (
     SQL_TYPES,
+    aware,
     connect,
     digest,
     from_ndjson,
@@ -42,6 +42,7 @@ class Engine:
         self._dir = Path(self._folder.name)
         self._connection = connect(memory_limit=memory_limit, threads=threads, spill=self._dir / "spill")
         self._described: dict[str, Table] = {}
+        self._views: set[str] = set()
         self._files = 0
 
     @classmethod
@@ -78,12 +79,15 @@ class Engine:
                 kind = "TABLE" if table.small else "VIEW"
                 source = from_parquet(self._connection, path, columns)
                 self._connection.execute(f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}")
+                if kind == "VIEW":
+                    self._views.add(table.name)
 
     def attach(self, table: str, path: Path) -> None:
         """Make a view of a Parquet file that `export` wrote."""
         self._connection.execute(
             f"CREATE OR REPLACE VIEW {name(table)} AS SELECT * FROM read_parquet({quoted(str(path))})"
         )
+        self._views.add(table)
 
     def _create(self, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
@@ -107,8 +111,6 @@ class Engine:
         """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
         described = self._table(table, columns)
         kinds = sql_columns(described)
-        if not self._kinds(table):
-            self._create(table, kinds)
         self._files += 1
         path = self._dir / f"insert-{self._files}.ndjson"
         longest = 0
@@ -117,11 +119,16 @@ class Engine:
                 text = line(described, row)
                 longest = max(longest, len(text.encode()))
                 file.write(text + "\n")
-        if longest:
+        there = bool(self._kinds(table))
+        listed = ", ".join(map(name, kinds))
+        source = from_ndjson(path, kinds, longest)
+        if longest and there:
             self._writable(table)
-            listed = ", ".join(map(name, kinds))
-            source = from_ndjson(path, kinds, longest)
             self._connection.execute(f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {source}")
+        elif longest:
+            self._connection.execute(f"CREATE TABLE {name(table)} AS SELECT {listed} FROM {source}")
+        elif not there:
+            self._create(table, kinds)
         path.unlink()
 
     def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
@@ -135,13 +142,11 @@ class Engine:
 
     def _writable(self, table: str) -> None:
         """Turn a view on Parquet into a table, so that rows can be added."""
-        found = self._connection.execute(
-            "SELECT 1 FROM duckdb_views() WHERE view_name = ? AND NOT internal", [table]
-        ).fetchone()
-        if found:
+        if table in self._views:
             self._connection.execute(f"CREATE TABLE _held AS SELECT * FROM {name(table)}")
             self._connection.execute(f"DROP VIEW {name(table)}")
             self._connection.execute(f"ALTER TABLE _held RENAME TO {name(table)}")
+            self._views.remove(table)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Return the rows of a query, its times aware.
@@ -163,13 +168,22 @@ class Engine:
 
     def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
         found = self._connection.execute(sql, list(params))
-        names = [column[0] for column in found.description or ()]
+        described = found.description or ()
+        names = [column[0] for column in described]
+        # What DuckDB hands out as it should be is left alone: a Python call a value costs more than the query.
+        decode: list[tuple[str, Callable[[Any], Any]]] = []
+        for column, kind, *_ in described:
+            if str(kind).startswith("TIMESTAMP"):
+                decode.append((column, aware))
+            elif column in json and str(kind) in ("VARCHAR", "JSON"):
+                decode.append((column, loads))
         while batch := found.fetchmany(1000):
-            for row in batch:
-                yield {
-                    column: _value(value, decode=column in json)
-                    for column, value in zip(names, row, strict=True)
-                }
+            for values in batch:
+                row = dict(zip(names, values, strict=True))
+                for column, decoded in decode:
+                    if row[column] is not None:
+                        row[column] = decoded(row[column])
+                yield row
 
     def digest(self, table: str) -> str:
         """Return the digest of a table, as `canonical.py` defines it."""
@@ -190,12 +204,14 @@ class Engine:
                 file.write(text.encode() + b"\n")
 
     def _kinds(self, table: str) -> dict[str, str]:
-        found = self._connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE table_name = ? AND NOT internal ORDER BY column_index",
-            [table],
-        ).fetchall()
-        return dict(found)
+        """Return the SQL type of each column; nothing when there is no such table."""
+        import duckdb
+
+        try:
+            found = self._connection.execute(f"SELECT * FROM {name(table)} LIMIT 0").description
+        except duckdb.CatalogException:
+            return {}
+        return {column[0]: str(column[1]) for column in found or ()}
 
 
 @cache
@@ -205,11 +221,3 @@ def _always_json() -> frozenset[str]:
         for column in table.columns:
             kinds.setdefault(column.name, set()).add(SQL_TYPES[column.type] + column.type)
     return frozenset(column for column, types in kinds.items() if types == {"VARCHARJSON"})
-
-
-def _value(value: Any, *, decode: bool) -> Any:
-    if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    if decode and isinstance(value, str):
-        return loads(value)
-    return value
