@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import Result
 
 from auditor.model import LINKS
 from auditor.sandbox.estate import Estate
 from tests.cli_case import ROOT, answer, run
+
+if TYPE_CHECKING:
+    from click.testing import Result
 
 WEEK = 3
 CONTRACT = {
@@ -29,9 +31,21 @@ CONTRACT = {
     "finding_id severity owner state waiver since controls remedy evidence",
     "drift": "drift_id kind rule subject_table subject_key field before after direction changed_at detected_at actor actor_reason",
 }
-ANSWERS = (
-    "exports outcomes findings drift orphans protection status controls rules waivers alerts config permissions"
-).split()
+ANSWERS = [
+    "exports",
+    "outcomes",
+    "findings",
+    "drift",
+    "orphans",
+    "protection",
+    "status",
+    "controls",
+    "rules",
+    "waivers",
+    "alerts",
+    "config",
+    "permissions",
+]
 MORE = {"orphans": ["--all"], "sample": ["export", "--seed", "7"], "config": ["show"], "rules": ["list"]}
 
 
@@ -50,7 +64,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
     estate = Estate.open()
     try:
         estate.advance(WEEK)
-        estate.apply_faults(WEEK)
+        estate.aws.faults.set("iam", "ListOpenIDConnectProviders", "deny", account="222222222222")
         config = estate.config(folder)
         at = estate.now(WEEK)
         done = run(
@@ -216,7 +230,7 @@ def test_a_chain_is_drawn_as_seven_links_with_symbol_and_word(scanned: Scanned) 
         assert re.search(
             rf"^{re.escape(symbols[state])} {state.replace('_', ' ')} +{link.replace('_', ' ')}",
             done.stdout,
-            re.M,
+            re.MULTILINE,
         )
     flat = " ".join(done.stdout.split())
     assert " ".join(row["links"]["recovery_point"]["because"].split()) in flat
@@ -236,7 +250,7 @@ def test_a_walkthrough_shows_the_raw_record_behind_every_link(scanned: Scanned) 
         "backup_vault",
     ):
         assert f"    {table} " in done.stdout, table
-    assert re.search(r"^ +job_id +" + re.escape(row["job_id"]), done.stdout, re.M)
+    assert re.search(r"^ +job_id +" + re.escape(row["job_id"]), done.stdout, re.MULTILINE)
     assert max(map(len, done.stdout.splitlines())) <= 160
 
 
@@ -254,7 +268,7 @@ def test_every_finding_is_explained_down_to_a_step_that_decides(scanned: Scanned
         done = run("explain", row["finding_id"][:16], config=scanned.config)
         assert done.exit_code == 0, done.output
         symbol = {"fail": "✗", "unknown": "?"}[row["verdict"]]
-        assert re.search(rf"^  {re.escape(symbol)} ", done.stdout, re.M), done.stdout
+        assert re.search(rf"^  {re.escape(symbol)} ", done.stdout, re.MULTILINE), done.stdout
         assert "Remedy" in done.stdout
         assert row["finding_id"] in done.stdout
 

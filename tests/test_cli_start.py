@@ -14,9 +14,23 @@ from auditor.ledger import Ledger
 from tests.cli_case import CONFIG, HOSTILE, ROOT, answer, hostile_state, process, run
 from tests.ledger_case import day
 
-HEAVY = (
-    "boto3 botocore google grpc pandas numpy sqlite_utils jinja2 duckdb sqlglot yaml apscheduler moto flask pyarrow"
-).split()
+HEAVY = [
+    "boto3",
+    "botocore",
+    "google",
+    "grpc",
+    "pandas",
+    "numpy",
+    "sqlite_utils",
+    "jinja2",
+    "duckdb",
+    "sqlglot",
+    "yaml",
+    "apscheduler",
+    "moto",
+    "flask",
+    "pyarrow",
+]
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 

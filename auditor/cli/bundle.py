@@ -29,11 +29,11 @@ def command() -> None:
 )
 @click.option("--raw", is_flag=True, help="Put the clouds' own answers in, where they were kept.")
 @click.option(
-    "--framework", "frameworks", multiple=True, help="Only the controls of this framework; may be repeated."
+    "--report", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A report to put in."
 )
 @answering
 def create(
-    from_at: datetime | None, to_at: datetime | None, out: Path, raw: bool, frameworks: tuple[str, ...]
+    from_at: datetime | None, to_at: datetime | None, out: Path, raw: bool, report: Path | None
 ) -> None:
     """Write the signed evidence of a period as one zip."""
     from auditor import bundle, keys
@@ -41,29 +41,19 @@ def create(
     this = app()
     config = this.config()
     begin, end, complete = period(this, from_at, to_at)
-    if not config.signing.key:
-        raise UsageError(
-            f"{config.path}: [signing] names no key",
-            remedy='`auditor key new FILE` makes one; set key = "file:FILE".',
-        )
-    pack = this.pack()
-    known = [each.name for each in pack.frameworks]
-    for name in frameworks:
-        if name not in known:
-            raise UsageError(f"there is no framework {name!r}", remedy=f"There are {', '.join(known)}.")
-    key = keys.load(config.signing.key)
+    key = keys.load(config.signing.key) if config.signing.key else None
     with this.ledger() as ledger:
         path = bundle.create(
             ledger,
             config,
-            pack,
+            this.pack(),
             from_at=begin,
             to_at=end,
             now=max(this.now(), end),
             into=out,
             key=key,
             raw=raw,
-            frameworks=frameworks or tuple(known),
+            report=report,
         )
     if this.json:
         from auditor.cli._answer import envelope
@@ -73,12 +63,17 @@ def create(
             "from": begin,
             "to": end,
             "bytes": path.stat().st_size,
-            "key": key.fingerprint,
+            "key": key.fingerprint if key else None,
         }
         envelope("bundle", [row], as_of=end, complete=complete)
         return
     click.echo(path)
-    this.tell(f"Check it anywhere: auditor bundle verify {path} --key {key.fingerprint}")
+    if key:
+        this.tell(f"Check it anywhere: auditor bundle verify {path} --key {key.fingerprint}")
+    else:
+        this.tell(
+            "It is not signed, and so nobody can verify it: [signing] names no key. `auditor key new FILE` makes one."
+        )
 
 
 @command.command("verify")
