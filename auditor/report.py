@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,9 @@ from auditor.report_words import (
     STATE_WORDS,
     STRENGTH_MEANINGS,
     counted,
+    cut,
     day,
+    lower_first,
     number,
     short,
     shown,
@@ -151,32 +153,30 @@ def gather(past: Past, config: Config, pack: Pack) -> Report:
     found = exports(past, pack)
     seen = controls(past, pack)
     moved = changes(past, pack, found)
-    condition = health(past, pack)
-    told = summary(past, found, seen, moved, condition, pack)
-    parts = {
-        "sentence": _sentence(past, found),
-        "summary": told,
-        "posture": posture(past),
-        "controls": seen,
-        "exports": found,
-        "changes": moved,
-        "health": condition,
-        "method": method(past, seen, config),
-        "notes": tuple(_notes(past, seen, pack, config)),
-    }
-    cover = _cover(past, config)
-    whole = {name: asdict(part) if hasattr(part, "__slots__") else part for name, part in parts.items()}
-    made_of = [_plain(whole), _plain(asdict(cover)), [name for name, _ in _sources()], _digest_of_theme()]
-    return Report(cover=_cover(past, config, digest(made_of)), **parts)  # type: ignore[arg-type]
+    condition = health(past)
+    report = Report(
+        cover=_cover(past, config),
+        sentence=_sentence(past, found),
+        summary=summary(past, found, seen, moved, condition, pack),
+        posture=posture(past),
+        controls=seen,
+        exports=found,
+        changes=moved,
+        health=condition,
+        method=method(past, seen, config),
+        notes=tuple(_notes(past, seen, pack, config)),
+    )
+    made_of = digest([asdict(report), _digest_of_theme()])
+    return replace(report, cover=replace(report.cover, report_id=made_of))
 
 
-def _cover(past: Past, config: Config, report_id: str = "") -> Cover:
+def _cover(past: Past, config: Config) -> Cover:
     scan = past.last.scan if past.last else None
     return Cover(
         organisation=config.organisation or "An organisation without a name",
         title=config.report.title,
         period=f"{when(past.from_at)} to {when(past.to_at)} UTC",
-        report_id=report_id,
+        report_id="",
         rules=scan.rule_digest if scan else "",
         snapshot=scan.snapshot_id if scan else "",
         head=past.head[1][:16],
@@ -218,19 +218,14 @@ def _notes(past: Past, seen: Controls, pack: Pack, config: Config) -> Iterable[s
         yield f"The period has not ended: this is how it stood on {when(past.as_of)} UTC."
 
 
-def _plain(value: Any) -> Any:
-    """Return values as canonical JSON can hold them; what has a fraction becomes text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) else value
-
-
 def _sources() -> list[tuple[str, Path]]:
     """Return every file a report is printed with, by its name."""
     root = builtin("reports")
-    return [(f"{part}/{path.name}", path) for part in ("_theme", "weekly") for path in sorted((root / part).iterdir())]
+    return [
+        (f"{part}/{path.name}", path)
+        for part in ("_theme", "weekly")
+        for path in sorted((root / part).iterdir())
+    ]
 
 
 def _digest_of_theme() -> str:
@@ -282,7 +277,7 @@ def environment() -> Environment:
         finalize=_safe,
     )
     found.filters |= {"short": short, "number": number, "when": when, "span": span, "state": state_word,
-                      "cut": lambda text, limit: shown(text, limit)}  # fmt: skip
+                      "cut": cut, "lower_first": lower_first}  # fmt: skip
     found.globals |= {
         "counted": counted,
         "LINKS": LINKS,

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 CHANGES = 40
 """Changes of settings shown."""
 SOON = timedelta(days=30)
-_DIRECTION = {"worse": ("broken", "worse"), "better": ("proven", "better"), "neutral": ("not_required", "neutral")}
+_DIRECTION = {
+    "worse": ("broken", "worse"),
+    "better": ("proven", "better"),
+    "neutral": ("not_required", "neutral"),
+}
 _KINDS = ("appeared", "regressed", "changed", "resolved", "vanished")
 
 
@@ -136,7 +140,10 @@ def _controls(findings: Sequence[FindingRow]) -> dict[str, set[str]]:
 
 def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift]) -> Change:
     mark, direction = _DIRECTION.get(each.direction, _DIRECTION["neutral"])
-    before, after = _sides(each.before, each.after)
+    limit = (each.field or "").endswith(("_d", "_s"))
+    before, after = _sides(
+        *("none" if limit and side == "-1" else side for side in (each.before, each.after))
+    )
     at = each.changed_at or each.detected_at
     again = any(
         other.subject_key == each.subject_key and other.field == each.field
@@ -177,12 +184,16 @@ def _sides(before: str | None, after: str | None) -> tuple[str, str]:
             return (_told(gone, "without: ") or "–"), (_told(come, "with: ") or "–")
     if len(before) + len(after) <= 240:
         return before, after
-    parts = [each for each in SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if each[0] != "equal"]
+    parts = [
+        each
+        for each in SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+        if each[0] != "equal"
+    ]
     if not parts or len(before) + len(after) > 20_000:
         return before, after
     _, start, _, other, _ = parts[0]
     _, _, end, _, until = parts[-1]
-    return f"…{before[max(0, start - 24):end + 24]}…", f"…{after[max(0, other - 24):until + 24]}…"
+    return f"…{before[max(0, start - 24) : end + 24]}…", f"…{after[max(0, other - 24) : until + 24]}…"
 
 
 def _told(parts: Sequence[object], word: str) -> str:

@@ -126,7 +126,9 @@ def controls(past: Past, pack: Pack) -> Controls:
     frameworks = tuple(_framework(each, pack, rows, past, since) for each in pack.frameworks)
     every = [control for framework in frameworks for control in framework.controls]
     known = {*rows, *(rule.id for rule in pack.broken_rules)}
-    gone = [counts.population for rule, counts in (judged.rules if judged else {}).items() if rule not in known]
+    gone = [
+        counts.population for rule, counts in (judged.rules if judged else {}).items() if rule not in known
+    ]
     broken = tuple(_broken_row(rule) for rule in pack.broken_rules)
     return Controls(
         frameworks=frameworks,
@@ -187,7 +189,9 @@ def _control(
     broken = [rule for rule in pack.broken_rules if control.name in rule.controls]
     evidencing = {rule.id for rule in supporting if control.name in rule.evidences}
     counts = sum((rows[rule.id].counts for rule in supporting), Counts())
-    status = _status(control, past.last, {r.id: rows[r.id].counts for r in supporting}, evidencing, bool(broken))
+    status = _status(
+        control, past.last, {r.id: rows[r.id].counts for r in supporting}, evidencing, bool(broken)
+    )
     was = ""
     if past.before is not None and past.before.judgement is not None:
         then = {rule.id: past.before.rules.get(rule.id, Counts()) for rule in supporting}
@@ -254,7 +258,7 @@ def _findings(findings: Sequence[FindingRow], rows: Mapping[str, RuleRow]) -> tu
     by_rule: dict[str, list[FindingRow]] = {}
     for row in findings:
         by_rule.setdefault(row.rule, []).append(row)
-    shown = max(3, min(SHOWN, 320 // max(1, len(by_rule))))
+    shown = max(3, min(SHOWN, 200 // max(1, len(by_rule))))
     listed = [
         RuleFindings(
             rule=rows.get(rule) or _gone(found[0]),
@@ -276,7 +280,14 @@ def _gone(row: FindingRow) -> RuleRow:
 def worst(row: FindingRow) -> tuple[bool, bool, int, float, str, str]:
     """Sort findings: waived last, what fails before what is unknown, the severe first, then the newest."""
     rank = SEVERITIES.index(row.severity) if row.severity in SEVERITIES else len(SEVERITIES)
-    return (row.waiver is not None, row.verdict != "fail", rank, -row.opened_at.timestamp(), row.rule, row.subject_key)
+    return (
+        row.waiver is not None,
+        row.verdict != "fail",
+        rank,
+        -row.opened_at.timestamp(),
+        row.rule,
+        row.subject_key,
+    )
 
 
 def _number(word: str, rows: Sequence[ControlRow]) -> tuple[int, str]:

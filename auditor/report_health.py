@@ -17,7 +17,6 @@ from auditor.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from auditor.ledger import Sending
-    from auditor.rulepack import Pack
 
 GAPS = 30
 """Gaps shown."""
@@ -52,8 +51,8 @@ class GapRow:
     detail: str
     window: str
     last_good: str
-    rules: int
-    """Rules that read the table."""
+    verdicts: int
+    """Unknown verdicts of the scan that name the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Health:
     """Coverage in one line."""
 
 
-def health(past: Past, pack: Pack) -> Health:
+def health(past: Past) -> Health:
     """Gather part seven."""
     coverage = list(_coverage(past))
     gaps = [row for row in coverage if not row["complete"]]
@@ -120,12 +119,15 @@ def health(past: Past, pack: Pack) -> Health:
     interval = past.last.scan.interval_s if past.last else 0
     expected = int((past.as_of - past.from_at).total_seconds()) // interval if interval else 0
     planned = max(expected, finished + missed + interrupted)
-    seen = {name: [r["observed_at"] for r in coverage if r["source"] == name and r["complete"]] for name in sources}
+    seen = {
+        name: [r["observed_at"] for r in coverage if r["source"] == name and r["complete"]]
+        for name in sources
+    }
     return Health(
         sources=_sources(past, coverage),
         sources_total=len(sources),
         sources_whole=len(sources) - len(blind),
-        gaps=_gaps(past, gaps, pack),
+        gaps=_gaps(past, gaps),
         gaps_total=len({_scope(row) for row in gaps}),
         scans=tuple(_scan(row) for row in past.slots),
         planned=planned,
@@ -168,7 +170,9 @@ def _said(past: Past, sources: Sequence[str], blind: set[str], gaps: Sequence[Ma
     if not gaps:
         return f"{seen}: everything in scope was seen."
     scopes = Counter((row["source"], row["table_name"], row["account"], row["region"]) for row in gaps)
-    named = "; ".join(f"{table} in {account}/{region}" for (_, table, account, region), _ in scopes.most_common(3))
+    named = "; ".join(
+        f"{table} in {account}/{region}" for (_, table, account, region), _ in scopes.most_common(3)
+    )
     more = f" and {len(scopes) - 3} more" if len(scopes) > 3 else ""
     return f"{seen}. Could not read all of: {named}{more}."
 
@@ -187,7 +191,13 @@ def _sources(past: Past, coverage: Sequence[Mapping[str, Any]]) -> tuple[SourceR
         gaps = len({_scope(row) for row in rows if not row["complete"]})
         queries = asked.get(key, [])
         counts = [each["rows"] for each in queries if each["rows"] is not None]
-        mark, words = ("proven", "seen") if not gaps else ("unknown", "partly seen") if whole else ("broken", "not seen")
+        mark, words = (
+            ("proven", "seen")
+            if not gaps
+            else ("unknown", "partly seen")
+            if whole
+            else ("broken", "not seen")
+        )
         if not rows:
             mark, words = "not_required", "asked"
         lines.append(
@@ -206,13 +216,13 @@ def _sources(past: Past, coverage: Sequence[Mapping[str, Any]]) -> tuple[SourceR
 
 
 def _scope(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name] or "") for name in ("table_name", "account", "region", "resource", "reason", "detail"))
+    return tuple(
+        str(row[name] or "") for name in ("table_name", "account", "region", "resource", "reason", "detail")
+    )
 
 
-def _gaps(past: Past, gaps: Sequence[Mapping[str, Any]], pack: Pack) -> tuple[GapRow, ...]:
-    reading: Counter[str] = Counter()
-    for rule in pack.rules:
-        reading.update({table for table, _ in rule.reads})
+def _gaps(past: Past, gaps: Sequence[Mapping[str, Any]]) -> tuple[GapRow, ...]:
+    naming = _naming(past, {row["table_name"] for row in gaps})
     found: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in gaps:
         found.setdefault(_scope(row), []).append(row)
@@ -229,10 +239,25 @@ def _gaps(past: Past, gaps: Sequence[Mapping[str, Any]], pack: Pack) -> tuple[Ga
             detail=detail,
             window=_window(rows) if event else "",
             last_good="" if event else good.of(table, account, region, resource),
-            rules=reading[table],
+            verdicts=naming.get(table, 0),
         )
-        lines.append(((-line.rules, table, account, region, resource, detail), line))
+        lines.append(((-line.verdicts, table, account, region, resource, detail), line))
     return tuple(line for _, line in sorted(lines)[:GAPS])
+
+
+def _naming(past: Past, tables: set[str]) -> dict[str, int]:
+    """Count the unknown verdicts that say a table was not seen."""
+    from auditor.engines.duckdb import Engine
+
+    if past.last is None or past.last.judgement is None:
+        return {}
+    with Engine() as engine:
+        engine.attach("outcome", past.last.judgement.dir / "outcome.parquet")
+        sql = (
+            "SELECT count(*) AS n FROM outcome WHERE verdict = 'unknown' AND (contains(coalesce(gaps, ''), ?) "
+            "OR contains(coalesce(because, ''), ?))"
+        )
+        return {table: engine.rows(sql, (table, table))[0]["n"] for table in sorted(tables)}
 
 
 def _window(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from auditor.report_controls import Controls
@@ -192,7 +193,9 @@ def _operations(queries: Sequence[Mapping[str, Any]], refused: Mapping[str, int]
                 size=size(sum(each["bytes"] for each in group)),
                 refused=number(refused.get(name, 0)),
                 params=min(each.get("example", "") for each in group),
-                digest=group[0]["sha256"] if len(group) == 1 else digest(sorted(each["sha256"] for each in group)),
+                digest=group[0]["sha256"]
+                if len(group) == 1
+                else digest(sorted(each["sha256"] for each in group)),
             )
         )
     return tuple(found)
@@ -202,13 +205,16 @@ def _populations(past: Past, manifest: Mapping[str, Any]) -> tuple[Population, .
     if past.last is None:
         return ()
     listed = {
-        table.entity: [name for name, _ in table.listed_by] for table in schema_tables().values() if table.entity
+        table.entity: [name for name, _ in table.listed_by]
+        for table in schema_tables().values()
+        if table.entity
     }
     rows = {name: entry["rows"] for name, entry in manifest.get("tables", {}).items()}
     return tuple(
         Population(
             entity=entity,
-            collected=", ".join(f"{name} {rows.get(name, 0):,}" for name in listed.get(entity, ())) or "derived",
+            collected=", ".join(f"{name} {rows.get(name, 0):,}" for name in listed.get(entity, ()))
+            or "derived",
             subjects=subjects,
             scopes=scopes,
             counts=counts,
@@ -245,10 +251,22 @@ def _zones(past: Past, config: Config) -> tuple[tuple[str, str, str, str], ...]:
 
 def _demands(zone: Mapping[str, Any]) -> str:
     def limit(value: int | None, words: str, shown: Callable[[int], str]) -> str:
-        return f"{words} not stated" if value is None else f"{words} not demanded" if value == -1 else shown(value)
+        return (
+            f"{words} not stated"
+            if value is None
+            else f"{words} not demanded"
+            if value == -1
+            else shown(value)
+        )
 
     copies = zone["copy_to"]
-    told = "copies not stated" if copies is None else counted(len(copies), "copy", "copies") if copies else "no copy"
+    told = (
+        "copies not stated"
+        if copies is None
+        else counted(len(copies), "copy", "copies")
+        if copies
+        else "no copy"
+    )
     return "; ".join(
         (
             limit(zone["capture_s"], "capture", lambda value: f"captured within {span(value)}"),
@@ -263,7 +281,7 @@ def _changes(past: Past) -> tuple[tuple[str, str], ...]:
     """Return each change of the rules or the configuration between scans of the period."""
     scans = [*([past.before.scan] if past.before else []), *past.scans]
     found: list[tuple[str, str]] = []
-    for sooner, later in zip(scans, scans[1:], strict=False):
+    for sooner, later in pairwise(scans):
         for words, old, new in (
             ("rules", sooner.rule_digest, later.rule_digest),
             ("configuration", sooner.config_digest, later.config_digest),
@@ -278,11 +296,16 @@ def _commands(past: Past) -> tuple[tuple[str, str], ...]:
     found = [("Make this report again: the same bytes", f"auditor report weekly {period}")]
     if past.last is not None and past.last.snapshot is not None:
         place = f"snapshots/{past.last.scan.snapshot_id}"
-        found.append(("Judge the stored evidence again: the same outcome digest", f"auditor scan --snapshot {place}"))
+        found.append(
+            ("Judge the stored evidence again: the same outcome digest", f"auditor scan --snapshot {place}")
+        )
     found += [
         ("Write a bundle that holds all of it", f"auditor bundle create {period}"),
         ("Check a bundle offline, with the key you were given", "auditor bundle verify BUNDLE --key KEY.pub"),
         ("Judge a bundle's evidence again, offline", "auditor replay BUNDLE"),
-        ("Walk one transaction from the trigger to the retention", "auditor exports show EXPORT --walkthrough"),
+        (
+            "Walk one transaction from the trigger to the retention",
+            "auditor exports show EXPORT --walkthrough",
+        ),
     ]
     return tuple(found)

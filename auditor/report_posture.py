@@ -21,7 +21,13 @@ CHAINS = ("proven", "broken", "unknown", "pending")
 MARKS = {"passed": "proven", "failed": "broken"}
 """How a series is marked, where it is not by its own name."""
 WORDS = {"passed": "pass", "failed": "fail", "pending": "not due"}
-AGES = ((7, "up to 7 days"), (14, "8 to 14 days"), (30, "15 to 30 days"), (90, "31 to 90 days"), (None, "over 90 days"))
+AGES = (
+    (7, "up to 7 days"),
+    (14, "8 to 14 days"),
+    (30, "15 to 30 days"),
+    (90, "31 to 90 days"),
+    (None, "over 90 days"),
+)
 
 WIDTH, HEIGHT = 720, 220
 """Size of a chart in its own units."""
@@ -162,7 +168,9 @@ def _drawn(
             below += amount
             y = _FLOOR - below * (_FLOOR - _TOP) // top
             if amount:
-                bars.append(Bar(MARKS.get(each, each), WORDS.get(each, each), amount, x, y, wide, max(1, floor - y)))
+                bars.append(
+                    Bar(MARKS.get(each, each), WORDS.get(each, each), amount, x, y, wide, max(1, floor - y))
+                )
             floor = y
         stacks.append(Stack(label, x + wide // 2, sum(parts or ()), tuple(bars)))
     return Chart(
@@ -173,7 +181,9 @@ def _drawn(
         stacks=tuple(stacks),
         ticks=tuple((_FLOOR - (_FLOOR - _TOP) * part // 2, f"{top * part // 2:,}") for part in (0, 1, 2)),
         rows=tuple(
-            (label, *(f"{each:,}" for each in parts)) if parts is not None else (label, *("no scan",) * len(series))
+            (label, *(f"{each:,}" for each in parts))
+            if parts is not None
+            else (label, *("no scan",) * len(series))
             for label, parts in zip(labels, amounts, strict=True)
         ),
     )
@@ -181,9 +191,8 @@ def _drawn(
 
 def _round_up(amount: int) -> int:
     """Return the next number with one or two leading digits, even, so that its half is whole."""
-    unit = 10 ** max(0, len(str(amount)) - 2)
-    rounded = -(-amount // (2 * unit)) * 2 * unit
-    return max(2, rounded)
+    unit = int(10 ** max(0, len(str(amount)) - 2))
+    return max(2, -(-amount // (2 * unit)) * 2 * unit)
 
 
 def _ages(past: Past) -> Chart:
@@ -192,7 +201,8 @@ def _ages(past: Past) -> Chart:
 
     bins = [-1, *(days for days, _ in AGES if days is not None), 10**6]
     frame = pd.DataFrame(
-        [{"age": (past.as_of - row.opened_at).days, "is": _is(row)} for row in past.findings], columns=["age", "is"]
+        [{"age": (past.as_of - row.opened_at).days, "is": _is(row)} for row in past.findings],
+        columns=["age", "is"],
     )
     kinds = ("failed", "unknown", "waived")
     words = [label for _, label in AGES]
@@ -225,9 +235,11 @@ def _mending(past: Past) -> tuple[Mending, ...]:
     by = frame.groupby("severity")["stood"].agg(["count", "sum", "max"]) if len(frame) else None
     found: list[Mending] = []
     for severity in SEVERITIES:
-        open_now = sum(r.severity == severity and r.verdict == "fail" and r.waiver is None for r in past.findings)
+        open_now = sum(
+            r.severity == severity and r.verdict == "fail" and r.waiver is None for r in past.findings
+        )
         if by is not None and severity in by.index:
-            amount, total, longest = (int(each) for each in by.loc[severity])
+            amount, total, longest = (int(by.at[severity, column]) for column in by.columns)
             found.append(Mending(severity, amount, span(total // amount), span(longest), open_now))
         elif open_now:
             found.append(Mending(severity, 0, "–", "–", open_now))

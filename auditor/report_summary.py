@@ -124,9 +124,19 @@ def _headline(past: Past, found: Exports) -> tuple[str, str]:
 
 def _chains(past: Past, found: Exports) -> tuple[Number, ...]:
     before = past.before.scan.tally.get("chains") if past.before else None
-    words = {State.PROVEN: "fully proven", State.BROKEN: "broken", State.UNKNOWN: "unknown", State.PENDING: "not due"}
+    words = {
+        State.PROVEN: "fully proven",
+        State.BROKEN: "broken",
+        State.UNKNOWN: "unknown",
+        State.PENDING: "not due",
+    }
     return tuple(
-        Number(str(state), said, found.counts[state], change(found.counts[state], before and before.get(state, 0)))
+        Number(
+            str(state),
+            said,
+            found.counts[state],
+            change(found.counts[state], before and before.get(state, 0)),
+        )
         for state, said in words.items()
     )
 

@@ -144,4 +144,17 @@ def short(text: str, keep: int = 64) -> str:
     if len(text) <= keep:
         return text
     head = (keep - 1) // 2
-    return f"{text[:head]}…{text[-(keep - 1 - head):]}"
+    return f"{text[:head]}…{text[-(keep - 1 - head) :]}"
+
+
+def cut(text: str, keep: int) -> str:
+    """Return the beginning of a text, up to a word's end; an ellipsis says that there is more."""
+    if len(text) <= keep:
+        return text
+    head, _, _ = text[:keep].rpartition(" ")
+    return f"{head or text[:keep]}…"
+
+
+def lower_first(text: str) -> str:
+    """Return a title as part of a sentence; a word that is an abbreviation stays as it is."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
