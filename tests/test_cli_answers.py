@@ -366,3 +366,33 @@ def test_status_tells_the_ledgers_head_and_the_tally(scanned: Scanned) -> None:
     assert row["ledger"]["head"][:16] in text
     assert f"{row['chains']['broken']} broken" in text
     assert "incomplete" in text
+
+
+def test_a_bundle_verifies_with_a_pinned_key_alone_and_is_judged_again_to_the_same(
+    scanned: Scanned, tmp_path: Path
+) -> None:
+    key = scanned.config.parent / "signing.key"
+    assert run("key", "new", str(key)).exit_code == 0
+    assert run("key", "new", str(key)).exit_code == 2
+    made = run("bundle", "create", "--out", str(tmp_path), config=scanned.config)
+    assert made.exit_code == 0, made.output
+    path = Path(made.stdout.strip())
+    assert run("bundle", "verify", str(path), "--key", f"{key}.pub").exit_code == 0
+    assert run("bundle", "verify", str(path)).exit_code == 5
+    replayed = run("replay", str(path))
+    assert replayed.exit_code == 0, replayed.output
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert run("bundle", "verify", str(path), "--key", f"{key}.pub").exit_code == 5
+
+
+def test_a_report_of_an_incomplete_scan_is_written_and_ends_with_4(scanned: Scanned, tmp_path: Path) -> None:
+    done = run("report", "weekly", "--out", str(tmp_path), config=scanned.config)
+    assert done.exit_code == 4, done.output
+    assert Path(done.stdout.strip()).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_report_that_ends_before_it_begins_is_refused(scanned: Scanned) -> None:
+    done = run("report", "weekly", "--from", "2026-03-01", "--to", "2026-02-01", config=scanned.config)
+    assert done.exit_code == 2

@@ -86,7 +86,7 @@ def _progress(this: App) -> Any:
 
     def say(event: str, fields: Mapping[str, Any]) -> None:
         said = ", ".join(
-            f"{value} {name}" if isinstance(value, int) else str(value) for name, value in fields.items()
+            f"{name} {value}" if isinstance(value, int) else str(value) for name, value in fields.items()
         )
         this.tell(f"{event} {said}")
 
@@ -143,17 +143,19 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
     if row["failing"] is not None:
         word = "fail" if row["failing"] else "pass"
         yield paint(f"{plural(row['failing'], 'finding')} at or above {row['fail_on']} failing", word)
-    if done.gaps:
-        yield ""
-        yield bold("Could not be seen")
-        for gap in done.gaps[:5]:
+    for heading, gaps in (
+        ("Could not be seen", [gap for gap in done.gaps if gap.reason != "not_enabled"]),
+        ("Not recorded by the estate", [gap for gap in done.gaps if gap.reason == "not_enabled"]),
+    ):
+        if gaps:
+            yield ""
+            yield bold(heading)
+        for gap in gaps[:5]:
             where = gap.resource if gap.resource != "*" else f"{gap.account}/{gap.region}"
-            yield cut(
-                f"  {gap.table} {safe(where)}: {GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}",
-                columns(),
-            )
-        if len(done.gaps) > 5:
-            yield f"  and {len(done.gaps) - 5} more: `auditor status --json` has them all"
+            why = f"{GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}"
+            yield cut(f"  {gap.table} {safe(where)}: {why}", columns())
+        if len(gaps) > 5:
+            yield f"  and {len(gaps) - 5} more: `auditor status --json` has them all"
     if done.broken_rules:
         yield ""
         yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
