@@ -349,3 +349,9 @@ def test_a_test_alert_of_no_channel_is_refused(hostile: Path) -> None:
     done = run("alerts", "test", "webhok", config=hostile)
     assert done.exit_code == 2
     assert "no channel 'webhok' is configured" in done.stderr
+
+
+def test_the_reference_of_the_tables_is_the_one_of_the_schema() -> None:
+    told = run("rules", "docs", "--tables").stdout
+    kept = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert told == kept, "renew it: python -m auditor rules docs --tables > docs/tables.md"
