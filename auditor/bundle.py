@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from auditor.bundle_bag import Bag
 from auditor.bundle_replay import Replayed, ReplayResult, replay
 from auditor.errors import UsageError, VerificationError
 from auditor.ledger.values import stamp
-from auditor.verify import SCHEMA
+from auditor.verify import SCHEMA, verify
 
 if TYPE_CHECKING:
     from auditor.config import Config
@@ -83,6 +84,7 @@ def create(
         identity = bag.seal(_info(about, config, key), about, key)
         name = f"evidence-{origin}-{from_at:%Y%m%d}-{to_at:%Y%m%d}"
         bag.pack(name, work / "bundle.zip")
+        _proven(work / "bundle.zip", key)
         path = _publish(work / "bundle.zip", into, name, identity)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -261,7 +263,16 @@ def _info(about: dict[str, Any], config: Config, key: Key | None) -> list[tuple[
 
 
 def _slug(organisation: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", organisation.lower()).strip("-")[:40] or "auditor"
+    plain = unicodedata.normalize("NFKD", organisation).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:40].strip("-") or "auditor"
+
+
+def _proven(packed: Path, key: Key | None) -> None:
+    """Check a bundle as its reader will: none that does not verify leaves the house."""
+    result = verify(packed, pinned=[key.fingerprint] if key else [])
+    wrong = [check for check in result.checks if not check.ok and (key or check.name != "signature")]
+    if wrong:
+        raise VerificationError(f"the bundle would not verify: {wrong[0].said}", remedy="None was written.")
 
 
 def _publish(packed: Path, into: Path, name: str, identity: str) -> Path:

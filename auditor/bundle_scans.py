@@ -62,17 +62,14 @@ def found(row: ScanRow, why: str, state: Path, pack: Pack) -> Carried | str:
 
     VerificationError when what is on disk is not what the ledger records.
     """
-    place = Path(row.snapshot_dir)
-    if not place.exists():
-        place = state / "snapshots" / row.snapshot_id
-    if not place.exists():
+    # Where the state is now comes before where it was when the ledger wrote it down.
+    roots = (state, Path(row.snapshot_dir).parent.parent)
+    place = next((p for root in roots if (p := root / "snapshots" / row.snapshot_id).exists()), None)
+    if place is None:
         return "its snapshot is not kept any more"
     snapshot = Snapshot.open(place)
-    if snapshot.id != row.snapshot_id:
-        raise VerificationError(f"{place} is not the snapshot that the ledger records of scan {row.scan}")
-    name = f"{row.snapshot_id}-{row.rule_digest[:12]}"
-    for root in (place.parent.parent, state):
-        folder = root / "judged" / name
+    for root in roots:
+        folder = root / "judged" / f"{row.snapshot_id}-{row.rule_digest[:12]}"
         if (folder / "judgement.json").exists():
             files = kept(root / "rules", folder)
             if files is None and pack.digest == row.rule_digest:
