@@ -6,16 +6,17 @@ one rule costs that rule: it becomes one unknown outcome, and the others run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.canonical import connect
-from auditor.rulelang.compile import literal
+from auditor.rulelang.compile import literal, quoted
 from auditor.rulelang.examples import judge_examples, not_set
-from auditor.rulelang.judge import OUTCOME, Values, relation_columns, statement
+from auditor.rulelang.judge import EVERY, OUTCOME, Values, relation_columns, statement, verdicts_sql
 from auditor.rulelang.rule import BrokenRule, Example, ParamValue, Rule, canonical
 from auditor.rulelang.subjects import coverage_sql, hidden_sql, subjects_sql
 
@@ -45,9 +46,10 @@ def evaluate(engine: Judging, pack: Pack) -> None:
     listed = {source for rule in pack.rules for source, _ in rule.table.listed_by}
     for sql in coverage_sql(sources | listed):
         engine.execute(sql)
+    hiding = _hiding(engine, listed)
     by_entity = sorted(pack.rules, key=lambda rule: (rule.entity, rule.code, rule.id))
     for _, rules in groupby(by_entity, key=lambda rule: rule.entity):
-        _judge_entity(engine, estate, list(rules))
+        _judge_entity(engine, estate, list(rules), hiding)
     for broken in pack.broken_rules:
         if broken.id and all(rule.id != broken.id for rule in pack.rules):
             _insert(engine, _not_loaded(broken))
@@ -105,20 +107,50 @@ class _Estate:
         return bool(before) and before[-1] and all(whole for at, whole in self._scans if at > since)
 
 
-def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule]) -> None:
+def _hiding(engine: Judging, listed: set[str]) -> set[str]:
+    """Return the tables that may hide subjects: a listing of theirs has a gap, or none was ever read."""
+    rows = engine.rows(
+        "SELECT table_name, bool_or(NOT complete AND NOT contains(resource, '#')) AS hides "
+        "FROM _coverage GROUP BY table_name"
+    )
+    return listed - {row["table_name"] for row in rows if not row["hides"]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A rule on its way to its outcomes."""
+
+    rule: Rule
+    values: Values
+    history: bool
+    verdicts: frozenset[str] = EVERY
+    """What it is known to answer."""
+
+    @property
+    def sql(self) -> str:
+        """Return the SELECT of its outcomes."""
+        return statement(self.rule, "_subject", self.values, history=self.history, verdicts=self.verdicts)
+
+
+def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule], hiding: set[str]) -> None:
     import duckdb
 
     table = rules[0].table
-    columns = sorted({name for rule in rules for name in relation_columns(rule)})
-    reads = sorted({read for rule in rules for read in rule.reads})
+    hidden = any(source in hiding for source, _ in table.listed_by)
     try:
-        for sql in subjects_sql(table, columns, reads, estate.zones):
-            engine.execute(sql)
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE _hidden AS {hidden_sql(table)}")
+        any_subject = bool(engine.rows(f"SELECT 1 AS one FROM {quoted(table.name)} LIMIT 1"))
+        if any_subject:
+            columns = sorted({name for rule in rules for name in relation_columns(rule)})
+            reads = sorted({read for rule in rules for read in rule.reads})
+            for sql in subjects_sql(table, columns, reads, estate.zones):
+                engine.execute(sql)
+        if hidden:
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE _hidden AS {hidden_sql(table)}")
     except duckdb.Error as error:
         for rule in rules:
             _insert(engine, _failed(rule, error))
         return
+    judged: list[_Judged] = []
     for rule in rules:
         values = estate.values(rule)
         unset = set(not_set(rule, values[None])).intersection(
@@ -127,12 +159,40 @@ def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule]) -> None:
         if unset:
             _insert(engine, _not_configured(rule, sorted(unset)))
             continue
-        try:
-            judged = statement(rule, "_subject", values, history=estate.covers(rule))
-            engine.execute(f"INSERT INTO outcome {judged}")
-        except duckdb.Error as error:
-            _insert(engine, _failed(rule, error))
-        engine.execute(f"INSERT INTO outcome {_hidden(rule)}")
+        if any_subject:
+            judged.append(_Judged(rule, values, estate.covers(rule)))
+        if hidden:
+            engine.execute(f"INSERT INTO outcome {_hidden(rule)}")
+    if judged:
+        _judge(engine, judged)
+
+
+def _judge(engine: Judging, judged: Sequence[_Judged]) -> None:
+    """Judge the rules of one entity together: first what they answer, then what is to be said of it.
+
+    Where one of them cannot be judged each is judged alone, and the error costs that one.
+    """
+    import duckdb
+
+    answers = " UNION ALL ".join(
+        f"SELECT {at} AS at, _verdict FROM "
+        f"({verdicts_sql(each.rule, '_subject', each.values, history=each.history)})"
+        for at, each in enumerate(judged)
+    )
+    try:
+        found = [(row["at"], row["_verdict"]) for row in engine.rows(answers)]
+        known = [
+            replace(each, verdicts=frozenset(verdict for which, verdict in found if which == at))
+            for at, each in enumerate(judged)
+        ]
+        together = " UNION ALL ".join(f"SELECT * FROM ({each.sql})" for each in known)
+        engine.execute(f"INSERT INTO outcome {together}")
+    except duckdb.Error:
+        for each in judged:
+            try:
+                engine.execute(f"INSERT INTO outcome {each.sql}")
+            except duckdb.Error as error:
+                _insert(engine, _failed(each.rule, error))
 
 
 def _hidden(rule: Rule) -> str:

@@ -202,7 +202,7 @@ def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, st
         for example in rule.examples
     }
     source = "(" + " UNION ALL ".join(_row(rule, example) for example in rule.examples) + ")"
-    sql = f"SELECT subject_key, verdict, because FROM ({statement(rule, source, values)})"
+    sql = statement(rule, source, values, columns=("subject_key", "verdict", "because"))
     got = {key: (verdict, because) for key, verdict, because in connection.execute(sql).fetchall()}
     judged: list[tuple[Example, str, str]] = []
     for example in rule.examples:

@@ -42,20 +42,57 @@ OUTCOME = (
 _NONE = "CAST([] AS VARCHAR[])"
 
 
-def statement(rule: Rule, source: str, values: Values, *, history: bool = True) -> str:
+EVERY = frozenset({"pass", "fail", "unknown", "not_applicable"})
+
+
+def statement(
+    rule: Rule,
+    source: str,
+    values: Values,
+    *,
+    history: bool = True,
+    verdicts: frozenset[str] = EVERY,
+    columns: Iterable[str] = tuple(dict(OUTCOME)),
+) -> str:
     """Return the SELECT that judges one rule over a relation.
 
-    `history` says whether the collected history covers `needs_history`: without it a pass is unknown.
+    `history` says whether the collected history covers `needs_history`: without it a pass is unknown. `verdicts` are
+    those that do come out: what is said of the others alone is left out, for to plan a sentence costs more than to
+    judge by it.
     """
+    named = _named(rule)
+    written = _outcome(rule, named, values, history, verdicts)
+    picked = ",\n  ".join(f"{written[name]} AS {name}" for name in columns)
+    return f"{_said_of(rule, source, values, history, verdicts)}\nSELECT {picked} FROM said"
+
+
+def verdicts_sql(rule: Rule, source: str, values: Values, *, history: bool = True) -> str:
+    """Return a SELECT of the verdicts that the rule gives over a relation, each once, as `_verdict`."""
+    return (
+        f"{_said_of(rule, source, values, history, frozenset(('pass',)))}\nSELECT DISTINCT _verdict FROM said"
+    )
+
+
+def _named(rule: Rule) -> dict[str, Clause]:
     clauses = {"_w": rule.when, "_d": rule.due} | {f"_c{at}": check for at, check in enumerate(rule.checks)}
-    judged = ", ".join(f"{clause.sql if clause else 'TRUE'} AS {name}" for name, clause in clauses.items())
-    named = {name: clause for name, clause in clauses.items() if clause is not None}
+    return {name: clause for name, clause in clauses.items() if clause is not None}
+
+
+def _said_of(rule: Rule, source: str, values: Values, history: bool, verdicts: frozenset[str]) -> str:
+    """Return the common tables up to `said`: each subject with its clauses, its verdict, and the gaps behind it."""
+    named = _named(rule)
+    clauses = {name: named[name].sql if name in named else "TRUE" for name in ("_w", "_d", *named)}
+    judged = ", ".join(f"{sql} AS {name}" for name, sql in clauses.items())
+    gaps = f", {_gaps(rule, named)} AS _gaps" if verdicts & _UNSURE else ""
     return (
         f"WITH given AS (SELECT *{_param_columns(rule, values)} FROM {source}),\n"
         f"judged AS (SELECT *, {judged} FROM given),\n"
-        f"said AS (SELECT *, {_verdict(rule, history)} AS _verdict, {_gaps(rule, named)} AS _gaps FROM judged)\n"
-        f"SELECT {_outcome(rule, named, values, history)} FROM said"
+        f"said AS (SELECT *, {_verdict(rule, history)} AS _verdict{gaps} FROM judged)"
     )
+
+
+_UNSURE = frozenset({"fail", "unknown"})
+"""Verdicts beside which a clause may be undecided."""
 
 
 def relation_columns(rule: Rule) -> tuple[str, ...]:
@@ -178,9 +215,12 @@ def _gaps(rule: Rule, named: Mapping[str, Clause]) -> str:
 # The outcome --------------------------------------------------------------------------------------------------------
 
 
-def _outcome(rule: Rule, named: Mapping[str, Clause], values: Values, history: bool) -> str:
+def _outcome(
+    rule: Rule, named: Mapping[str, Clause], values: Values, history: bool, verdicts: frozenset[str]
+) -> dict[str, str]:
     checks = {name: clause for name, clause in named.items() if name.startswith("_c")}
-    written = {
+    unsure = bool(verdicts & _UNSURE)
+    return {
         "rule": literal(rule.id),
         "code": literal(rule.code),
         "severity": literal(rule.severity),
@@ -192,14 +232,13 @@ def _outcome(rule: Rule, named: Mapping[str, Clause], values: Values, history: b
         "owner": "_owner",
         "params": _params_json(rule, values),
         "verdict": "_verdict",
-        "reason": _reason(rule, named, values),
-        "because": _because(rule, named, history),
-        "failed_checks": _listed(rule, checks, "fail", "{} IS FALSE"),
-        "unknown_checks": _listed(rule, named, "fail', 'unknown", "{}"),
-        "gaps": "CAST(to_json(_gaps) AS VARCHAR)",
-        "refs": _refs(rule, named),
+        "reason": _reason(rule, named, values, verdicts),
+        "because": _because(rule, named, history, verdicts),
+        "failed_checks": _listed(rule, checks, "fail", "{} IS FALSE") if "fail" in verdicts else "'[]'",
+        "unknown_checks": _listed(rule, named, "fail', 'unknown", "{}") if unsure else "'[]'",
+        "gaps": "CAST(to_json(_gaps) AS VARCHAR)" if unsure else "'[]'",
+        "refs": _refs(rule, named, unsure),
     }
-    return ",\n  ".join(f"{written[name]} AS {name}" for name, _ in OUTCOME)
 
 
 def _params_json(rule: Rule, values: Values) -> str:
@@ -225,7 +264,17 @@ def varying(rule: Rule, values: Values) -> frozenset[str]:
     )
 
 
-def _reason(rule: Rule, named: Mapping[str, Clause], values: Values) -> str:
+def _reason(rule: Rule, named: Mapping[str, Clause], values: Values, verdicts: frozenset[str]) -> str:
+    reasons = {"not_applicable": "CASE WHEN _w THEN 'not_due' ELSE 'when' END"}
+    if "unknown" in verdicts:
+        reasons["unknown"] = _unknown_reason(rule, named, values)
+    cases = "".join(
+        f" WHEN '{verdict}' THEN {sql}" for verdict, sql in reasons.items() if verdict in verdicts
+    )
+    return f"CASE _verdict{cases} ELSE '' END" if cases else "''"
+
+
+def _unknown_reason(rule: Rule, named: Mapping[str, Clause], values: Values) -> str:
     by_zone = [name for name, clause in named.items() if varying(rule, values) & set(clause.params)]
     zone = " OR ".join(_undecided(name) for name in by_zone)
     no_zone = f" WHEN _zone_key IS NULL AND ({zone}) THEN 'zone'" if zone else ""
@@ -237,28 +286,31 @@ def _reason(rule: Rule, named: Mapping[str, Clause], values: Values) -> str:
     not_set = f" WHEN {unset} THEN 'not_configured'" if unset else ""
     any_unknown = " OR ".join(f"{name} IS NULL" for name in named)
     return (
-        "CASE _verdict WHEN 'not_applicable' THEN CASE WHEN _w THEN 'not_due' ELSE 'when' END WHEN 'unknown' THEN"
-        f" CASE WHEN _w IS NULL THEN 'when' WHEN _d IS NULL THEN 'due'{no_zone}{not_set}"
-        f" WHEN len(_gaps) > 0 THEN 'not_seen' WHEN {any_unknown} THEN 'not_known' ELSE 'history' END ELSE '' END"
+        f"CASE WHEN _w IS NULL THEN 'when' WHEN _d IS NULL THEN 'due'{no_zone}{not_set}"
+        f" WHEN len(_gaps) > 0 THEN 'not_seen' WHEN {any_unknown} THEN 'not_known' ELSE 'history' END"
     )
 
 
-def _because(rule: Rule, named: Mapping[str, Clause], history: bool) -> str:
+def _because(rule: Rule, named: Mapping[str, Clause], history: bool, verdicts: frozenset[str]) -> str:
     holds = literal("Holds: " + "; ".join(check.name for check in rule.checks) + ".")
     passed = rule.because_pass.sql(rule.table) if rule.because_pass else holds
     when = literal(f"Does not apply: {rule.when.text if rule.when else ''} is false.")
     due = literal(f"Not due yet: {rule.due.text if rule.due else ''} is false.")
-    unknown = _cannot_tell(rule, named)
+    unknown = _cannot_tell(rule, named) if "unknown" in verdicts else "''"
     if rule.needs_history_s is not None and not history:
         decided = " AND ".join(f"{name} IS NOT NULL" for name in named)
         short = literal(
             "Cannot tell: the collected history does not yet cover the period this rule concludes from."
         )
         unknown = f"CASE WHEN {decided} THEN {short} ELSE {unknown} END"
-    return (
-        f"CASE _verdict WHEN 'pass' THEN {passed} WHEN 'fail' THEN {rule.because.sql(rule.table)}"
-        f" WHEN 'not_applicable' THEN CASE WHEN _w THEN {due} ELSE {when} END ELSE {unknown} END"
-    )
+    because = {
+        "pass": passed,
+        "fail": rule.because.sql(rule.table),
+        "not_applicable": f"CASE WHEN _w THEN {due} ELSE {when} END",
+        "unknown": unknown,
+    }
+    cases = [f" WHEN '{verdict}' THEN {sql}" for verdict, sql in because.items() if verdict in verdicts]
+    return f"CASE _verdict{''.join(cases)} END"
 
 
 def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
@@ -314,7 +366,7 @@ def _json_value(table: Table, column: str) -> str:
     return quoted(column)
 
 
-def _refs(rule: Rule, named: Mapping[str, Clause]) -> str:
+def _refs(rule: Rule, named: Mapping[str, Clause], unsure: bool) -> str:
     own = f"json_array({literal(rule.table.name)}, _key)"
     known = {column.name for column in rule.table.columns}
     columns = {column for clause in named.values() for column in clause.columns}
@@ -323,7 +375,7 @@ def _refs(rule: Rule, named: Mapping[str, Clause]) -> str:
     if "refs" in known:
         beside.append("json_extract(TRY_CAST(\"refs\" AS JSON), '$[*]')")
     alone = f"CAST(json_array({own}) AS VARCHAR)"
-    if not beside:
+    if not beside or not unsure:
         return alone
     joined = f"CAST(to_json(list_concat([{own}], list_sort(list_distinct(list_concat({', '.join(beside)}))))) AS VARCHAR)"
     return f"CASE WHEN _verdict IN ('fail', 'unknown') THEN {joined} ELSE {alone} END"

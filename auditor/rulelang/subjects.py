@@ -77,13 +77,16 @@ def _places(table: Table, places: Sequence[str], reads: Sequence[Read]) -> str:
         seen, touched = _where(places, scope, unsure=False), _where(places, scope, unsure=True)
         aggregates += (
             f", coalesce(bool_or(c.complete AND {here} AND {seen}), FALSE) AS _ok{at}"
-            f", list(c.text ORDER BY c.text) FILTER (WHERE NOT c.complete AND {here} AND {touched}) AS _gaps{at}"
+            f", list(c.text) FILTER (WHERE NOT c.complete AND {here} AND {touched}) AS _gaps{at}"
         )
     grouped = f" GROUP BY {', '.join(f'p.{quoted(name)}' for name in places)}" if places else ""
     picked = ", ".join(f"p.{quoted(name)}" for name in places) or "1 AS _one"
+    placed = [at for at, read in enumerate(reads) if read[1] != "resource"]
+    once = "".join(f", list_sort(list_distinct(coalesce(_gaps{at}, []))) AS _each{at}" for at in placed)
+    sight = "".join(f", {said}" for at in placed for said in _sight(reads[at], f"_ok{at}", f"_each{at}"))
     return (
-        f"CREATE OR REPLACE TEMP TABLE _place AS SELECT {picked}{aggregates} "
-        f"FROM ({listed}) p LEFT JOIN _coverage c ON TRUE{grouped}"
+        f"CREATE OR REPLACE TEMP TABLE _place AS SELECT *{sight} FROM (SELECT *{once} FROM ("
+        f"SELECT {picked}{aggregates} FROM ({listed}) p LEFT JOIN _coverage c ON TRUE{grouped}))"
     )
 
 
@@ -139,16 +142,22 @@ def _subjects(
         *(f"s.{quoted(n)}" for n in _RESOURCES if n in known and table.key != (n,)),
     ]
     for at, read in enumerate(reads):
+        if read[1] != "resource":
+            picked += [f"p.{quoted(said(read))} AS {quoted(said(read))}" for said in (seen_flag, gap_list)]
+            continue
         beside: list[str] = []
-        if read[1] == "resource":
-            for which, resource in enumerate(resources):
-                alias = f"r{at}_{which}"
-                beside.append(alias)
-                joins += (
-                    f" LEFT JOIN _resource {alias} ON {alias}.table_name = {literal(read[0])}"
-                    f" AND {alias}.resource = {resource}"
-                )
-        picked += _sight(at, read, beside)
+        for which, resource in enumerate(resources):
+            alias = f"r{at}_{which}"
+            beside.append(alias)
+            joins += (
+                f" LEFT JOIN _resource {alias} ON {alias}.table_name = {literal(read[0])}"
+                f" AND {alias}.resource = {resource}"
+            )
+        ok = " OR ".join(
+            (f"coalesce(p._ok{at}, FALSE)", *(f"coalesce({alias}.ok, FALSE)" for alias in beside))
+        )
+        lists = ", ".join(("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside)))
+        picked += _sight(read, f"({ok})", f"list_sort(list_distinct(list_concat({lists})))")
     picked += [f"s.{quoted(name)}" for name in columns]
     return (
         f"CREATE OR REPLACE TEMP TABLE _subject AS SELECT {', '.join(picked)} "
@@ -156,14 +165,12 @@ def _subjects(
     )
 
 
-def _sight(at: int, read: Read, beside: Sequence[str]) -> tuple[str, str]:
-    oks = " OR ".join((f"coalesce(p._ok{at}, FALSE)", *(f"coalesce({alias}.ok, FALSE)" for alias in beside)))
-    lists = ", ".join(("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside)))
-    gaps = f"list_sort(list_distinct(list_concat({lists})))"
+def _sight(read: Read, ok: str, gaps: str) -> tuple[str, str]:
+    """Return SQL for the flag and the list of a source, from whether it was read and its gaps, sorted, each once."""
     none = literal(f"{read[0]} was not collected here")
     more = f"list_append({gaps}[1:{MOST}], 'and ' || (len({gaps}) - {MOST}) || ' more gaps of {read[0]}')"
     said = f"CASE WHEN len({gaps}) = 0 THEN [{none}] WHEN len({gaps}) > {MOST} THEN {more} ELSE {gaps} END"
-    seen = f"(({oks}) AND len({gaps}) = 0)"
+    seen = f"({ok} AND len({gaps}) = 0)"
     return (
         f"{seen} AS {quoted(seen_flag(read))}",
         f"CASE WHEN NOT {seen} THEN {said} END AS {quoted(gap_list(read))}",

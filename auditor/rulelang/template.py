@@ -99,9 +99,9 @@ def said_sql(column: Column) -> str:
             f" THEN array_to_string({listed}, ', ') ELSE {name} END"
         )
     if column.type == "TEXT":
-        return name
+        return f"CASE WHEN {name} = '' THEN 'none' ELSE {name} END"
     if column.name.endswith("_s"):
-        return spoken_sql(name)
+        return f"CASE WHEN {name} IS NOT NULL THEN {spoken_sql(name)} END"
     if column.name.endswith(("_d", "_h")) or column.name == "bytes" or column.name.endswith("_bytes"):
         unit = {"_d": " d", "_h": " h"}.get(column.name[-2:], " bytes")
         return f"CAST({name} AS VARCHAR) || '{unit}'"
