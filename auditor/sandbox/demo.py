@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +49,15 @@ class DemoResult:
     """Rows of the last scan's table `export`."""
     report: Path | None
     bundle: Path | None
-    public_key: Path
+    fingerprint: str
+    """Of the demonstration's own signing key: what its bundle is verified against."""
     complete: bool
     """Every scan saw everything and every rule loaded."""
 
     @property
     def verify_command(self) -> str:
         """What checks the bundle, on any machine."""
-        return f"auditor bundle verify {self.bundle} --key {self.public_key}"
+        return f"auditor bundle verify {_short(self.bundle)} --key {self.fingerprint}"
 
     @property
     def text(self) -> str:
@@ -69,18 +70,31 @@ def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> Dem
 
     Raises UsageError when the folder holds an earlier demonstration.
     """
-    from auditor import bundle, report
+    from auditor import bundle, keys, report
     from auditor.ledger import Ledger
 
     tell = progress or _silent
     played = play(into, weeks=weeks, progress=tell)
-    config, _ = _loaded(played.config)
-    span = {"from_at": played.weeks[0].at, "to_at": played.weeks[-1].at}
+    config, pack = _loaded(played.config)
+    last = played.weeks[-1].at
+    first = played.weeks[0].at - timedelta(days=7)
     with Ledger.open(played.ledger) as ledger:
         tell("reporting", {})
-        written = report.write(ledger, config, into=into / "reports", **span)
+        written = report.write(
+            ledger, config, pack, from_at=first, to_at=last, now=last, into=played.into / "reports"
+        )
         tell("bundling", {})
-        bundled = bundle.create(ledger, config, into=into / "bundles", **span)
+        bundled = bundle.create(
+            ledger,
+            config,
+            pack,
+            from_at=first,
+            to_at=last,
+            now=last,
+            into=played.into / "bundles",
+            key=keys.load(config.signing.key),
+            report=written,
+        )
     return DemoResult(
         into=played.into,
         config=played.config,
@@ -89,16 +103,18 @@ def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> Dem
         exports=played.exports,
         report=written,
         bundle=bundled,
-        public_key=played.public_key,
+        fingerprint=played.fingerprint,
         complete=played.complete,
     )
 
 
 def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> DemoResult:
     """Play the weeks and scan each, without report and bundle."""
+    from auditor import keys
     from auditor.errors import UsageError
     from auditor.ledger import Ledger
     from auditor.sandbox.estate import Estate
+    from auditor.sandbox.estate_config import KEY
 
     tell = progress or _silent
     into = into.resolve()
@@ -107,7 +123,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
             f"{into} holds an earlier demonstration", remedy="Name another folder, or delete this one."
         )
     into.mkdir(parents=True, exist_ok=True)
-    public_key = make_key(into)
+    fingerprint = keys.new(into / KEY)
     estate = Estate.open()
     try:
         path = estate.config(into)
@@ -129,7 +145,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         exports=tuple(scans[-1].judgement.rows("export")),
         report=None,
         bundle=None,
-        public_key=public_key,
+        fingerprint=fingerprint,
         complete=not any(each.gaps or each.broken_rules for each in scans),
     )
 
@@ -149,31 +165,12 @@ def _loaded(path: Path) -> tuple[Config, Pack]:
     from auditor import config, rulepack, sources
     from auditor.builtin import builtin
 
+    from auditor.alerts.webhook import Settings as Webhook
+
     sections = {f"sources.{name}": sources.source(name).Settings for name in sources.NAMES}
+    sections["alerts.webhook"] = Webhook
     rules = builtin("rules")
     return config.load(path, sections), rulepack.load([rules], [rules / "frameworks"])
-
-
-def make_key(into: Path) -> Path:
-    """Make the demonstration's own signing key; return the path of its public half."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        PublicFormat,
-    )
-
-    from auditor.sandbox.estate_config import KEY
-
-    key = Ed25519PrivateKey.generate()
-    private = into / KEY
-    private.touch(mode=0o600)
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    public = into / f"{KEY}.pub"
-    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    public.write_bytes(line + b" auditor-demo\n")
-    return public
 
 
 def _silent(_event: str, _fields: Mapping[str, Any]) -> None:
@@ -196,8 +193,8 @@ def _summary(result: DemoResult) -> Iterable[str]:
     yield from _unseen(result.weeks)
     yield from _pending(result.exports)
     yield from _drifted(result.weeks)
-    yield f"  report  {result.report or '-'}"
-    yield f"  bundle  {result.bundle or '-'}"
+    yield f"  report  {_short(result.report)}"
+    yield f"  bundle  {_short(result.bundle)}"
     if result.bundle:
         yield f"  verify  {result.verify_command}"
 
@@ -258,6 +255,13 @@ def _drifted(weeks: Sequence[Week]) -> Iterable[str]:
         )
         yield shown(told)
     yield ""
+
+
+def _short(path: Path | None) -> str:
+    """Return a path as one would type it here."""
+    if path is None:
+        return "-"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def shown(text: str, width: int = WIDTH) -> str:
