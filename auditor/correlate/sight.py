@@ -64,38 +64,47 @@ class Sight:
     ) -> list[str]:
         """Return what hides the table there, in words; an empty list means it was seen.
 
-        `account` None means every account that was asked. Times narrow the question for tables of events.
-        Gaps whose reason is in `but` count as read: the caller knows what to make of them.
+        `account` None means every account that was asked. Times narrow the question for tables of events; one
+        without a start asks of its end alone. Without a `resource` the question is whether all were seen: the
+        listing of one resource vouches for that one only, and a gap of one resource or of one setting of it hides
+        no other. Gaps whose reason is in `but` count as read: the caller knows what to make of them.
         """
+        from_at = until_at if from_at is None else from_at
         accounts = self.accounts(table) if account is None else [account, "*"]
         found: list[str] = []
         complete = False
         for name in accounts:
-            readings = [
-                reading
-                for reading in self._readings.get((table, name), ())
-                if _meets(reading.region, region) and _touches(reading, from_at, until_at)
-            ]
+            placed = [r for r in self._readings.get((table, name), ()) if _meets(r.region, region)]
+            readings = [reading for reading in placed if _touches(reading, from_at, until_at)]
             found += [
                 reading.words
                 for reading in readings
-                if not reading.complete
-                and reading.reason not in but
-                and (resource is None or _meets(reading.resource.split("#")[0], resource))
+                if not reading.complete and reading.reason not in but and _hides(reading, resource)
             ]
             whole = [
                 reading
                 for reading in readings
-                if (reading.complete or reading.reason in but)
-                and (reading.resource == "*" or (resource is None) or reading.resource == resource)
+                if (reading.complete or reading.reason in but) and reading.resource in ("*", resource)
             ]
-            covered = _covered(whole, from_at, until_at)
-            if account is None and not covered and not found:
+            vouching = {r.region for r in placed if r.complete and r.resource in ("*", resource)}
+            asked = vouching if region == "*" else {region}
+            covered = all(
+                _covered([r for r in whole if _meets(r.region, each)], from_at, until_at)
+                for each in asked - {"*"} or {"*"}
+            )
+            if account is None and name != "*" and not covered and not found:
                 found.append(_unread(table, name, region, from_at, until_at))
             complete = complete or covered
         if not complete and not found:
             found.append(_unread(table, account or "any account", region, from_at, until_at))
         return sorted(set(found))
+
+
+def _hides(reading: _Reading, resource: str | None) -> bool:
+    """Tell whether a gap may hide the resource, or any row at all when none is named."""
+    if resource is None:
+        return "#" not in reading.resource  # ARN#setting: the row is there, one of its columns is not
+    return _meets(reading.resource.partition("#")[0], resource)
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -119,9 +128,11 @@ def _meets(one: str, other: str) -> bool:
 
 
 def _touches(reading: _Reading, from_at: datetime | None, until_at: datetime | None) -> bool:
-    if from_at is not None and reading.until_at is not None and reading.until_at < from_at:
-        return False
-    return not (until_at is not None and reading.from_at is not None and reading.from_at > until_at)
+    """Tell whether a reading has to do with a time; readings are half-open, questions are closed."""
+    first, last = reading.from_at, reading.until_at
+    if from_at is not None and last is not None and (last < from_at or (last == from_at and first != last)):
+        return reading.complete and last == from_at  # it may still reach the moment before the question
+    return not (until_at is not None and first is not None and first > until_at)
 
 
 def _covered(readings: list[_Reading], from_at: datetime | None, until_at: datetime | None) -> bool:

@@ -20,7 +20,12 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
         )
     if job["ending"] == "running":
         gaps = evidence.sight.gaps(
-            "dataproc_job", job["project"], region=job["region"], until_at=evidence.now
+            "dataproc_job",
+            job["project"],
+            region=job["region"],
+            resource=job["job_uuid"],
+            from_at=evidence.now - evidence.skew,
+            until_at=evidence.now,
         )
         if gaps:
             return unknown(f"how the {kind} goes on could not be seen", refs, gaps)
