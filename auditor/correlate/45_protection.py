@@ -69,6 +69,8 @@ def _row(bucket: Row, judged: Sequence[dict[str, str]], points: Sequence[Row], s
         for gap in sight.gaps(table, place["account"], region=place["region"] or "*")
     ]
     covered = either(item["verdict"] for item in judged)
+    if place["region"] is None:
+        hidden.append(f"the region of {bucket['bucket']} is not known")
     if covered == NOT_COVERED and hidden:
         covered = UNDECIDED
     unseen = sight.gaps("backup_recovery_point", place["account"], region=place["region"] or "*")

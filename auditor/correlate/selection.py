@@ -56,55 +56,75 @@ def selects(
     excluded: Sequence[str] | None = selection["not_resources"]
     if resources is None or by_tags is None or conditions is None or excluded is None:
         return UNDECIDED, "the selection was not read"
-    named = either(matches_arn(pattern, arn) for pattern in resources)
-    tagged = either(_tag(tag, tags) for tag in by_tags)
-    if resources or by_tags:
-        taken = either([named, tagged])
-        why = "its resources name it" if named == COVERED else "its tags take it"
-    else:
-        taken, why = COVERED, "it names nothing, so it takes every resource"
+    taken = either([*(matches_arn(p, arn) for p in resources), *(_tag(tag, tags) for tag in by_tags)])
+    if not resources and not by_tags:
+        taken = COVERED  # it names nothing, so it takes every resource
     if taken == NOT_COVERED:
         return NOT_COVERED, "neither its resources nor its tags take it"
     held = both(
         _condition(op, test, tags) for op, tests in sorted(conditions.items()) for test in tests or ()
     )
     if held == NOT_COVERED:
-        return NOT_COVERED, "a condition leaves it out"
+        return _left_out(resources, by_tags, arn, tags)
     out = either(matches_arn(pattern, arn) for pattern in excluded)
     if out == COVERED:
         return NOT_COVERED, "its NotResources leave it out"
     exact = arn in resources
     if not exact and opted_in is False:
         return NOT_COVERED, "S3 is not opted in for AWS Backup in the region"
+    if both([taken, held]) == UNDECIDED:
+        unread = tags is None and (by_tags or conditions)
+        return UNDECIDED, "the bucket's tags were not read" if unread else _UNDOCUMENTED
+    if out == UNDECIDED:
+        return UNDECIDED, _UNDOCUMENTED
     if not exact and opted_in is None:
         return UNDECIDED, "whether S3 is opted in for AWS Backup in the region was not read"
-    answer = both([taken, held, UNDECIDED if out == UNDECIDED else COVERED])
-    if answer == UNDECIDED:
-        why = "tags were not read" if tags is None else "AWS does not document this selection's meaning"
-    return answer, why
+    return COVERED, _taken_by(resources, by_tags, arn, tags)
+
+
+_UNDOCUMENTED = "AWS does not document what this selection means for it"
+
+
+def _left_out(
+    resources: Sequence[str], by_tags: Sequence[Mapping[str, str]], arn: str, tags: Mapping[str, str] | None
+) -> tuple[str, str]:
+    """Judge a bucket that a condition leaves out: whether conditions narrow ListOfTags too is not documented."""
+    if by_tags and either(_tag(tag, tags) for tag in by_tags) != NOT_COVERED:
+        return UNDECIDED, "its tags take it and a condition leaves it out: AWS does not document which counts"
+    return NOT_COVERED, "a condition leaves it out"
+
+
+def _taken_by(
+    resources: Sequence[str], by_tags: Sequence[Mapping[str, str]], arn: str, tags: Mapping[str, str] | None
+) -> str:
+    if any(matches_arn(pattern, arn) == COVERED for pattern in resources):
+        return "its resources name it"
+    if any(_tag(tag, tags) == COVERED for tag in by_tags):
+        return "its tags take it"
+    return "it names nothing, so it takes every resource"
 
 
 def _tag(tag: Mapping[str, str], tags: Mapping[str, str] | None) -> str:
     """Judge one entry of ListOfTags; its only type is STRINGEQUALS, and it compares case-sensitively."""
-    if tags is None:
+    key, wanted = tag.get("ConditionKey"), tag.get("ConditionValue")
+    if tags is None or not key or wanted is None or tag.get("ConditionType", "STRINGEQUALS") != "STRINGEQUALS":
         return UNDECIDED
-    key = str(tag.get("ConditionKey", "")).removeprefix(_TAG)
-    return COVERED if tags.get(key) == tag.get("ConditionValue") else NOT_COVERED
+    return COVERED if tags.get(key.removeprefix(_TAG)) == wanted else NOT_COVERED
 
 
 def _condition(operator: str, test: Mapping[str, str], tags: Mapping[str, str] | None) -> str:
-    if tags is None:
+    key, wanted = test.get("ConditionKey"), test.get("ConditionValue")
+    if tags is None or not key or wanted is None:
         return UNDECIDED
-    value = tags.get(str(test.get("ConditionKey", "")).removeprefix(_TAG))
-    wanted = str(test.get("ConditionValue", ""))
+    value = tags.get(key.removeprefix(_TAG))
     negative = operator.startswith("StringNot")
+    if operator not in ("StringEquals", "StringNotEquals", "StringLike", "StringNotLike"):
+        return UNDECIDED
     if value is None:
         # What a negated test says of a bucket without the key is not documented.
         return UNDECIDED if negative else NOT_COVERED
     if operator in ("StringEquals", "StringNotEquals"):
         same = value == wanted
-    elif operator in ("StringLike", "StringNotLike"):
-        same = re.fullmatch(re.escape(wanted).replace(r"\*", r".*"), value, re.DOTALL) is not None
     else:
-        return UNDECIDED
+        same = re.fullmatch(re.escape(wanted).replace(r"\*", r".*"), value, re.DOTALL) is not None
     return COVERED if same != negative else NOT_COVERED
