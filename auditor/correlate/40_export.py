@@ -10,6 +10,7 @@ from typing import Any
 from auditor.correlate import Tables
 from auditor.correlate.links import copy, job, objects, recovery_point, retention, session, trigger
 from auditor.correlate.links.evidence import READS, Case, Evidence, cases
+from auditor.correlate.links.hiding import explained
 from auditor.correlate.links.judgement import Judgement, not_required, weakest
 from auditor.correlate.links.recovery_point import Capture
 from auditor.model import LINKS, State, Strength
@@ -49,6 +50,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             links |= {name: not_required(f"superseded by {repeated}") for name in LINKS[1:]}
         else:
             links |= _judged(evidence, item, replaced)
+        links = {name: explained(evidence, case, name, judged) for name, judged in links.items()}
         yield _row(evidence, case, item.capture, links, repeated or replaced)
 
 

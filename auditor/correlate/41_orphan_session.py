@@ -76,6 +76,8 @@ def _judged(
         return False, match["because"]
     if active:
         return False, f"{len(active)} jobs of {who} ran when it was issued"
+    if match is not None and match["candidates"] > 0:
+        return None, match["because"]
     if unread:
         return None, f"the jobs of {who} could not all be seen: {unread[0]}"
     return (

@@ -37,6 +37,7 @@ hidden AS (
 )
 SELECT
     g.arn, g.vault_arn, g.account, g.region, g.resource_arn, g.status, g.delete_at, g.last_seen_at,
+    CASE WHEN x.arn IS NOT NULL OR (r.arn IS NULL AND l.arn IS NULL) THEN NULL ELSE FALSE END AS present,
     CASE
         WHEN x.arn IS NOT NULL OR (r.arn IS NULL AND l.arn IS NULL) THEN NULL
         WHEN g.delete_at IS NULL AND coalesce(g.status, '') <> 'COMPLETED' THEN NULL

@@ -55,8 +55,8 @@ LEFT JOIN point_copy AS c ON c.arn = p.arn
 LEFT JOIN point_torn AS t ON t.arn = p.arn
 UNION ALL
 SELECT
-    g.arn, z.zone, g.account, NULL, z.owner, g.region, FALSE, g.gone_early, g.last_seen_at, g.resource_arn, g.vault_arn,
+    g.arn, z.zone, g.account, NULL, z.owner, g.region, g.present, g.gone_early, g.last_seen_at, g.resource_arn, g.vault_arn,
     g.status, NULL, NULL, FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, g.delete_at, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, 0, NULL, 0, ''
+    NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, CASE WHEN NOT g.present THEN 0 END, NULL, 0, ''
 FROM gone_point AS g
 LEFT JOIN bucket_zone AS z ON z.bucket_arn = g.resource_arn

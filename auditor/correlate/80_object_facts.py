@@ -51,6 +51,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         base = {
             **_subject(bucket),
             "bucket": place[0],
+            "bucket_arn": f"arn:aws:s3:::{place[0]}",
             "dir": place[1],
             "objects_there": here["objects"] if here else None,
             "hidden": hidden[0] if hidden else "",

@@ -143,7 +143,13 @@ TABLES = (
         time("issued_at", "issue"),
         integer("age_s", "seconds since the issue"),
         integer("duration_s", "seconds it was asked for"),
-        text("matched_job", "job it belongs to; NULL when none fits", **_JOBS),
+        text(
+            "matched_job",
+            "job it belongs to; NULL when none fits",
+            **seen(
+                ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
+            ),
+        ),
         text("match_strength", "exact, strong, inferred or none"),
         integer("match_candidates", "jobs that fit equally well"),
         boolean("orphan", "TRUE no job explains it, FALSE one does, NULL the jobs could not be seen"),
@@ -283,8 +289,9 @@ TABLES = (
         "object",
         "Objects under exports: a row a directory where all is well, else up to five objects of it.",
         "bucket/key@version; a directory: bucket/dir/",
-        (("s3_object_version", "all"),),
+        (("s3_object_version", "all"), ("s3_data_event", "all"), ("dataproc_job", "all")),
         text("bucket", "bucket"),
+        text("bucket_arn", "arn:aws:s3:::NAME"),
         text("dir", "directory"),
         text("key", "key; NULL for a whole directory"),
         integer("objects_there", "object versions there that no job explains"),

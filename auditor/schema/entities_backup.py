@@ -5,6 +5,9 @@ from __future__ import annotations
 from auditor.schema import boolean, integer, json, text, time
 from auditor.schema.subjects import POINTS, facts, seen
 
+_ARRIVALS = ((POINTS, "all"), ("backup_copy_job", "all"))
+"""A copy has arrived where its point is seen; which point it is of, its copy job says."""
+
 TABLES = (
     facts(
         "plan_rule_facts",
@@ -55,7 +58,7 @@ TABLES = (
         "A recovery point that is held, or that is gone before its date.",
         "ARN",
         ((POINTS, "all"),),
-        boolean("present", "it is held"),
+        boolean("present", "it is held; NULL when it is not listed and its vault was not read whole"),
         boolean("gone_early", "TRUE gone before its date, FALSE held, NULL its vault was not read whole"),
         time("last_seen_at", "when it was last seen, if it is gone"),
         text("bucket_arn", "bucket it is of"),
@@ -81,18 +84,18 @@ TABLES = (
         text("job_category", "MessageCategory of that job; SUCCESS is clean"),
         text("job_message", "message of that job"),
         integer("region_copies_required", "copies its zone wants in other regions"),
-        integer("region_copies_missing", "those not seen COMPLETED", **seen((POINTS, "all"), may="lower")),
+        integer("region_copies_missing", "those not seen COMPLETED", **seen(*_ARRIVALS, may="lower")),
         integer(
             "region_copy_lag_s",
             "seconds to the slowest of those seen",
-            **seen((POINTS, "all"), may="either"),
+            **seen(*_ARRIVALS, may="either"),
         ),
         integer("account_copies_required", "copies its zone wants in other accounts"),
-        integer("account_copies_missing", "those not seen COMPLETED", **seen((POINTS, "all"), may="lower")),
+        integer("account_copies_missing", "those not seen COMPLETED", **seen(*_ARRIVALS, may="lower")),
         integer(
             "account_copy_lag_s",
             "seconds to the slowest of those seen",
-            **seen((POINTS, "all"), may="either"),
+            **seen(*_ARRIVALS, may="either"),
         ),
         text("missing_place", "a place where a copy is missing; empty when none is"),
         integer("zone_copy_lag_s", "its zone's limit for copies; NULL when not stated"),

@@ -268,6 +268,25 @@ def cases(evidence: Evidence) -> list[Case]:
     return found
 
 
+def writes_hidden(evidence: Evidence, case: Case, until: datetime) -> list[str]:
+    """Return what this scan failed to read of the data events of the export's bucket, from its first write on.
+
+    A bucket whose data events nobody records has none to miss: the objects link tells of that.
+    """
+    start = case.first_write_at or case.job["started_at"]
+    if case.bucket is None or start is None:
+        return []
+    return evidence.sight.gaps(
+        "s3_data_event",
+        case.bucket["account"],
+        region=case.bucket["region"],
+        resource=case.bucket_arn,
+        from_at=start - evidence.skew,
+        until_at=min(until, evidence.now),
+        but=("not_enabled",),
+    )
+
+
 def zone_of(
     evidence: Evidence, job: Row, bucket: Row | None, name: str
 ) -> tuple[str | None, str | None, str | None]:

@@ -30,6 +30,10 @@ class Judgement:
         """Return it with words in front, for a link that takes over another's state."""
         return replace(self, because=f"{prefix}: {self.because}")
 
+    def hidden_by(self, gaps: Iterable[str]) -> Judgement:
+        """Return it with the gaps that may hide its answer."""
+        return replace(self, gaps=tuple(gaps))
+
 
 def proven(because: str, strength: Strength, refs: Refs, due_at: datetime | None = None) -> Judgement:
     """Return a proven link: the only state that counts as good."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from auditor.correlate.links.continuous import judge_continuous
-from auditor.correlate.links.evidence import Case, Evidence, Row, words
+from auditor.correlate.links.evidence import Case, Evidence, Row, words, writes_hidden
+from auditor.correlate.links.hiding import hiding
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -17,6 +18,7 @@ from auditor.correlate.links.judgement import (
     unknown,
 )
 from auditor.correlate.links.objects import versioning_off
+from auditor.correlate.links.session import strangers
 from auditor.model import Strength
 
 
@@ -58,8 +60,9 @@ def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Capture:
     if case.ended_at is None:
         return Capture(pending("the export has not ended", None))
     if case.nothing_written:
-        if listing_gaps:
-            return Capture(unknown("whether anything was written could not be seen", gaps=listing_gaps))
+        unseen = listing_gaps or writes_hidden(evidence, case, evidence.now)
+        if unseen:
+            return Capture(unknown("whether anything was written could not be seen", gaps=unseen))
         return Capture(not_required("nothing was written"))
     if case.limits is not None and case.limits["capture_s"] == -1:
         return Capture(not_required(f"zone {case.zone} asks for no capture"))
@@ -88,6 +91,10 @@ def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Capture:
         why = "the export has no zone" if case.limits is None else f"zone {case.zone} states no capture limit"
         return Capture(unknown(f"{why}, so until when it must be captured is not known"))
     if evidence.now <= due:
+        weak = next((item for item in found if item.kind == "weak"), None)
+        hidden = hiding(evidence, case, "recovery_point") if weak else []
+        if weak and hidden:  # it may hold the export, and what would tell was not read: waiting will not
+            return Capture(unknown(weak.because, weak.refs, hidden, due), due_at=due)
         making = next((item for item in found if item.kind == "creating"), None)
         because = making.because if making else "no recovery point holds it yet"
         lost = any(item.kind == "not_current" for item in found)
@@ -207,11 +214,32 @@ def _lost_before(evidence: Evidence, case: Case, point: Row, start: datetime) ->
     rows = sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"]))
     for row in rows:
         if row["deleted_at"] is not None and row["deleted_at"] <= start:
-            return "not_current", f"{row['key']} was deleted on {words(row['deleted_at'])}, before {_short(point)} started"
+            return (
+                "not_current",
+                f"{row['key']} was deleted on {words(row['deleted_at'])}, before {_short(point)} started",
+            )
     unsure = [row for row in rows if row["deleted_at"] is None]
+    hidden = [] if proved else _unattributed(evidence, case, start) or writes_hidden(evidence, case, start)
+    if hidden:
+        return (
+            "weak",
+            f"whether a version was deleted before {_short(point)} started could not be seen: {hidden[0]}",
+        )
     if unsure and not proved:
-        return "weak", f"{unsure[0]['key']} is gone, and whether since before {_short(point)} started cannot be told"
+        return (
+            "weak",
+            f"{unsure[0]['key']} is gone, and whether since before {_short(point)} started cannot be told",
+        )
     return None
+
+
+def _unattributed(evidence: Evidence, case: Case, start: datetime) -> list[str]:
+    """Return versions under the prefix that are gone and that a job may have written whose session is not known."""
+    return [
+        f"{row['key']} is gone, and {row['because']}"
+        for row in strangers(evidence, case, start)
+        if row["gone"] and row["kind"] in ("ambiguous", "no_issue")
+    ]
 
 
 def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:

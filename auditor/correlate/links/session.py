@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words
+from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words, writes_hidden
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -68,6 +68,9 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
         hidden = evidence.sight.gaps("dataproc_job", None)
         if hidden:
             return unknown("other jobs of the same account could not be seen", _sessions(mine), hidden)
+    unseen = writes_hidden(evidence, case, case.ended_at + evidence.skew)
+    if unseen:
+        return unknown("whether any other credential wrote could not be seen", _sessions(mine), unseen)
     many = f"{len(wrote or mine)} sessions" if len(wrote or mine) > 1 else "one session"
     return proven(
         f"{many} of {job['service_account']} on {(wrote or mine)[0]['role_arn']}: {(wrote or mine)[0]['match_because']}",
