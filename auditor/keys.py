@@ -108,7 +108,7 @@ def load(ref: str | Path) -> Key:
     if "PRIVATE KEY" in named:
         raise ConfigError(
             "a private key stands where its reference must stand",
-            remedy="Write it to a file of mode 0600 and name that: file:PATH. Whoever saw it may sign with it: rotate it.",
+            remedy="Keep it in a file of mode 0600 and name that, file:PATH. Whoever saw it may sign with it: rotate it.",
         )
     text = (
         secret(named if named.startswith(("env:", "file:")) else f"file:{named}").replace("\r\n", "\n") + "\n"
@@ -127,11 +127,6 @@ def load(ref: str | Path) -> Key:
             f"{named}: the key is not an Ed25519 key", remedy="`auditor key new FILE` makes one."
         )
     return Key(private.public_key().public_bytes_raw(), private)
-
-
-def _shown(named: str) -> str:
-    """Return a reference to a key; never the key itself, should somebody have written it in its place."""
-    return named if len(named) < 300 and "\n" not in named else f"{named[:12]}…"
 
 
 def fingerprint(public: bytes) -> str:

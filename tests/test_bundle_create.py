@@ -32,11 +32,11 @@ def test_another_time_zone_locale_and_hash_seed_give_the_same_bytes(tmp_path: Pa
     world, path = shared()
     shutil.copy(world.ledger, tmp_path / "ledger.sqlite3")
     code = f"""if True:
-        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
         from pathlib import Path
         from bundle_world import *
         folder = Path({str(world.folder)!r})
-        config = Config(organisation={ascii(world.config.organisation)}, state=State(dir=str(folder / "state")))
+        config = Config(organisation={world.config.organisation!a}, state=State(dir=str(folder / "state")))
         with Ledger.open(Path("ledger.sqlite3")) as ledger:
             bundle.create(ledger, config, World(folder, config, None).pack(), from_at=FROM, to_at=TO, now=at(40),
                 into=Path("out"), key=keys.load(folder / "key"))
