@@ -55,11 +55,11 @@ _PARTS = (
     ("summary", "Summary"),
     ("posture", "Posture over time"),
     ("controls", "Control by control"),
-    ("exports", "Exports and their chains"),
+    ("exports", "Exports and chains"),
     ("drift", "Drift"),
     ("exceptions", "Exceptions and expiries"),
     ("coverage", "What we could not see"),
-    ("method", "Method and completeness"),
+    ("method", "Method and accuracy"),
     ("appendix", "Appendix and sign-off"),
 )
 """Anchor and title of the parts after the cover, numbered from 1."""

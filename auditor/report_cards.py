@@ -83,6 +83,7 @@ class Card:
 
 
 def export_row(row: Mapping[str, Any], card: str = "") -> ExportRow:
+    """Return an export as a line of the table."""
     return ExportRow(
         id=row["export_id"],
         name=row["export_key"] or row["job_id"] or row["job_uuid"] or "",
@@ -135,6 +136,7 @@ def card_of(
     times: Mapping[tuple[str, str], datetime],
     advice: Mapping[str, Sequence[str]],
 ) -> Card:
+    """Return the card of one export whose chain is not whole."""
     links: list[LinkRow] = []
     before: datetime | None = None
     for name in LINKS:

@@ -117,7 +117,7 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
         waivers=waivers,
         in_force=sum(each.state == "in force" for each in waivers),
         idle=sum(each.state == "in force" and not each.covers for each in waivers),
-        soon=tuple(sorted((*_expiring(past), *((at, "Capture and what follows", f"{link}: {export}")
+        soon=tuple(sorted((*_expiring(past), *((at, f"{link} is due", export)
                                                for at, link, export in found.due)))),
     )  # fmt: skip
 

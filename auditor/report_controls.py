@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -265,11 +266,22 @@ def _findings(findings: Sequence[FindingRow], rows: Mapping[str, RuleRow]) -> tu
             total=len(found),
             waived=sum(row.waiver is not None for row in found),
             remedy=found[0].remedy,
-            rows=tuple(sorted(found, key=worst)[:shown]),
+            rows=tuple(_varied(found)[:shown]),
         )
         for rule, found in by_rule.items()
     ]
     return tuple(sorted(listed, key=lambda each: _worst_rule(each.rule)))
+
+
+def _varied(findings: Sequence[FindingRow]) -> list[FindingRow]:
+    """Sort findings so that no reason is told again before every other was told once."""
+    told: Counter[str] = Counter()
+    ordered: list[tuple[bool, bool, int, int]] = []
+    found = sorted(findings, key=worst)
+    for at, row in enumerate(found):
+        ordered.append((row.waiver is not None, row.verdict != "fail", told[row.because], at))
+        told[row.because] += 1
+    return [found[at] for _, _, _, at in sorted(ordered)]
 
 
 def _gone(row: FindingRow) -> RuleRow:

@@ -232,14 +232,14 @@ def _mending(past: Past) -> tuple[Mending, ...]:
         ],
         columns=["severity", "stood"],
     )
-    by = frame.groupby("severity")["stood"].agg(["count", "sum", "max"]) if len(frame) else None
+    by = frame.groupby("severity")["stood"].agg(["count", "sum", "max"]).to_dict("index")
     found: list[Mending] = []
     for severity in SEVERITIES:
         open_now = sum(
             r.severity == severity and r.verdict == "fail" and r.waiver is None for r in past.findings
         )
-        if by is not None and severity in by.index:
-            amount, total, longest = (int(by.at[severity, column]) for column in by.columns)
+        if stood := by.get(severity):
+            amount, total, longest = (int(stood[each]) for each in ("count", "sum", "max"))
             found.append(Mending(severity, amount, span(total // amount), span(longest), open_now))
         elif open_now:
             found.append(Mending(severity, 0, "–", "–", open_now))

@@ -172,12 +172,11 @@ def _tallies(ledger: Ledger, as_of: datetime) -> list[tuple[ScanRow, Counts]]:
 
 def _judged(scan: ScanRow, state: Path, findings: Sequence[FindingRow]) -> Judged:
     """Open what a scan saw and what was judged of it; what is there must be what the ledger says."""
-    place = Path(scan.snapshot_dir)
-    if not place.exists():
-        place = state / "snapshots" / scan.snapshot_id
-    snapshot = Snapshot.open(place) if place.exists() else None
+    recorded = Path(scan.snapshot_dir)
+    place = next((each for each in (state / "snapshots" / scan.snapshot_id, recorded) if each.exists()), None)
+    snapshot = Snapshot.open(place) if place else None
     name = f"{scan.snapshot_id}-{scan.rule_digest[:12]}"
-    folders = [root / "judged" / name for root in (place.parent.parent, state)]
+    folders = [root / "judged" / name for root in (state, recorded.parent.parent)]
     folder = next((each for each in folders if each.exists()), None)
     if folder is None:
         return Judged(scan, snapshot, None)
