@@ -3,6 +3,7 @@
 SELECT
     export_id,
     sum(objects) AS objects,
+    sum(rewritten) AS rewritten,
     sum(bytes) AS bytes,
     sum(CASE WHEN attributed_by = 'exact' THEN objects ELSE 0 END) AS witnessed_objects,
     sum(unsupported) AS unsupported,
