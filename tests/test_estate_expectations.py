@@ -11,7 +11,6 @@ from auditor.model import LINKS, State
 from auditor.sandbox.estate import Estate
 from auditor.sandbox.estate_story import Story
 
-pytest.importorskip("auditor.scan")
 STORY = Story.read()
 NAMES = {export.export_id: export.id for export in STORY.exports}
 JUDGED = [(week, export_id) for week in range(1, STORY.weeks + 1) for export_id in STORY.expectations(week)]

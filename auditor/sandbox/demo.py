@@ -146,7 +146,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         report=None,
         bundle=None,
         fingerprint=fingerprint,
-        complete=not any(each.gaps or each.broken_rules for each in scans),
+        complete=all(each.row.complete for each in scans),
     )
 
 
