@@ -113,13 +113,25 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
         better=sum(each.direction == "better" for each in settings),
         unattributed=sum(each.actor is None for each in settings),
         moves=_moves(past.drift, pack),
-        kinds={kind: sum(each.kind == kind and each.rule is not None for each in past.drift) for kind in _KINDS},
+        kinds={
+            kind: sum(each.kind == kind and each.rule is not None for each in past.drift) for kind in _KINDS
+        },
         waivers=waivers,
         in_force=sum(each.state == "in force" for each in waivers),
         idle=sum(each.state == "in force" and not each.covers for each in waivers),
-        soon=tuple(sorted((*_expiring(past), *((at, f"{link} is due", export)
-                                               for at, link, export in found.due)))),
-    )  # fmt: skip
+        soon=tuple(sorted((*_expiring(past), *_due(found), *_ending(found)))),
+    )
+
+
+def _due(found: Exports) -> list[tuple[datetime, str, str]]:
+    return [(at, f"{link} is due", export) for at, link, export in found.due]
+
+
+def _ending(found: Exports) -> list[tuple[datetime, str, str]]:
+    return [
+        (at, "Recovery point ends", f"{point.rpartition(':')[2]} proves {export}")
+        for at, point, export in found.ending
+    ]
 
 
 def _worst(each: Drift) -> tuple[int, int, datetime, str, str]:

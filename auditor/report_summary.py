@@ -11,7 +11,7 @@ from auditor.report_controls import Controls, worst
 from auditor.report_exports import Exports
 from auditor.report_health import Health
 from auditor.report_read import Past
-from auditor.report_words import change, counted, day, short, span, when
+from auditor.report_words import change, counted, day, span, when
 
 if TYPE_CHECKING:
     from auditor.rulepack import Pack
@@ -102,9 +102,7 @@ def summary(
         news_total=len(fresh),
         resolved=moved.kinds["resolved"],
         deadlines=tuple(
-            Deadline(when(at), span(at - past.as_of), what, which)
-            for at, what, which in sorted((*moved.soon, *((at, "Recovery point ends", f"{short(point, 48)} of {export}")
-                                                          for at, point, export in found.ending)))[:NEWEST]
+            Deadline(when(at), span(at - past.as_of), what, which) for at, what, which in moved.soon[:NEWEST]
         ),
         coverage=condition.said,
     )  # fmt: skip

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import chain_world as world
-import pytest
 from chain_world import Tables, at
 
 from auditor import report
@@ -22,6 +21,9 @@ from auditor.model import Drift, Window
 from auditor.rulepack import Pack, load
 from auditor.scan import coverage_of
 from auditor.snapshot import Snapshot, write
+
+if TYPE_CHECKING:
+    import pytest
 
 FIRST, SECOND = at(12, 6), at(19, 6)
 WEEK = timedelta(days=7)
