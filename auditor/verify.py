@@ -13,6 +13,7 @@ import argparse
 import base64
 import binascii
 import hashlib
+import io
 import json
 import re
 import stat
@@ -1123,7 +1124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except Unusable as error:
         result = Result(str(asked.bundle), exit_code=2, sentence=f"{error}.")
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout.write((json.dumps(result.json, indent=1) if asked.json else result.text) + "\n")
     return result.exit_code
 
