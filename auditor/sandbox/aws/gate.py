@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from threading import Lock
@@ -89,7 +89,7 @@ class Dropped(ConnectionError):  # noqa: N818 - what happened to the connection
 class Gate:
     """A WSGI application in front of moto's."""
 
-    def __init__(self, cloud: AwsCloud, moto: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, cloud: AwsCloud, moto: Any) -> None:
         self.cloud = cloud
         self.moto = moto
         self.counting = Lock()
@@ -208,7 +208,9 @@ class Gate:
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
             said[:] = [int(status.split(maxsplit=1)[0]), headers]
 
-        body = b"".join(self.moto(environ, start_response))
+        # By the signature we know the service; moto would search the names of all its backends for it.
+        app = self.moto.app_instances.get(asked.service, self.moto)
+        body = b"".join(app(environ, start_response))
         for name, value in said[1]:
             if name.lower() in OWN_HEADERS and "requestid" in name.lower():
                 body = body.replace(value.encode(), b"SANDBOX")
