@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from auditor import verify
+from auditor import correlate, verify
 from auditor.canonical import connect, from_ndjson, quoted, sql_columns
 from auditor.errors import UsageError, VerificationError
 from auditor.judge import judge
@@ -50,6 +51,8 @@ class ReplayResult:
     rows: tuple[Replayed, ...]
     not_carried: tuple[tuple[str, str], ...] = ()
     """Scans that should be in the bundle and are not, with the reason."""
+    steps_differ: tuple[str, ...] = ()
+    """Correlation steps that are not those in the bundle: another version judged now than wrote it."""
 
     @property
     def equal(self) -> bool:
@@ -99,7 +102,19 @@ def _replayed(bag: verify.Bag, into: Path, memory_mb: int) -> ReplayResult:
         rows.append(
             Replayed(run["scan"], snapshot.id, recorded["rule_digest"], pack.digest, expected, got, told)
         )
-    return ReplayResult(tuple(rows), tuple(sorted(about["not_carried"].items())))
+    return ReplayResult(tuple(rows), tuple(sorted(about["not_carried"].items())), _other_steps(bag))
+
+
+def _other_steps(bag: verify.Bag) -> tuple[str, ...]:
+    """Return the steps of this version whose text is not the bundle's: the first place to look when outcomes differ."""
+    folder = Path(correlate.__file__).parent
+    here = {
+        f"data/steps/{path.relative_to(folder).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.suffix in (".sql", ".py")
+    }
+    there = {name: bag.digest(name)[0] for name in bag.under("data/steps/")}
+    return tuple(sorted(name for name in {*here, *there} if here.get(name) != there.get(name)))
 
 
 def _rules(bag: verify.Bag, listed: list[dict[str, str]], into: Path) -> Pack:

@@ -89,3 +89,9 @@ def test_a_bundle_without_snapshots_is_not_called_equal(tmp_path: Path) -> None:
     assert not result.equal
     assert len(result.not_carried) == 2
     assert "data/ipe.json" not in unpacked(path)[1]
+
+
+def test_steps_of_another_version_are_named(tmp_path: Path) -> None:
+    name = "data/steps/40_export.py"
+    changed = resealed(files() | {name: files()[name] + b"# older\n"}, foreign())
+    assert name in bundle.replay(written(tmp_path, changed), into=tmp_path / "replay").steps_differ
