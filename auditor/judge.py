@@ -10,7 +10,6 @@ The same snapshot and the same rules give the same digests on any machine: this 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections import Counter
@@ -85,7 +84,7 @@ def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) 
         (work / "judgement.json").write_text(text + "\n", encoding="utf-8")
         final = into / f"{snapshot.id}-{pack.digest[:12]}"
         shutil.rmtree(final, ignore_errors=True)
-        os.replace(work, final)
+        work.replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Judgement(final, snapshot.id, pack.digest, digests, tally, gaps)

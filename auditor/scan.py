@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,4 +255,4 @@ def _final(
     if now < end:
         return False
     during = [row["ended_at"], *(at for at in looks if row["ended_at"] < at <= now)]
-    return all(later - sooner <= LONGEST_SCAN_GAP for sooner, later in zip(during, during[1:], strict=False))
+    return all(later - sooner <= LONGEST_SCAN_GAP for sooner, later in pairwise(during))

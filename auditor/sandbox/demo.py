@@ -163,9 +163,8 @@ def _week(estate: Estate, week: int, config: Config, ledger: Ledger, pack: Pack,
 def _loaded(path: Path) -> tuple[Config, Pack]:
     """Load the demonstration's configuration and the shipped rules."""
     from auditor import config, rulepack, sources
-    from auditor.builtin import builtin
-
     from auditor.alerts.webhook import Settings as Webhook
+    from auditor.builtin import builtin
 
     sections = {f"sources.{name}": sources.source(name).Settings for name in sources.NAMES}
     sections["alerts.webhook"] = Webhook
