@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.report_controls import Controls
 from auditor.report_read import Counts, Past
-from auditor.report_words import counted, day, number, size, span, when
+from auditor.report_words import counted, number, size, span, when
 from auditor.schema import tables as schema_tables
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _changes(past: Past) -> tuple[tuple[str, str], ...]:
 
 
 def _commands(past: Past) -> tuple[tuple[str, str], ...]:
-    period = f"--from {day(past.from_at)} --to {day(past.to_at)}"
+    period = f"--from {past.from_at:%Y-%m-%dT%H:%M:%SZ} --to {past.to_at:%Y-%m-%dT%H:%M:%SZ}"
     found = [("Make this report again: the same bytes", f"auditor report weekly {period}")]
     if past.last is not None and past.last.snapshot is not None:
         place = f"snapshots/{past.last.scan.snapshot_id}"
@@ -301,7 +301,7 @@ def _commands(past: Past) -> tuple[tuple[str, str], ...]:
         )
     found += [
         ("Write a bundle that holds all of it", f"auditor bundle create {period}"),
-        ("Check a bundle offline, with the key you were given", "auditor bundle verify BUNDLE --key KEY.pub"),
+        ("Check a bundle offline, with the key you were given", "auditor bundle verify BUNDLE --key KEY"),
         ("Judge a bundle's evidence again, offline", "auditor replay BUNDLE"),
         (
             "Walk one transaction from the trigger to the retention",
