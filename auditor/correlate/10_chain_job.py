@@ -6,10 +6,12 @@ from the batch or session itself. A job that was deleted before it was collected
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Rows, Tables
+from auditor.correlate.callers import caller, succeeded
 
 TABLE = "chain_job"
 READS = ("dataproc_job", "dataproc_cluster", "gcp_audit_entry", "config_subject", "as_of")
@@ -82,43 +84,55 @@ def _service_account(
     cluster = clusters.get(job["cluster_uuid"])
     if cluster is None:
         return None, f"cluster {job['cluster_name']} ({job['cluster_uuid']}) was not seen"
-    mapped = cluster["user_service_accounts"] or {}
+    mapped = {person.lower(): account for person, account in (cluster["user_service_accounts"] or {}).items()}
     if mapped:
         person = submitters.get(job["job_uuid"])
         if person in mapped:
             return mapped[person], f"the cluster maps {person} to it"
+        if person:
+            return None, f"cluster {job['cluster_name']} maps no account to {person}, who submitted"
         return None, f"cluster {job['cluster_name']} maps people to accounts, and who submitted is not known"
-    origin = "its CreateCluster entry" if cluster["origin"] == "audit" else "the cluster"
-    return cluster["service_account"], f"{origin} names it"
+    origin = "the CreateCluster entry of" if cluster["origin"] == "audit" else "the record of"
+    if not cluster["service_account"]:
+        return None, f"{origin} cluster {job['cluster_name']} names no service account"
+    return cluster["service_account"], f"{origin} its cluster {job['cluster_name']} names it"
 
 
 def _submitters(entries: Rows) -> dict[str, str]:
-    return {
-        row["job_uuid"]: row["principal_email"]
-        for row in entries
-        if row["job_uuid"] and row["principal_email"] and "SubmitJob" in (row["method"] or "")
-    }
+    """Return who submitted each job, where all successful entries of it name the same person."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in entries:
+        if row["job_uuid"] and "SubmitJob" in (row["method"] or "") and succeeded(row):
+            found[row["job_uuid"]].add(caller(row) or "")
+    return {uuid: people.pop() for uuid, people in found.items() if len(people) == 1}
+
+
+_SUBMITS = (".SubmitJob", ".SubmitJobAsOperation", ".CreateBatch", ".CreateSession")
+_DELETES = (".DeleteJob", ".DeleteBatch", ".DeleteSession")
 
 
 def _deleted(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield jobs that only audit entries tell of: submitted, and deleted before a scan saw them."""
-    listed = {row["job_uuid"] for row in tables["dataproc_job"]}
-    removed = {
-        (row["project"], row["job_id"]): row["at"]
-        for row in tables["gcp_audit_entry"]
-        if (row["method"] or "").endswith((".DeleteJob", ".DeleteBatch")) and row["status_code"] in (0, None)
-    }
-    told: set[str] = set()
-    for entry in tables["gcp_audit_entry"]:
-        uuid = entry["job_uuid"]
-        gone = removed.get((entry["project"], entry["job_id"]))
-        submitted = "SubmitJob" in (entry["method"] or "")
-        if not (uuid and gone and submitted) or uuid in listed or uuid in told or gone < entry["at"]:
+    told = {row["job_uuid"] for row in tables["dataproc_job"]}
+    removed: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    entries = sorted(
+        (row for row in tables["gcp_audit_entry"] if row["at"] is not None and succeeded(row)),
+        key=lambda row: (row["at"], row["entry_id"]),
+    )
+    for row in entries:
+        if (row["method"] or "").endswith(_DELETES):
+            removed[row["project"], row["job_id"]].append(row["at"])
+    for entry in entries:
+        uuid, method = entry["job_uuid"], entry["method"] or ""
+        if not uuid or uuid in told or not method.endswith(_SUBMITS):
+            continue
+        gone = next((at for at in removed[entry["project"], entry["job_id"]] if at >= entry["at"]), None)
+        if gone is None:
             continue
         told.add(uuid)
         yield {
             "job_uuid": uuid,
-            "kind": "job",
+            "kind": "batch" if "Batch" in method else "session" if "Session" in method else "job",
             "job_id": entry["job_id"],
             "project": entry["project"],
             "region": entry["region"],

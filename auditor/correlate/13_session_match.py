@@ -1,15 +1,17 @@
 """Which job each session belongs to, from exact to inferred, and saying which.
 
-exact: the credentials that were issued wrote under the prefix of one fitting job, and only of that one.
+exact: the credentials that were issued wrote under the prefix of one fitting job, and only of that one, or wrote at
+all while one job alone fits.
 strong: the session name holds a job_uuid and the subject is that job's; the name alone is self-asserted.
-inferred: the only job of that service account in time. Two jobs that fit equally well leave it unknown.
+inferred: the only job of that service account in time, which is from 5 minutes before its start to the skew after its
+end. Two jobs that fit equally well leave it unknown, and so does one whose own account is not known.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Tables
@@ -27,11 +29,7 @@ def derive(tables: Tables) -> Iterator[Row]:
     skew = timedelta(seconds=now["skew_s"])
     roles = {row["role_arn"] for row in tables["config_federation"]}
     by_uuid = {job["job_uuid"]: job for job in tables["chain_job"]}
-    by_subject: dict[str, list[Row]] = defaultdict(list)
-    for job in tables["chain_job"]:
-        if job["subject"]:
-            by_subject[job["subject"]].append(job)
-    unsure = [job for job in tables["chain_job"] if not job["subject"]]
+    near = _ByDay(tables["chain_job"], now["as_of"], skew)
     prefixes: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for output in tables["output"]:
         prefixes[output["job_uuid"]].append((output["bucket"], output["prefix"]))
@@ -44,20 +42,36 @@ def derive(tables: Tables) -> Iterator[Row]:
             continue
         if session["role_arn"] not in roles:
             continue
-        fitting = [
-            job
-            for job in by_subject.get(session["subject"] or "", ())
-            if _in_time(session, job, now["as_of"], skew)
-        ]
+        here = near.at(session["issued_at"])
+        fitting = [job for job in here if job["subject"] and job["subject"] == session["subject"]]
+        unsure = [job for job in here if not job["subject"]]
         named = _named(session["session_name"], by_uuid)
         wrote = writes.get(session["access_key_id"] or "", [])
         covering = [job for job in fitting if _covers(prefixes[job["job_uuid"]], wrote)]
         match = _match(session, fitting, named, wrote, covering)
-        if match["job_uuid"] is None and match["candidates"] == 0:
-            match = _perhaps(
-                session, match, [job for job in unsure if _in_time(session, job, now["as_of"], skew)]
-            )
+        if unsure and (match["candidates"] == 0 or match["strength"] == "inferred"):
+            match = _perhaps(session, fitting, unsure)
         yield match
+
+
+class _ByDay:
+    """Jobs by the days on which a session of theirs may be issued."""
+
+    def __init__(self, jobs: Sequence[Row], now: datetime, skew: timedelta) -> None:
+        self._days: dict[date, list[tuple[datetime, datetime, Row]]] = defaultdict(list)
+        for job in jobs:
+            if job["started_at"] is None:
+                continue
+            first = job["started_at"] - _BEFORE_START
+            last = (job["finished_at"] or now) + skew
+            for ordinal in range(first.toordinal(), last.toordinal() + 1):
+                self._days[date.fromordinal(ordinal)].append((first, last, job))
+
+    def at(self, when: datetime | None) -> list[Row]:
+        """Return the jobs that a session issued then may be of; the borders count as inside."""
+        if when is None:
+            return []
+        return [job for first, last, job in self._days.get(when.date(), ()) if first <= when <= last]
 
 
 def _match(
@@ -66,9 +80,11 @@ def _match(
     """Choose the job, or say why none can be chosen."""
     if named is not None and any(job["job_uuid"] == named["job_uuid"] for job in fitting):
         only = len(covering) == 1 and covering[0]["job_uuid"] == named["job_uuid"]
-        sole = not covering and len(fitting) == 1 and wrote
-        if only or sole:
+        if only:
             return _row(session, named, "exact", 1, "its credentials wrote under this job's prefix alone")
+        if wrote and not covering and len(fitting) == 1:
+            words = "its name holds the job_uuid, no other job of its account ran then, and its credentials wrote"
+            return _row(session, named, "exact", 1, words)
         if wrote and len(covering) == 1:
             return _row(session, None, "none", 2, "its name says one job and its writes say another")
         return _row(session, named, "strong", 1, "its name holds the job_uuid and its subject is the job's")
@@ -78,7 +94,10 @@ def _match(
         return _row(
             session, None, "none", len(covering), f"{len(covering)} jobs of its account fit its writes"
         )
-    if len(fitting) == 1 and not _elsewhere(fitting[0], named):
+    if len(fitting) == 1 and named is not None:
+        words = f"the only job of its account then is {fitting[0]['job_id']}, and its name says {named['job_id']}"
+        return _row(session, None, "none", 2, words)
+    if len(fitting) == 1:
         strength = "exact" if wrote else "inferred"
         words = "the only job of its service account in time"
         return _row(
@@ -89,17 +108,10 @@ def _match(
     return _row(session, None, "none", 0, "no job of its service account ran then")
 
 
-def _perhaps(session: Row, match: Row, unsure: Sequence[Row]) -> Row:
+def _perhaps(session: Row, fitting: Sequence[Row], unsure: Sequence[Row]) -> Row:
     """Leave a session unknown that a job may explain whose own account could not be established."""
-    if not unsure:
-        return match
     because = f"the account of {len(unsure)} jobs that ran then is not known, so one of them may be its own"
-    return _row(session, None, "none", len(unsure) + 1, because)
-
-
-def _elsewhere(job: Row, named: Row | None) -> bool:
-    """Tell whether the session's name points at another job than the one that fits in time."""
-    return named is not None and named["job_uuid"] != job["job_uuid"]
+    return _row(session, None, "none", len(fitting) + len(unsure), because)
 
 
 def _row(session: Row, job: Row | None, strength: str, candidates: int, because: str) -> Row:
@@ -110,13 +122,6 @@ def _row(session: Row, job: Row | None, strength: str, candidates: int, because:
         "candidates": candidates,
         "because": because,
     }
-
-
-def _in_time(session: Row, job: Row, now: Any, skew: timedelta) -> bool:
-    if session["issued_at"] is None or job["started_at"] is None:
-        return False
-    until = job["finished_at"] or now
-    return bool(job["started_at"] - _BEFORE_START - skew <= session["issued_at"] <= until + skew)
 
 
 def _named(name: str | None, by_uuid: Mapping[str, Row]) -> Row | None:

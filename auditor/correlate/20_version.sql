@@ -1,5 +1,5 @@
 -- Every object version with when its key was next written, and the data event that tells who wrote it.
--- `witness` is the kind of the writer's credential (15_credential); NULL when no event tells.
+-- `witness` is the kind of the writer's credential (14_credential); NULL when no event tells.
 -- `exists_at`: a multipart object's last_modified is the START of its upload; it exists when the upload completes.
 -- `rewritten`: the same job wrote the key again, over a delete marker or not: that is neither an overwrite nor a loss.
 -- `superseded_at` tells of the next write by anybody else, and of delete markers.

@@ -65,7 +65,7 @@ def selects(
         _condition(op, test, tags) for op, tests in sorted(conditions.items()) for test in tests or ()
     )
     if held == NOT_COVERED:
-        return _left_out(resources, by_tags, arn, tags)
+        return _left_out(by_tags, tags)
     out = either(matches_arn(pattern, arn) for pattern in excluded)
     if out == COVERED:
         return NOT_COVERED, "its NotResources leave it out"
@@ -85,9 +85,7 @@ def selects(
 _UNDOCUMENTED = "AWS does not document what this selection means for it"
 
 
-def _left_out(
-    resources: Sequence[str], by_tags: Sequence[Mapping[str, str]], arn: str, tags: Mapping[str, str] | None
-) -> tuple[str, str]:
+def _left_out(by_tags: Sequence[Mapping[str, str]], tags: Mapping[str, str] | None) -> tuple[str, str]:
     """Judge a bucket that a condition leaves out: whether conditions narrow ListOfTags too is not documented."""
     if by_tags and either(_tag(tag, tags) for tag in by_tags) != NOT_COVERED:
         return UNDECIDED, "its tags take it and a condition leaves it out: AWS does not document which counts"

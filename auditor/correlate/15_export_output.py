@@ -15,7 +15,7 @@ from auditor.correlate import Tables
 from auditor.outputs import export_key
 
 TABLE = "export_output"
-READS = ("output", "chain_job", "session_match", "sts_session", "credential_write", "as_of")
+READS = ("output", "chain_job", "credential", "credential_write", "as_of")
 
 _LATE = timedelta(minutes=10)
 """Writes this long after the job's end are still its own when only prefix and time tell (engine.md, section 1)."""
@@ -49,18 +49,17 @@ def derive(tables: Tables) -> Iterator[Row]:
 
 def _writes(tables: Tables) -> dict[str, list[Row]]:
     """Return the directories that each job's sessions wrote to."""
-    keys = {row["session_key"]: row["access_key_id"] for row in tables["sts_session"]}
-    jobs = {
-        keys[match["session_key"]]: match["job_uuid"]
-        for match in tables["session_match"]
-        if match["job_uuid"] and keys.get(match["session_key"])
-    }
+    jobs = {_who(row): row["job_uuid"] for row in tables["credential"] if row["kind"] == "job"}
     found: dict[str, list[Row]] = defaultdict(list)
     for write in tables["credential_write"]:
-        job = jobs.get(write["access_key_id"])
+        job = jobs.get(_who(write))
         if job:
             found[job].append(write)
     return found
+
+
+def _who(row: Row) -> tuple[str, str, str]:
+    return row["access_key_id"], row["principal_arn"], row["bucket"]
 
 
 def _under(output: Row, writes: Sequence[Row]) -> bool:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from auditor.correlate import Tables
+from auditor.correlate import Rows, Tables
 
 TABLE = "credential"
-READS = ("credential_write", "session_match", "sts_session", "config_federation", "config_writer")
+READS = ("credential_write", "session_match", "sts_session", "config_federation", "config_writer", "as_of")
 
 Row = Mapping[str, Any]
 
 
 def derive(tables: Tables) -> Iterator[Row]:
     """Yield one row a credential and bucket."""
+    (now,) = tables["as_of"]
+    skew = timedelta(seconds=now["skew_s"])
     roles = {row["role_arn"] for row in tables["config_federation"]}
     issued = {row["access_key_id"]: row for row in tables["sts_session"] if row["access_key_id"]}
     matches = {row["session_key"]: row for row in tables["session_match"]}
@@ -29,13 +32,9 @@ def derive(tables: Tables) -> Iterator[Row]:
     for row in tables["sts_session"]:
         if not row["access_key_id"] and not row["error_code"]:
             keyless[row["role_arn"], row["session_name"]].append(row)
-    done: set[tuple[str, str, str]] = set()
-    for write in tables["credential_write"]:
-        name = (write["access_key_id"], write["principal_arn"], write["bucket"])
-        if name in done:
-            continue
-        done.add(name)
-        session = issued.get(write["access_key_id"]) or _by_name(write, keyless, matches)
+    for name, writes in _by_credential(tables["credential_write"]).items():
+        write = writes[0]
+        session = issued.get(write["access_key_id"]) or _by_name(writes, keyless, matches, skew)
         match = matches.get(session["session_key"]) if session else None
         kind, because = _kind(write, session, match, roles, tables["config_writer"])
         yield {
@@ -50,18 +49,32 @@ def derive(tables: Tables) -> Iterator[Row]:
         }
 
 
+def _by_credential(writes: Rows) -> dict[tuple[str, str, str], list[Row]]:
+    """Return the writes of each credential to each bucket."""
+    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for write in writes:
+        found[write["access_key_id"], write["principal_arn"], write["bucket"]].append(write)
+    return found
+
+
 def _by_name(
-    write: Row, keyless: Mapping[tuple[str, str], Sequence[Row]], matches: Mapping[str, Row]
+    writes: Sequence[Row],
+    keyless: Mapping[tuple[str, str], Sequence[Row]],
+    matches: Mapping[str, Row],
+    skew: timedelta,
 ) -> Row | None:
     """Return the session of a credential whose issue event does not hold its access key id.
 
-    By role, session name and time; several are no answer unless all of them are one job's.
+    By role, session name and time: it must be valid for all that was written, the skew on either side. Several
+    are no answer unless all of them are one job's.
     """
+    first, last = min(write["first_at"] for write in writes), max(write["last_at"] for write in writes)
     fitting = [
         row
-        for row in keyless.get((write["role_arn"], write["session_name"]), ())
+        for row in keyless.get((writes[0]["role_arn"], writes[0]["session_name"]), ())
         if row["issued_at"] is not None
-        and row["issued_at"] <= write["first_at"] <= (row["expires_at"] or row["issued_at"])
+        and row["issued_at"] - skew <= first
+        and last <= (row["expires_at"] or row["issued_at"]) + skew
     ]
     jobs = {(matches.get(row["session_key"]) or {}).get("job_uuid") for row in fitting}
     return fitting[0] if len(jobs) == 1 else None
@@ -78,11 +91,24 @@ def _kind(
         return "job", match["because"]
     if match is not None and match["candidates"] > 1:
         return "ambiguous", match["because"]
+    if session is not None and not roles:
+        return "no_issue", f"no export role is configured, so the session of {who} cannot be told from another"
     if session is not None:
         how = f"a session issued by {session['event_name']} on {session['role_arn']}"
         return "foreign", f"{who} wrote with {how}, which no job explains"
     if not write["principal_type"]:
         return "no_issue", f"the event does not say what kind of principal {who or 'it'} is"
-    if write["role_arn"] in roles:
-        return "no_issue", f"no event tells of the issue of {write['access_key_id']} to {who}"
+    if write["principal_type"] == "AssumedRole" and not roles:
+        return "no_issue", f"no export role is configured, so the session of {who} cannot be told from another"
+    if write["role_arn"] in roles or _maybe_of(write, roles):
+        return "no_issue", f"no event tells of the issue of {write['access_key_id'] or 'its credentials'} to {who}"
     return "foreign", f"{who} ({write['principal_type']}) is neither a job's session nor declared"
+
+
+def _maybe_of(write: Row, roles: set[str]) -> bool:
+    """Tell whether a session whose event does not hold its role may be of an export role, by the role's name."""
+    if write["principal_type"] != "AssumedRole" or write["role_arn"]:
+        return False
+    _, _, session = write["principal_arn"].partition(":assumed-role/")
+    name = session.partition("/")[0]
+    return not name or any(role.endswith(f"/{name}") for role in roles)
