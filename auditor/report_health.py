@@ -275,7 +275,8 @@ class _LastGood:
     def __init__(self, past: Past) -> None:
         last = past.last.scan if past.last else None
         self._scans = [scan for scan, _ in past.tallies if last and scan.at < last.at][-_BACK:]
-        self._state = Path(last.snapshot_dir).parent if last else Path()
+        seen = past.last.snapshot if past.last else None
+        self._state = seen.dir.parent if seen else Path()
         self._read: list[list[Mapping[str, Any]]] | None = None
 
     def of(self, table: str, account: str, region: str, resource: str) -> str:
@@ -293,9 +294,8 @@ class _LastGood:
         if self._read is None:
             self._read = []
             for scan in self._scans:
-                place = next((each for each in (Path(scan.snapshot_dir), self._state / scan.snapshot_id)
-                              if each.exists()), None)  # fmt: skip
-                self._read.append(list(Snapshot.open(place).rows("coverage")) if place else [])
+                place = self._state / scan.snapshot_id
+                self._read.append(list(Snapshot.open(place).rows("coverage")) if place.exists() else [])
         return self._read
 
 

@@ -83,7 +83,7 @@ def _scanned(
     folder = Path(config.state.dir)
     sweep(folder / "snapshots")
     before = ledger.state(now)
-    carried = _carried(ledger)
+    carried = _carried(ledger, folder)
     window = Window(_from(carried, config, now), now)
     draft = collect(
         config, now=now, window=window, carried=carried, into=folder / "snapshots", progress=progress
@@ -121,7 +121,7 @@ def _scanned(
         ScanRecord(
             slot=lease.slot,
             snapshot_id=snapshot.id,
-            snapshot_dir=str(snapshot.dir),
+            snapshot_dir=f"snapshots/{snapshot.id}",  # in the state folder, wherever that is
             rule_digest=pack.digest,
             config_digest=config.digest,
             outcome_digest=judgement.digests["outcome"],
@@ -173,9 +173,9 @@ def coverage_of(snapshot: Snapshot, *, seen_at: datetime | None = None) -> Itera
             yield Gap(*scope, reason=row["reason"] or "failed", detail=row["detail"] or "", **times)
 
 
-def _carried(ledger: Ledger) -> Snapshot | None:
+def _carried(ledger: Ledger, folder: Path) -> Snapshot | None:
     last = ledger.latest_scan()
-    return Snapshot.open(Path(last.snapshot_dir)) if last else None
+    return Snapshot.open(folder / "snapshots" / last.snapshot_id) if last else None
 
 
 def _from(carried: Snapshot | None, config: Config, now: datetime) -> datetime:
