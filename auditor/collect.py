@@ -50,7 +50,7 @@ def collect(
     known = sources if sources is not None else {each: source(each) for each in NAMES}
     with Writer(into) as writer:
         pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None)
-        clients = Clients(access(config), pages=pages)
+        clients = Clients(access(config), pages=pages, owner=config)
         scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
         scan.carry()
         for wave in waves(known, config.sources):
@@ -170,11 +170,13 @@ class _Scan:
         self.progress("started", {"source": name})
         rows, found = 0, list[Seen | Gap]()
         try:
-            for each in module.collect(self._ask(name, module)):
+            ask = self._ask(name, module)
+            for each in module.collect(ask):
                 if isinstance(each, Row):
                     rows += self._take(name, each, found)
                 else:
                     found.append(each)
+            ask.clients.close()
         # Whatever one source does, the others go on and its tables were not seen.
         except Exception as error:  # noqa: BLE001
             reason, detail = reason_of(error) or ("failed", f"{type(error).__name__}: {error}")
@@ -243,7 +245,9 @@ class _Scan:
 
     def _covered(self, table: str) -> list[Seen]:
         """Return what earlier scans read to the end of a table of events."""
-        return [each.what for each in self._earlier() if isinstance(each.what, Seen) and each.what.table == table]
+        return [
+            each.what for each in self._earlier() if isinstance(each.what, Seen) and each.what.table == table
+        ]
 
     def _earlier(self) -> list[Observed]:
         """Return what the snapshot before covers of tables of events; read once."""

@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from auditor import __version__
 from auditor.canonical import canonical, cut, safe_text
+from auditor.sources._idle import Lent, give_back, lend
 
 FAKE_KEY = "AUDITOR-SANDBOX-KEY"
 """Sent to a custom endpoint when there are no credentials: plainly not a secret."""
@@ -153,7 +154,10 @@ class Clients:
         pages: Pages | None = None,
         budget_s: float | None = None,
         shared: _Sessions | None = None,
+        owner: object = None,
     ) -> None:
+        """Make clients anew, or take those that wait for `owner`: what the scans of a process have in common."""
+        self.owner = owner
         self.access = access or Access()
         self.source = source
         self.pages = pages or Pages()
@@ -161,104 +165,118 @@ class Clients:
         self._deadline = None if budget_s is None else time.monotonic() + budget_s
         self._shared = shared or _Sessions(self.access)
         self._lock = Lock()
-        self._aws: dict[tuple[str, str, str], Any] = {}
-        self._gcp: dict[tuple[str, str, str], Any] = {}
+        self._lent: dict[tuple[str, ...], Lent] = {}
 
     def for_source(self, source: str, *, budget_s: float | None = None) -> Clients:
         """Return the same access under another source's name, its time starting now."""
         return Clients(
-            self.access, source=source, pages=self.pages, budget_s=budget_s, shared=self._shared
+            self.access,
+            source=source,
+            pages=self.pages,
+            budget_s=budget_s,
+            shared=self._shared,
+            owner=self.owner,
         )
 
     def check(self) -> None:
         """Raise BudgetSpent when the source's time is over."""
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise BudgetSpent(
-                f"the time budget of {self._budget_s:.0f} s was spent: raise budget_s"
-            )
+            raise BudgetSpent(f"the time budget of {self._budget_s:.0f} s was spent: raise budget_s")
 
     def aws(self, service: str, account: str, region: str = "us-east-1") -> Any:
         """Return the client of a service; its first call rises if the role cannot be assumed."""
-        key = (service, account, region)
+        key = ("aws", service, account, region)
         with self._lock:
-            if key not in self._aws:
-                client = self._shared.client(service, account, region)
-                self._watch(client, service, account, region)
-                self._aws[key] = client
-            return self._aws[key]
+            if key not in self._lent:
+                self._lent[key] = lend(
+                    (*key, self.source, self._shared.identity()),
+                    self,
+                    lambda lent: self._shared.client(service, account, region, lent),
+                )
+            return self._lent[key].client
 
     def gcp(self, client_cls: type[Any], project: str, region: str = "global") -> Any:
         """Return a gapic client; `region` other than `global` picks Dataproc's regional host."""
         from auditor.sources.google import connect
 
-        key = (client_cls.__name__, project, region)
+        endpoint = self.access.gcp_endpoint or ""
+        key = ("gcp", client_cls.__name__, project, region)
         with self._lock:
-            if key not in self._gcp:
-                endpoint = self.access.gcp_endpoint
-                if not endpoint and region != "global":
-                    endpoint = f"{region}-dataproc.googleapis.com:443"
+            if key not in self._lent:
+                regional = "" if region == "global" else f"{region}-dataproc.googleapis.com:443"
+                self._lent[key] = lend(
+                    (*key, self.source, endpoint),
+                    self,
+                    lambda lent: connect(
+                        client_cls, endpoint or regional or None, on_page=_paged(lent, project, region)
+                    ),
+                )
+            return self._lent[key].client
 
-                def on_page(method: str, request: dict[str, Any], body: bytes) -> None:
-                    service, _, operation = method.rpartition(".")
-                    page = Page(
-                        self.source,
-                        "gcp",
-                        service,
-                        operation,
-                        canonical(request),
-                        project,
-                        region,
-                        None,
-                        0,
-                        "",
-                    )
-                    self.pages.answered(page, body)
-                    self.check()
+    def close(self) -> None:
+        """End the use of every client; those that the next scan may use as they are wait for it."""
+        with self._lock:
+            for key, lent in self._lent.items():
+                # Credentials of Google are read when a client is made; a plain endpoint gets none.
+                if key[0] == "aws" or (self.access.gcp_endpoint or "").startswith("http://"):
+                    give_back(lent)
+                else:
+                    lent.client.transport.close()
+            self._lent.clear()
 
-                self._gcp[key] = connect(client_cls, endpoint or None, on_page=on_page)
-            return self._gcp[key]
 
-    def _watch(self, client: Any, service: str, account: str, region: str) -> None:
-        """Hook a client's events: parameters before, the body between, the page after."""
-        events = client.meta.events
+def _paged(lent: Lent, project: str, region: str) -> Callable[[str, dict[str, Any], bytes], None]:
+    """Return what records each page that a gapic client is answered with."""
 
-        def asked(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-            self.check()
-            context["auditor_params"] = _params(params)
-            context["auditor_operation"] = model.name
+    def on_page(method: str, request: dict[str, Any], body: bytes) -> None:
+        service, _, operation = method.rpartition(".")
+        params = canonical(request)
+        page = Page(lent.to.source, "gcp", service, operation, params, project, region, None, 0, "")
+        lent.to.pages.answered(page, body)
+        lent.to.check()
 
-        def received(
-            response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any
-        ) -> None:
-            context["auditor_body"] = response_dict["body"] if response_dict else b""
-            if response_dict and response_dict["status_code"] >= 300:
-                self.pages.failed(f"{service}:{context['auditor_operation']}")
+    return on_page
 
-        def answered(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-            body = context.pop("auditor_body", b"")
-            if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 300:
-                parsed["Auditor"] = {"service": service, "account": account, "region": region}
-                return
-            page = Page(
-                self.source,
-                "aws",
-                service,
-                model.name,
-                context.pop("auditor_params", "{}"),
-                account,
-                region,
-                _rows(parsed),
-                0,
-                "",
-            )
-            if isinstance(body, bytes):
-                self.pages.answered(page, body)
-            elif model.has_streaming_output:
-                _follow(parsed, model, self.pages, page)
 
-        events.register("before-parameter-build", asked)
-        events.register("response-received", received)
-        events.register("after-call", answered)
+def _watch(lent: Lent, client: Any, service: str, account: str, region: str) -> None:
+    """Hook a client's events: parameters before, the body between, the page after."""
+    events = client.meta.events
+
+    def asked(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        lent.to.check()
+        context["auditor_params"] = _params(params)
+        context["auditor_operation"] = model.name
+
+    def received(response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
+        context["auditor_body"] = response_dict["body"] if response_dict else b""
+        if response_dict and response_dict["status_code"] >= 300:
+            lent.to.pages.failed(f"{service}:{context['auditor_operation']}")
+
+    def answered(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        body = context.pop("auditor_body", b"")
+        if parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 300:
+            parsed["Auditor"] = {"service": service, "account": account, "region": region}
+            return
+        page = Page(
+            lent.to.source,
+            "aws",
+            service,
+            model.name,
+            context.pop("auditor_params", "{}"),
+            account,
+            region,
+            _rows(parsed),
+            0,
+            "",
+        )
+        if isinstance(body, bytes):
+            lent.to.pages.answered(page, body)
+        elif model.has_streaming_output:
+            _follow(parsed, model, lent.to.pages, page)
+
+    events.register("before-parameter-build", asked)
+    events.register("response-received", received)
+    events.register("after-call", answered)
 
 
 _TOKENS = {"NextToken", "nextToken", "Marker", "ContinuationToken", "KeyMarker", "VersionIdMarker"}
@@ -319,6 +337,15 @@ def _loader() -> Any:
     return botocore.session.get_session().get_component("data_loader")
 
 
+def _base() -> Any:
+    """Return a session of botocore's with the credentials of the environment."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    return session
+
+
 @cache
 def _user_agent() -> str:
     """Return what CloudTrail shows of us; botocore's own is put together anew for each call."""
@@ -334,9 +361,10 @@ class _Sessions:
         self._access = access
         self._lock = Lock()
         self._sessions: dict[str, Any] = {}
+        self._identity = ""
 
-    def client(self, service: str, account: str, region: str) -> Any:
-        """Make a client; sessions are not thread-safe, so one at a time."""
+    def client(self, service: str, account: str, region: str, lent: Lent) -> Any:
+        """Make a client that tells `lent`; sessions are not thread-safe, so one at a time."""
         from botocore.config import Config
 
         access = self._access
@@ -355,19 +383,33 @@ class _Sessions:
         with self._lock:
             if account not in self._sessions:
                 self._sessions[account] = self._session(account)
-            return self._sessions[account].create_client(
+            client = self._sessions[account].create_client(
                 service,
                 region_name=region,
                 endpoint_url=access.aws_endpoint or None,
                 config=Config(**settings),
             )
+        _watch(lent, client, service, account, region)
+        return client
+
+    def identity(self) -> str:
+        """Return a digest of how the clouds are reached and of the credentials that clients are made from now."""
+        with self._lock:
+            if not self._identity:
+                base = _base()
+                made = base.get_credentials()
+                told = [repr(self._access), str(base.profile)]
+                if made is not None:
+                    told.append(str(made.method))
+                    if not hasattr(made, "refresh_needed"):  # those that have it renew themselves
+                        told += map(str, (made.access_key, made.secret_key, made.token))
+                self._identity = hashlib.sha256("\0".join(told).encode()).hexdigest()
+            return self._identity
 
     def _session(self, account: str) -> Any:
         import botocore.credentials
-        import botocore.session
 
-        base = botocore.session.get_session()
-        base.register_component("data_loader", _loader())
+        base = _base()
         if self._access.aws_endpoint and base.get_credentials() is None:
             base.set_credentials(FAKE_KEY, FAKE_KEY)
         role = self._access.roles.get(account)
@@ -379,9 +421,7 @@ class _Sessions:
 
         def sts(service: str, **options: Any) -> Any:
             options.setdefault("region_name", "us-east-1")
-            return base.create_client(
-                service, endpoint_url=self._access.aws_endpoint or None, **options
-            )
+            return base.create_client(service, endpoint_url=self._access.aws_endpoint or None, **options)
 
         fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
             client_creator=sts,
@@ -389,8 +429,7 @@ class _Sessions:
             role_arn=role,
             extra_args=extra,
         )
-        assumed = botocore.session.get_session()
-        assumed.register_component("data_loader", _loader())
+        assumed = _base()
         # botocore offers no public way to give a session credentials that renew themselves
         renewed = botocore.credentials.DeferredRefreshableCredentials(
             method="assume-role", refresh_using=fetcher.fetch_credentials
