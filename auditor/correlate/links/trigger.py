@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from auditor.correlate.links.directory import Directory, plain
 from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words
 from auditor.correlate.links.judgement import (
     Judgement,
@@ -19,8 +20,10 @@ from auditor.correlate.links.judgement import (
     unknown,
     weakest,
 )
-from auditor.model import Strength
+from auditor.model import State, Strength
 
+_NOBODY = "unknown principal"
+"""What a source writes for a delegate whom the entry does not name."""
 _SUBMITS = ("SubmitJob", "SubmitJobAsOperation", "CreateBatch", "CreateSession")
 _WORKFLOWS = ("InstantiateWorkflowTemplate", "InstantiateInlineWorkflowTemplate")
 _WORKFLOW_LASTS = timedelta(hours=24)
@@ -36,30 +39,32 @@ class Call:
     at: datetime
     principal: str | None
     static_key: str | None
+    """Empty when no key of the user's own signed it; None when no entry of the call tells."""
     delegation: tuple[str, ...]
     job_id: str | None
     job_uuid: str | None
     workflow: bool
     workflow_jobs: tuple[str, ...]
-    failed: bool
+    succeeded: bool
     refs: Refs
 
 
 class Triggers:
-    """The successful submissions of the audit log: a long-running pair is one."""
+    """The successful submissions of the audit log, a long-running pair as one, and who may have made them."""
 
     def __init__(self, evidence: Evidence) -> None:
-        pairs: dict[str, list[Row]] = defaultdict(list)
+        self.directory = Directory(evidence)
+        pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for entry in evidence.tables["gcp_audit_entry"]:
             method = (entry["method"] or "").rpartition(".")[2]
-            if method in _SUBMITS or method in _WORKFLOWS:
-                pairs[entry["operation_id"] or entry["entry_id"]].append(entry)
+            if (method in _SUBMITS or method in _WORKFLOWS) and entry["at"] is not None:
+                pairs[entry["project"] or "", entry["operation_id"] or entry["entry_id"]].append(entry)
         self._by_uuid: dict[str, list[Call]] = defaultdict(list)
         self._by_id: dict[tuple[str, str], list[Call]] = defaultdict(list)
         self._workflows: dict[tuple[str, str], list[Call]] = defaultdict(list)
         for entries in pairs.values():
             call = _merged(entries)
-            if call.failed:
+            if not call.succeeded:
                 continue
             for name in call.workflow_jobs:
                 self._workflows[call.project, name].append(call)
@@ -69,6 +74,9 @@ class Triggers:
                 self._by_uuid[call.job_uuid].append(call)
             elif call.job_id:
                 self._by_id[call.project, call.job_id].append(call)
+        self._namesakes: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        for job in evidence.tables["chain_job"]:
+            self._namesakes[job["project"], job["region"], job["job_id"]].append(job)
 
     def of(self, job: Row, skew: timedelta) -> tuple[Sequence[Call], Strength]:
         """Return the calls that may have triggered the job, and how strongly they are tied to it."""
@@ -88,9 +96,23 @@ class Triggers:
         flows = [
             call
             for call in self._workflows.get((job["project"], job["job_id"]), ())
-            if call.at - skew <= at <= call.at + _WORKFLOW_LASTS
+            if call.region in (None, "", job["region"]) and call.at - skew <= at <= call.at + _WORKFLOW_LASTS
         ]
         return flows, Strength.STRONG
+
+    def rivals(self, job: Row, call: Call, skew: timedelta) -> list[str]:
+        """Return other jobs of the same id that a call which names no job_uuid fits as well: ids may be reused."""
+        if call.job_uuid:
+            return []
+        last = call.at + (_WORKFLOW_LASTS if call.workflow else skew)
+        return [
+            other["job_uuid"]
+            for other in self._namesakes[job["project"], job["region"], job["job_id"]]
+            if other["job_uuid"] != job["job_uuid"]
+            and not self._by_uuid.get(other["job_uuid"])
+            and other["submitted_at"] is not None
+            and call.at - skew <= other["submitted_at"] <= last
+        ]
 
 
 def _merged(entries: Sequence[Row]) -> Call:
@@ -100,18 +122,20 @@ def _merged(entries: Sequence[Row]) -> Call:
     def told(column: str) -> Any:
         return next((entry[column] for entry in entries if entry[column]), None)
 
+    keys = [entry["static_key_name"] for entry in entries if entry["static_key_name"] is not None]
     return Call(
         project=told("project") or "",
         region=told("region"),
         at=entries[0]["at"],
         principal=told("principal_email") or told("principal_subject"),
-        static_key=told("static_key_name"),
+        static_key=max(keys, default=None),
         delegation=tuple(str(name) for name in told("delegation") or ()),
         job_id=told("job_id"),
         job_uuid=told("job_uuid"),
         workflow=any((e["method"] or "").endswith(_WORKFLOWS) for e in entries),
         workflow_jobs=tuple(sorted({str(name) for e in entries for name in e["workflow_jobs"] or ()})),
-        failed=any(e["status_code"] not in (0, None) or e["granted"] is False for e in entries),
+        # The last entry of a pair tells how the work ended, not whether it was let through.
+        succeeded=any(e["status_code"] == 0 and e["granted"] is not False for e in entries),
         refs=tuple(("gcp_audit_entry", e["entry_id"]) for e in entries),
     )
 
@@ -126,11 +150,20 @@ def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
     if len({(call.principal, call.static_key) for call in calls}) > 1:
         refs: Refs = tuple(ref for call in calls for ref in call.refs)
         return unknown(f"{len(calls)} audit entries fit this job equally well", refs)
+    own: Refs = (("dataproc_job", job["job_uuid"]),)
     if calls:
-        return _called(evidence, case, calls[0], strength)
+        call = calls[0]
+        rivals = triggers.rivals(job, call, evidence.skew)
+        if rivals:
+            why = f"the audit entry names {job['job_id']} alone, and job {listed(rivals)} has the same id and time"
+            return unknown(why, call.refs)
+        if job["creator"] and call.principal and not _agree(job["creator"], call):
+            why = f"the audit entry names {plain(call.principal)}, and the {job['kind']} itself {plain(job['creator'])}"
+            return unknown(why, (*call.refs, *own))
+        return _called(evidence, case, triggers.directory, call, strength)
     if job["creator"]:
-        own: Refs = (("dataproc_job", job["job_uuid"]),)
-        return _principal(evidence, case, job["creator"], at, Strength.STRONG, own, "its creator")
+        who, found_by = job["creator"], f"named by the {job['kind']} as its creator"
+        return _principal(evidence, case, triggers.directory, who, at, Strength.STRONG, own, found_by)
     settled = at + evidence.logging
     gaps = evidence.sight.gaps(
         "gcp_audit_entry",
@@ -149,55 +182,62 @@ def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
     )
 
 
-def _called(evidence: Evidence, case: Case, call: Call, strength: Strength) -> Judgement:
+def _agree(creator: str, call: Call) -> bool:
+    """Tell whether a creator is among those an audit entry names."""
+    names = {plain(name).lower() for name in (call.principal, *call.delegation) if name}
+    return plain(creator).lower() in names
+
+
+def _called(
+    evidence: Evidence, case: Case, directory: Directory, call: Call, strength: Strength
+) -> Judgement:
     if call.static_key:
         return broken(f"a static service-account key signed the call: {call.static_key}", call.refs)
     principal = call.delegation[0] if call.delegation else call.principal
-    if not principal:
-        return unknown("the audit entry names no principal", call.refs)
-    how = "named by the audit entry"
+    if not principal or principal == _NOBODY:
+        return unknown("the audit entry does not say who stood at the start of the call", call.refs)
+    how = f"named by the audit entry of {words(call.at)}"
     if call.delegation:
-        how = f"delegated through {listed([*call.delegation[1:], call.principal or 'an unnamed account'])}"
-    return _principal(evidence, case, principal, call.at, strength, call.refs, how)
+        how += f", delegated through {listed([*call.delegation[1:], call.principal or 'an unnamed account'])}"
+    judged = _principal(evidence, case, directory, principal, call.at, strength, call.refs, how)
+    if call.static_key is None and judged.state == State.PROVEN:
+        return unknown(
+            "the audit entry does not say whether a static service-account key signed it", call.refs
+        )
+    return judged
 
 
 def _principal(
-    evidence: Evidence, case: Case, principal: str, at: datetime, strength: Strength, refs: Refs, how: str
+    evidence: Evidence,
+    case: Case,
+    directory: Directory,
+    principal: str,
+    at: datetime,
+    strength: Strength,
+    refs: Refs,
+    how: str,
 ) -> Judgement:
     """Judge whether the principal is a person in a covering group, or an automation with an active owner."""
     name = plain(principal)
     gaps = evidence.sight.gaps("directory_user", None)
-    person = people(evidence).get(name.lower())
-    if person is None and not name.endswith("gserviceaccount.com"):
+    people = directory.called(principal)
+    if len(people) > 1:
+        ids = listed([str(row["id"]) for row in people])
+        return unknown(
+            f"{name} triggered it, and the directory has that name {len(people)} times: {ids}", refs
+        )
+    person = people[0] if people else None
+    if name.lower().endswith("gserviceaccount.com"):
+        return _automation(evidence, case, directory, name, at, strength, person, refs, gaps)
+    if person is None:
         if gaps:
-            return unknown(f"{name} triggered it, and the directory could not be read", refs, gaps)
+            return unknown(f"{name} triggered it, and the directory could not all be read", refs, gaps)
         return broken(f"{name}, {how}, is not in the directory", refs)
-    if person is None or name.endswith("gserviceaccount.com"):
-        return _automation(evidence, case, name, at, strength, person, refs, gaps)
     refs = (*refs, ("directory_user", person["id"]))
     inactive = _active(evidence, person, at)
     if inactive is not None:
         return replace(inactive, refs=refs)
-    return _member(evidence, case, person, at, strength, refs, how)
-
-
-def people(evidence: Evidence) -> dict[str, Row]:
-    """Return the directory by e-mail, id and subject, lower case."""
-    found: dict[str, Row] = {}
-    for row in evidence.tables["directory_user"]:
-        for name in (row["subject"], row["id"], row["email"]):
-            if name:
-                found[str(name).lower()] = row
-    return found
-
-
-def plain(principal: str) -> str:
-    """Return a principal without its kind: `user:`, `serviceAccount:`, or a pool's `.../subject/`."""
-    if "/subject/" in principal:
-        return principal.rpartition("/subject/")[2]
-    for kind in ("user:", "serviceAccount:"):
-        principal = principal.removeprefix(kind)
-    return principal
+    return _member(evidence, case, directory, person, at, strength, refs, how)
 
 
 def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
@@ -207,8 +247,12 @@ def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
     if ended is not None:
         if at <= ended + evidence.grace:
             return None
+        if person["status"] == "active":
+            return unknown(f"the directory says that {who} is active and was disabled on {words(ended)}")
         late = duration(at - ended)
-        return broken(f"{who} was disabled on {words(ended)}, {late} before the job was triggered")
+        return broken(
+            f"{who} was disabled on {words(ended)}, {late} before the job was triggered on {words(at)}"
+        )
     if person["status"] == "active":
         return None
     return unknown(
@@ -217,7 +261,14 @@ def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
 
 
 def _member(
-    evidence: Evidence, case: Case, person: Row, at: datetime, strength: Strength, refs: Refs, how: str
+    evidence: Evidence,
+    case: Case,
+    directory: Directory,
+    person: Row,
+    at: datetime,
+    strength: Strength,
+    refs: Refs,
+    how: str,
 ) -> Judgement:
     who = person["email"] or person["id"]
     job = case.job
@@ -231,11 +282,11 @@ def _member(
         return unknown("no duty map is configured: which group may trigger the job is not known", refs)
     covering = {duty["group_name"] for duty in duties if duty["zone"] in ("*", None, "", case.zone)}
     maybe = {duty["group_name"] for duty in duties} if case.zone is None else set()
-    now_known, perhaps = _groups(evidence, person, at)
+    now_known, perhaps = directory.groups(person, at)
     if covering & now_known:
         group = min(covering & now_known)
         return proven(f"{who}, {how}, was a member of {group} when the job was triggered", strength, refs)
-    seen = _seen_groups(evidence, person, at)
+    seen = directory.seen_groups(person, at)
     if covering & seen:
         group = min(covering & seen)
         return proven(
@@ -243,9 +294,9 @@ def _member(
             weakest((strength, Strength.INFERRED)),
             refs,
         )
-    gaps = evidence.sight.gaps("directory_membership", None)
+    gaps = directory.membership_gaps(person)
     if gaps:
-        return unknown(f"{who} triggered it, and group memberships could not be read", refs, gaps)
+        return unknown(f"{who} triggered it, and the groups of {who} could not all be read", refs, gaps)
     if covering & perhaps:
         group = min(covering & perhaps)
         return unknown(f"{who} is a member of {group}, and since when is not known", refs)
@@ -260,47 +311,10 @@ def _member(
     return broken(f"{who} was in none of {listed(sorted(covering))} when the job was triggered", refs)
 
 
-def _groups(evidence: Evidence, person: Row, at: datetime) -> tuple[set[str], set[str]]:
-    """Return the groups the person was in at the time for certain, and those where the start is not told."""
-    certain: set[str] = set()
-    perhaps: set[str] = set()
-    names = {person["id"], person["email"]}
-    for row in evidence.tables["directory_membership"]:
-        if row["user_id"] not in names:
-            continue
-        if row["until_at"] is not None and at > row["until_at"] + evidence.grace:
-            continue
-        if row["from_at"] is None:
-            perhaps.add(row["group_name"])
-        elif row["from_at"] <= at:
-            certain.add(row["group_name"])
-    return certain, perhaps
-
-
-def _seen_groups(evidence: Evidence, person: Row, at: datetime) -> set[str]:
-    """Return the groups the person was in both in the last scan before and in the first after the time."""
-    names = {person["id"], person["email"]}
-    listed_now = evidence.tables["directory_membership"]
-    member = {(row["user_id"], row["group_name"]) for row in listed_now if row["until_at"] is None}
-    dated = {
-        row["group_name"]
-        for row in listed_now
-        if row["user_id"] in names and (row["from_at"] is not None or row["until_at"] is not None)
-    }
-    found = set()
-    for row in evidence.tables["history_membership"]:
-        if row["user_id"] not in names or row["group_name"] in dated or row["from_seen_at"] > at:
-            continue  # a date the directory gives is never overridden by what was seen
-        unbroken = evidence.previous_at is not None and row["until_seen_at"] >= evidence.previous_at
-        goes_on = unbroken and (row["user_id"], row["group_name"]) in member
-        if at <= (evidence.now if goes_on else row["until_seen_at"]):
-            found.add(row["group_name"])
-    return found
-
-
 def _automation(
     evidence: Evidence,
     case: Case,
+    directory: Directory,
     name: str,
     at: datetime,
     strength: Strength,
@@ -309,7 +323,11 @@ def _automation(
     gaps: list[str],
 ) -> Judgement:
     job = case.job
-    registered = [row for row in evidence.tables["config_automation"] if row["principal"] == name]
+    registered = [
+        row
+        for row in evidence.tables["config_automation"]
+        if (row["principal"] or "").lower() == name.lower()
+    ]
     limits = [
         row
         for row in registered
@@ -320,27 +338,56 @@ def _automation(
         return broken(
             f"the automation {name} is not registered for {job['job_id']} in {job['project']}", refs
         )
-    owner = limits[0]["owner"] if limits else (listed_as["owner"] if listed_as else None)
     if not registered and listed_as is None:
         if gaps:
-            return unknown(f"{name} triggered it, and the directory could not be read", refs, gaps)
+            return unknown(f"{name} triggered it, and the directory could not all be read", refs, gaps)
         return broken(f"{name} is neither a person nor a registered automation", refs)
-    if not owner:
-        return broken(f"the automation {name} has no owner", refs)
-    person = people(evidence).get(str(owner).lower())
-    if person is None:
+    if listed_as is not None:
+        refs = (*refs, ("directory_user", listed_as["id"]))
+        ended = _active(evidence, listed_as, at)
+        if ended is not None:
+            return replace(ended, refs=refs)
+    owners = {row["owner"] for row in limits} or {listed_as["owner"] if listed_as else None}
+    judged = [
+        _owned(evidence, directory, name, owner, at, strength, refs, gaps)
+        for owner in sorted(owners - {None, ""})
+    ]
+    # One active owner is enough.
+    best = (State.PROVEN, State.UNKNOWN, State.BROKEN)
+    return min(
+        judged, key=lambda j: best.index(j.state), default=broken(f"the automation {name} has no owner", refs)
+    )
+
+
+def _owned(
+    evidence: Evidence,
+    directory: Directory,
+    name: str,
+    owner: str,
+    at: datetime,
+    strength: Strength,
+    refs: Refs,
+    gaps: list[str],
+) -> Judgement:
+    """Judge one owner of an automation."""
+    people = directory.called(owner)
+    if len(people) > 1:
+        return unknown(
+            f"the directory has {owner}, who owns the automation {name}, {len(people)} times", refs
+        )
+    if not people:
         if gaps:
             return unknown(
-                f"the directory could not be read, so the owner of {name} is not known", refs, gaps
+                f"the directory could not all be read, so who owns {name} is not known", refs, gaps
             )
         return broken(f"{owner}, who owns the automation {name}, is not in the directory", refs)
-    inactive = _active(evidence, person, at)
-    refs = (*refs, ("directory_user", person["id"]))
+    refs = (*refs, ("directory_user", people[0]["id"]))
+    inactive = _active(evidence, people[0], at)
     if inactive is not None:
         return replace(inactive, refs=refs).named(f"the automation {name} has no active owner")
     # No person is seen behind it: never more than strong (sources.md, section 3.2).
     return proven(
-        f"the registered automation {name} triggered it; {owner} owns it",
+        f"the registered automation {name} triggered it on {words(at)}; {owner} owns it",
         weakest((strength, Strength.STRONG)),
         refs,
     )
