@@ -222,7 +222,7 @@ def test_buckets_that_cannot_be_listed_leave_every_write_unknown(cloud: AwsCloud
     cloud.put_events(A, "us-east-1", [issue()])
     cloud.faults.set("s3", "ListBuckets", "deny")
     found = look(aws_cloudtrail, cloud.start())
-    assert found.missing("s3_data_event") == [("*", "*", "not_enabled")]
+    assert found.missing("s3_data_event") == [("*", "*", "denied")]
     assert found.covered("s3_data_event") == []
 
 

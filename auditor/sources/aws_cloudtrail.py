@@ -67,8 +67,8 @@ class _Account:
     regions: list[str]
     trails: list[Trail]
     buckets: list[str] = field(default_factory=list)
-    buckets_gap: str = ""
-    """Why the buckets of the account are not known; empty when they are."""
+    buckets_gap: tuple[str, str] | None = None
+    """Why the buckets of the account are not known, as a reason and its words; None when they are."""
     refused: list[tuple[str, str]] = field(default_factory=list)
     """Why trails could not be read: reason and detail."""
 
@@ -144,7 +144,7 @@ def _list_buckets(ask: Ask, here: _Account) -> None:
         )
         names = (need(one, "Name") for page in pages for one in listed(page, "Buckets"))
         here.buckets = sorted(name for name in names if ask.bucket_in(name))
-    here.buckets_gap = read.detail
+    here.buckets_gap = None if read.ok else (read.reason, read.detail)
 
 
 def _gap(
@@ -253,8 +253,9 @@ def _recorded(
         yield Seen(table, here.account, place, "*", window.from_at, window.until_at)
         return
     if here.buckets_gap:
-        why = f"which buckets have their writes recorded is not known: {here.buckets_gap}"
-        yield _gap(ask, table, here.account, "not_enabled", why, region=place)
+        reason, detail = here.buckets_gap
+        why = f"which buckets have their writes recorded is not known: {detail}"
+        yield _gap(ask, table, here.account, reason, why, region=place)
         return
     for bucket in here.buckets:
         arn = f"arn:aws:s3:::{bucket}"
