@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from auditor.rulelang.compile import Clause, gap_list, literal, quoted
+from auditor.rulelang.compile import Clause, gap_list, literal, quoted, seen_flag
 from auditor.rulelang.rule import Param, ParamValue, Rule, canonical
 from auditor.rulelang.template import said_value, time_sql
 from auditor.schema import Table
@@ -68,9 +68,8 @@ def statement(
 
 def verdicts_sql(rule: Rule, source: str, values: Values, *, history: bool = True) -> str:
     """Return a SELECT of the verdicts that the rule gives over a relation, each once, as `_verdict`."""
-    return (
-        f"{_said_of(rule, source, values, history, frozenset(('pass',)))}\nSELECT DISTINCT _verdict FROM said"
-    )
+    sure = EVERY - _UNSURE  # what lies behind a doubt is not asked yet
+    return f"{_said_of(rule, source, values, history, sure)}\nSELECT DISTINCT _verdict FROM said"
 
 
 def _named(rule: Rule) -> dict[str, Clause]:
@@ -80,17 +79,28 @@ def _named(rule: Rule) -> dict[str, Clause]:
 
 def _said_of(rule: Rule, source: str, values: Values, history: bool, verdicts: frozenset[str]) -> str:
     """Return the common tables up to `said`: each subject with its clauses, its verdict, and the gaps behind it."""
+    if verdicts == _PASSED:
+        given = f"{_given(rule)}{_param_columns(rule, values)}"
+        return f"WITH said AS (SELECT {given}, 'pass' AS _verdict FROM {source})"
     named = _named(rule)
     clauses = {name: named[name].sql if name in named else "TRUE" for name in ("_w", "_d", *named)}
     judged = ", ".join(f"{sql} AS {name}" for name, sql in clauses.items())
     gaps = f", {_gaps(rule, named)} AS _gaps" if verdicts & _UNSURE else ""
     return (
-        f"WITH given AS (SELECT *{_param_columns(rule, values)} FROM {source}),\n"
+        f"WITH given AS (SELECT {_given(rule)}{_param_columns(rule, values)} FROM {source}),\n"
         f"judged AS (SELECT *, {judged} FROM given),\n"
         f"said AS (SELECT *, {_verdict(rule, history)} AS _verdict{gaps} FROM judged)"
     )
 
 
+def _given(rule: Rule) -> str:
+    """Return the columns that the rule needs of its relation: DuckDB plans every one it is handed."""
+    sight = [said(read) for read in rule.reads for said in (seen_flag, gap_list)]
+    return ", ".join(map(quoted, (*_SUBJECT, *sight, *relation_columns(rule))))
+
+
+_SUBJECT = ("_key", "_zone", "_account", "_project", "_owner", "_zone_key")
+_PASSED = frozenset({"pass"})
 _UNSURE = frozenset({"fail", "unknown"})
 """Verdicts beside which a clause may be undecided."""
 
