@@ -1,11 +1,11 @@
 """Every error the product raises on purpose, and the exit code each one ends with.
 
-    AuditorError                1  something went wrong that nobody foresaw
-    ├── UsageError              2  a mistake on the command line
-    ├── ConfigError             2  a mistake in config.toml
-    ├── RuleError               2  a mistake in a rule file
-    ├── VerificationError       5  a bundle, a ledger or a signature does not verify
-    └── BusyError               6  somebody else holds the ledger or the slot
+AuditorError                1  something went wrong that nobody foresaw
+├── UsageError              2  a mistake on the command line
+├── ConfigError             2  a mistake in config.toml
+├── RuleError               2  a mistake in a rule file
+├── VerificationError       5  a bundle, a ledger or a signature does not verify
+└── BusyError               6  somebody else holds the ledger or the slot
 """
 
 from __future__ import annotations
