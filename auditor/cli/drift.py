@@ -107,7 +107,7 @@ def _lines(shown: list[Drift], found: list[Drift]) -> list[str]:
             row.severity,
             f"{row.subject_table} {row.subject_key}",
             _what(row),
-            row.actor or "not known",
+            row.actor.rpartition("/")[2] if row.actor else "not known",
         )
         for row in shown
     ]

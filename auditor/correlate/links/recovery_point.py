@@ -104,7 +104,9 @@ def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Capture:
 
 
 def _points(evidence: Evidence, case: Case) -> list[Row]:
-    return sorted(evidence.points.get(case.bucket_arn, ()), key=lambda point: point["arn"])
+    """Return the bucket's points in the order they started."""
+    points = evidence.points.get(case.bucket_arn, ())
+    return sorted(points, key=lambda point: (start_of(point) or evidence.now, point["arn"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +129,16 @@ def _past_due(found: list[Verdict], due: datetime) -> Capture:
     for kind in ("weak", "creating", "torn"):
         some = [item for item in found if item.kind == kind]
         if some:
-            refs = tuple(ref for item in some[:5] for ref in item.refs)
-            return Capture(unknown(some[-1].because, refs, due_at=due), due_at=due)
+            refs = tuple(ref for item in some[:3] for ref in item.refs)
+            return Capture(unknown(some[0].because, refs, due_at=due), due_at=due)
     for kind in ("not_current", "off", "late", "early"):
         some = [item for item in found if item.kind == kind]
         if some:
-            refs = tuple(ref for item in some[-5:] for ref in item.refs)
-            best = some[0] if kind == "late" else some[-1]
-            return Capture(broken(best.because, refs, due), due_at=due, overwritten=kind == "not_current")
+            # The one that came nearest: the first that was late, the last that was early.
+            nearest = some[-1] if kind == "early" else some[0]
+            return Capture(
+                broken(nearest.because, nearest.refs, due), due_at=due, overwritten=kind == "not_current"
+            )
     return Capture(
         broken(f"no recovery point of the bucket holds it; it was due {words(due)}", due_at=due), due_at=due
     )
