@@ -369,13 +369,7 @@ class _Sessions:
 
         access = self._access
         custom = bool(access.aws_endpoint)
-        settings: dict[str, Any] = {
-            "max_pool_connections": access.workers,
-            "retries": {"mode": "standard", "total_max_attempts": access.attempts},
-            "connect_timeout": access.connect_timeout_s,
-            "read_timeout": access.read_timeout_s,
-            "user_agent": _user_agent(),
-        }
+        settings = self._patience() | {"max_pool_connections": access.workers}
         if custom and service == "s3":
             settings["s3"] = {"addressing_style": "path"}
         if custom and service == "s3control":
@@ -391,6 +385,16 @@ class _Sessions:
             )
         _watch(lent, client, service, account, region)
         return client
+
+    def _patience(self) -> dict[str, Any]:
+        """Return how long every call may take and how often it is made, for credentials as for all others."""
+        access = self._access
+        return {
+            "retries": {"mode": "standard", "total_max_attempts": access.attempts},
+            "connect_timeout": access.connect_timeout_s,
+            "read_timeout": access.read_timeout_s,
+            "user_agent": _user_agent(),
+        }
 
     def identity(self) -> str:
         """Return a digest of how the clouds are reached and of the credentials that clients are made from now."""
@@ -408,6 +412,7 @@ class _Sessions:
 
     def _session(self, account: str) -> Any:
         import botocore.credentials
+        from botocore.config import Config
 
         base = _base()
         if self._access.aws_endpoint and base.get_credentials() is None:
@@ -421,6 +426,7 @@ class _Sessions:
 
         def sts(service: str, **options: Any) -> Any:
             options.setdefault("region_name", "us-east-1")
+            options["config"] = Config(**self._patience())
             return base.create_client(service, endpoint_url=self._access.aws_endpoint or None, **options)
 
         fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
