@@ -111,7 +111,7 @@ def _match(
 def _perhaps(session: Row, fitting: Sequence[Row], unsure: Sequence[Row]) -> Row:
     """Leave a session unknown that a job may explain whose own account could not be established."""
     because = f"the account of {len(unsure)} jobs that ran then is not known, so one of them may be its own"
-    return _row(session, None, "none", len(fitting) + len(unsure), because)
+    return _row(session, None, "none", max(2, len(fitting) + len(unsure)), because)
 
 
 def _row(session: Row, job: Row | None, strength: str, candidates: int, because: str) -> Row:

@@ -14,3 +14,4 @@ LEFT JOIN s3_object_version v
 WHERE c.kind IN ('foreign', 'ambiguous', 'no_issue')
   AND coalesce(e.error_code, '') = ''
   AND e.event_name IN ('PutObject', 'PostObject', 'CopyObject', 'CompleteMultipartUpload')
+  AND e.key IS NOT NULL AND e.at IS NOT NULL

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from auditor.correlate import Tables
+from auditor.correlate import Rows, Tables
 from auditor.correlate.links.evidence import words
 from auditor.correlate.sight import Sight
 
@@ -32,11 +32,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     roles = {row["role_arn"] for row in tables["config_federation"]}
     matched = {row["session_key"]: row for row in tables["session_match"]}
     accounts = {row["subject"]: row["service_account"] for row in tables["config_subject"]}
-    jobs: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for job in tables["chain_job"]:
-        if job["subject"]:
-            jobs[job["subject"]].append(job)
-    unread = sight.gaps("dataproc_job", None)
+    jobs = _by_day(tables["chain_job"], now["as_of"])
     for session in tables["sts_session"]:
         if session["event_name"] != "AssumeRoleWithWebIdentity" or session["error_code"]:
             continue
@@ -44,13 +40,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             continue
         at = session["issued_at"]
         match = matched.get(session["session_key"])
-        active = [
-            job
-            for job in jobs.get(session["subject"] or "", ())
+        active = (
+            [job for first, last, job in jobs.get((session["subject"], at.date()), ()) if first <= at <= last]
             if at is not None
-            and job["started_at"] is not None
-            and job["started_at"] - _ROUND <= at <= (job["finished_at"] or now["as_of"]) + _ROUND
-        ]
+            else []
+        )
+        unread = sight.jobs_gaps(min(at + _ROUND, now["as_of"])) if at is not None else []
         orphan, because = _judged(session, match, active, accounts, unread)
         yield {
             **{
@@ -60,6 +55,19 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "orphan": orphan,
             "because": because,
         }
+
+
+def _by_day(
+    jobs: Rows, now: datetime
+) -> dict[tuple[str, date], list[tuple[datetime, datetime, Mapping[str, Any]]]]:
+    """Return jobs by subject and each day on which a session of theirs may be issued."""
+    found: dict[tuple[str, date], list[tuple[datetime, datetime, Mapping[str, Any]]]] = defaultdict(list)
+    for job in jobs:
+        if job["subject"] and job["started_at"] is not None:
+            first, last = job["started_at"] - _ROUND, (job["finished_at"] or now) + _ROUND
+            for day in range(first.toordinal(), last.toordinal() + 1):
+                found[job["subject"], date.fromordinal(day)].append((first, last, job))
+    return found
 
 
 def _judged(

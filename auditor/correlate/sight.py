@@ -11,6 +11,9 @@ from typing import Any
 _SLACK = timedelta(seconds=1)
 """Two listings that touch within a second are one: windows are whole seconds at their sources."""
 
+_LONG_RUN = timedelta(days=7)
+"""A job that was submitted longer ago than this is not looked for behind a gap."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -32,6 +35,7 @@ class Sight:
 
     def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
         self._readings: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
+        self._jobs: dict[datetime, list[str]] = {}
         for row in coverage:
             place = (row["table_name"], row["account"] or "*")
             words = "" if row["complete"] else _words(row)
@@ -47,6 +51,12 @@ class Sight:
                 )
             )
 
+    def jobs_gaps(self, until: datetime) -> list[str]:
+        """Return what hides jobs that may have run at a time, anywhere: none that was submitted later did."""
+        if until not in self._jobs:
+            self._jobs[until] = self.gaps("dataproc_job", None, until_at=until, since=until - _LONG_RUN)
+        return self._jobs[until]
+
     def accounts(self, table: str) -> list[str]:
         """Return the accounts (or projects) that the table was asked for."""
         return sorted(account for name, account in self._readings if name == table)
@@ -60,14 +70,16 @@ class Sight:
         resource: str | None = None,
         from_at: datetime | None = None,
         until_at: datetime | None = None,
+        since: datetime | None = None,
         but: tuple[str, ...] = (),
     ) -> list[str]:
         """Return what hides the table there, in words; an empty list means it was seen.
 
         `account` None means every account that was asked. Times narrow the question for tables of events; one
-        without a start asks of its end alone. Without a `resource` the question is whether all were seen: the
-        listing of one resource vouches for that one only, and a gap of one resource or of one setting of it hides
-        no other. Gaps whose reason is in `but` count as read: the caller knows what to make of them.
+        without a start asks of its end alone, and gaps `since` an earlier time count too where rows of then still
+        matter. Without a `resource` the question is whether all were seen: the listing of one resource vouches for
+        that one only, and a gap of one resource or of one setting of it hides no other. Gaps whose reason is in
+        `but` count as read: the caller knows what to make of them.
         """
         from_at = until_at if from_at is None else from_at
         accounts = self.accounts(table) if account is None else [account, "*"]
@@ -78,8 +90,11 @@ class Sight:
             readings = [reading for reading in placed if _touches(reading, from_at, until_at)]
             found += [
                 reading.words
-                for reading in readings
-                if not reading.complete and reading.reason not in but and _hides(reading, resource)
+                for reading in (placed if since is not None else readings)
+                if not reading.complete
+                and _touches(reading, since or from_at, until_at)
+                and reading.reason not in but
+                and _hides(reading, resource)
             ]
             whole = [
                 reading

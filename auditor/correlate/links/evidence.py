@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -89,44 +90,61 @@ class Evidence:
         return self._by("marker", "export_id")
 
     @cached_property
-    def stray(self) -> dict[Any, list[Row]]:
-        return self._by("stray_write", "bucket")
+    def stray(self) -> dict[str, Strays]:
+        return {bucket: Strays(rows) for bucket, rows in self._by("stray_write", "bucket").items()}
 
     @cached_property
     def lost(self) -> dict[Any, list[Row]]:
         return self._by("lost_version", "export_id")
 
     @cached_property
-    def credential_writes(self) -> dict[Any, list[Row]]:
-        return self._by("credential_write", "bucket")
+    def session_writes(self) -> dict[str, list[Row]]:
+        """Where the credentials of each session wrote, by directory and hour."""
+        keys = {_who(row): row["session_key"] for row in self.tables["credential"] if row["session_key"]}
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in self.tables["credential_write"]:
+            if _who(row) in keys:
+                found[keys[_who(row)]].append(row)
+        return found
 
     @cached_property
     def outputs(self) -> dict[Any, list[Row]]:
-        return self._by("export_output", "bucket")
+        return self._by("export_output", "bucket", "prefix")
+
+    def outputs_over(self, bucket: str, directory: str) -> Iterator[Row]:
+        """Yield the exports whose prefix a directory lies under."""
+        parts = directory.split("/")
+        for depth in range(len(parts)):
+            yield from self.outputs.get((bucket, "".join(f"{part}/" for part in parts[:depth])), ())
 
     @cached_property
-    def sessions(self) -> dict[Any, list[Row]]:
+    def issued(self) -> dict[str, Row]:
+        """Sessions by their key."""
+        return self._one("sts_session", "session_key")
+
+    @cached_property
+    def sessions(self) -> dict[str, list[Row]]:
         """Sessions matched with each job, with how they were matched."""
-        issued = self._one("sts_session", "session_key")
-        matched = (
-            [
-                {
-                    **issued[match["session_key"]],
-                    "match": match["strength"],
-                    "match_because": match["because"],
-                }
-                for match in self.tables["session_match"]
-                if match["job_uuid"]
-            ]
-            if self.tables["session_match"]
-            else []
-        )
-        jobs = {row["session_key"]: row["job_uuid"] for row in self.tables["session_match"]}
-        return grouped(matched, lambda row: (jobs[row["session_key"]],))
+        found: dict[str, list[Row]] = defaultdict(list)
+        for match in self.tables["session_match"]:
+            if match["job_uuid"]:
+                session = self.issued[match["session_key"]]
+                said = {"match": match["strength"], "match_because": match["because"]}
+                found[match["job_uuid"]].append({**session, **said})
+        return found
 
     @cached_property
-    def ambiguous_sessions(self) -> dict[str, Row]:
-        return {row["session_key"]: row for row in self.tables["session_match"] if row["candidates"] > 1}
+    def ambiguous_sessions(self) -> dict[str, list[Row]]:
+        """Sessions that fit several jobs, by their subject."""
+        keys = {row["session_key"] for row in self.tables["session_match"] if row["candidates"] > 1}
+        found: dict[str, list[Row]] = defaultdict(list)
+        for key in sorted(keys):
+            found[self.issued[key]["subject"] or ""].append(self.issued[key])
+        return found
+
+    def jobs_hidden(self, until: datetime) -> list[str]:
+        """Return what hides jobs that may have run at a time."""
+        return self.sight.jobs_gaps(min(until, self.now))
 
     @cached_property
     def buckets(self) -> dict[str, Row]:
@@ -194,6 +212,33 @@ class Evidence:
     @cached_property
     def history(self) -> dict[str, Row]:
         return self._one("history_export", "export_id")
+
+
+class Strays:
+    """Writes of one bucket that no job and no declared writer explains, by directory and time."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: (row["at"], row["event_id"])):
+            self._rows[row["dir"]].append(row)
+        self._dirs = sorted(self._rows)
+
+    def under(self, prefix: str, begin: datetime, end: datetime) -> Iterator[Row]:
+        """Yield those under a prefix between two times, the borders among them."""
+        for directory in self._dirs[bisect_left(self._dirs, prefix) :]:
+            if not directory.startswith(prefix):
+                return
+            rows = self._rows[directory]
+            first = bisect_left(rows, begin, key=_at)
+            yield from rows[first : bisect_right(rows, end, key=_at)]
+
+
+def _at(row: Row) -> datetime:
+    return row["at"]  # type: ignore[no-any-return]
+
+
+def _who(row: Row) -> tuple[str, str, str]:
+    return row["access_key_id"], row["principal_arn"], row["bucket"]
 
 
 @dataclass(frozen=True, slots=True)

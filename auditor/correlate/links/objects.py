@@ -15,7 +15,7 @@ from auditor.correlate.links.judgement import (
     proven,
     unknown,
 )
-from auditor.correlate.links.session import doubtful, strangers
+from auditor.correlate.links.session import certainly_foreign, doubts, explained, strangers
 from auditor.model import State, Strength
 
 
@@ -89,14 +89,17 @@ def event_gaps(evidence: Evidence, case: Case) -> list[str]:
 
 
 def _stranger(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement | None:
-    rows = strangers(evidence, case, captured_at or evidence.now)
+    rows = strangers(evidence, case, captured_at or evidence.now, case.first_write_at)
     refs: Refs = tuple(("s3_data_event", row["event_id"]) for row in rows[:5])
-    certain = [row for row in rows if row["kind"] == "foreign" and not doubtful(evidence, row)]
+    certain = [row for row in rows if certainly_foreign(evidence, case, row)]
     if certain:
         row = certain[0]
-        return broken(f"{row['because']}; it wrote {row['key']} on {words(row['at'])}", refs)
+        why = f"{explained(evidence, case, row)}; it wrote {row['key']} on {words(row['at'])}"
+        return broken(why, refs)
     if rows:
-        return unknown(f"who wrote {rows[0]['key']} cannot be told: {rows[0]['because']}", refs)
+        row = rows[0]
+        why = f"who wrote {row['key']} on {words(row['at'])} cannot be told: {explained(evidence, case, row)}"
+        return unknown(why, refs, doubts(evidence, row))
     hidden = event_gaps(evidence, case)
     if hidden:
         return unknown("whether anybody else wrote could not be seen", gaps=hidden)

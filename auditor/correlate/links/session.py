@@ -14,8 +14,9 @@ from auditor.correlate.links.judgement import (
     unknown,
     weakest,
 )
-from auditor.model import Strength
+from auditor.model import State, Strength
 
+_BEFORE_START = timedelta(minutes=5)
 _LATE = timedelta(minutes=15)
 _SAME_RUN = timedelta(hours=24)
 """A session issued a day later is a stranger to the objects, and nothing ties it to this run."""
@@ -26,137 +27,210 @@ _GLOBAL_STS = "us-east-1"
 def judge(evidence: Evidence, case: Case) -> Judgement:
     """Judge the session link of one export."""
     job = case.job
-    if case.ended_at is None:
+    strange = strangers(evidence, case) + _late(evidence, case)
+    certain = [row for row in strange if certainly_foreign(evidence, case, row)]
+    if certain:
+        row = certain[0]
+        why = f"{explained(evidence, case, row)}; it wrote {row['key']} on {words(row['at'])}"
+        return broken(why, _events(certain))
+    if job["ending"] == "running":
         return pending("the job has not ended: more sessions may follow", None)
+    if case.ended_at is None:
+        return unknown(f"when the {job['kind']} ended is not known, so its sessions cannot be told")
     if not evidence.federation:
         return unknown("no export role is configured, so no session can be told from another")
     if not job["service_account"]:
-        return unknown("as whom the job ran is not known, so its sessions cannot be told")
+        return unknown(f"as whom the {job['kind']} ran is not known, so its sessions cannot be told")
     if not job["subject"]:
         return unknown(
             f"the unique id of {job['service_account']} is not configured, so its sessions cannot be told"
         )
     settled = case.ended_at + evidence.cloudtrail
-    strange = strangers(evidence, case) + _late(evidence, case)
-    certain = [row for row in strange if row["kind"] == "foreign" and not doubtful(evidence, row)]
-    if certain:
-        return broken(
-            f"{certain[0]['because']}; it wrote {certain[0]['key']} on {words(certain[0]['at'])}",
-            _events(certain),
-        )
     mine = evidence.sessions.get(job["job_uuid"], [])
     gaps = issue_gaps(evidence, case)
     if strange:
-        if not gaps and evidence.now < settled and strange[0]["kind"] == "no_issue":
+        row = strange[0]
+        if not gaps and evidence.now < settled and row["kind"] == "no_issue":
             return pending(
                 "the issue of a credential that wrote may still be logged", settled, _events(strange)
             )
-        return unknown(strange[0]["because"], _events(strange), gaps)
-    wrote = _wrote_here(evidence, case, mine)
+        why = f"{explained(evidence, case, row)}; it wrote {row['key']} on {words(row['at'])}"
+        return unknown(why, _events(strange), gaps or doubts(evidence, row))
     if not mine:
         return _none_found(evidence, case, gaps, settled)
-    judged = [_declared(evidence, case, session) for session in (wrote or mine)]
-    worst = [found for found in judged if found is not None]
-    if worst:
-        return min(worst, key=lambda found: (found.state != "broken", found.because))
+    wrote = _wrote_here(evidence, case, mine) or mine
+    flaws = [flaw for flaw in (_declared(evidence, case, session) for session in wrote) if flaw is not None]
+    if flaws:
+        return min(flaws, key=lambda flaw: (flaw.state != State.BROKEN, flaw.because))
+    if gaps:
+        return unknown("sessions of the job's time could not all be seen", _sessions(wrote), gaps)
     if evidence.now < settled:
-        return pending("CloudTrail is not settled yet for the time of the export", settled, _sessions(mine))
-    strength = weakest(Strength(session["match"]) for session in (wrote or mine))
-    if strength != Strength.EXACT and gaps:
-        return unknown("sessions of the job's time could not all be seen", _sessions(mine), gaps)
+        return pending("CloudTrail is not settled yet for the time of the export", settled, _sessions(wrote))
+    return _proven(evidence, case, wrote)
+
+
+def _proven(evidence: Evidence, case: Case, wrote: list[Row]) -> Judgement:
+    """Judge sessions that are as declared: how strongly they are tied to the job, and whether all were seen."""
+    assert case.ended_at is not None
+    strength = weakest(Strength(session["match"]) for session in wrote)
     if strength == Strength.INFERRED:
-        hidden = evidence.sight.gaps("dataproc_job", None)
+        hidden = evidence.jobs_hidden(case.ended_at + evidence.skew)
         if hidden:
-            return unknown("other jobs of the same account could not be seen", _sessions(mine), hidden)
+            return unknown("other jobs of the same account could not be seen", _sessions(wrote), hidden)
     unseen = writes_hidden(evidence, case, case.ended_at + evidence.skew)
     if unseen:
-        return unknown("whether any other credential wrote could not be seen", _sessions(mine), unseen)
-    many = f"{len(wrote or mine)} sessions" if len(wrote or mine) > 1 else "one session"
+        return unknown("whether any other credential wrote could not be seen", _sessions(wrote), unseen)
+    many = f"{len(wrote)} sessions" if len(wrote) > 1 else "one session"
+    issued = min(session["issued_at"] for session in wrote)
     return proven(
-        f"{many} of {job['service_account']} on {(wrote or mine)[0]['role_arn']}: {(wrote or mine)[0]['match_because']}",
+        f"{many} of {case.job['service_account']} on {wrote[0]['role_arn']}, issued on {words(issued)}: "
+        f"{wrote[0]['match_because']}",
         strength,
-        _sessions(wrote or mine),
+        _sessions(wrote),
     )
 
 
-def strangers(evidence: Evidence, case: Case, until: datetime | None = None) -> list[Row]:
+def strangers(
+    evidence: Evidence, case: Case, until: datetime | None = None, since: datetime | None = None
+) -> list[Row]:
     """Return writes under the export's prefix, in its window, that no job and no declared writer explains.
 
-    The window ends at `until`, or at the export's end. A write under a longer prefix of another export is that
-    export's to tell.
+    The window begins `since`, or when the job started or first wrote, and ends at `until`, or at the export's end.
+    A write under a longer prefix of another export is that export's to tell, as attribution has it: of those that
+    run at the time, or when this one does not run, of those that began before.
     """
+    strays = evidence.stray.get(case.output["bucket"])
+    if strays is None:
+        return []
     end = until or (case.ended_at + evidence.skew if case.ended_at else evidence.now)
     starts = [at for at in (case.first_write_at, case.job["started_at"]) if at is not None]
-    begin = min(starts, default=end) - evidence.skew
-    prefix, bucket = case.output["prefix"], case.output["bucket"]
-    deeper = [
-        output["prefix"]
-        for output in evidence.outputs.get(bucket, ())
-        if len(output["prefix"]) > len(prefix) and output["prefix"].startswith(prefix)
-    ]
+    begin = (since or min(starts, default=end)) - evidence.skew
     return sorted(
         (
             row
-            for row in evidence.stray.get(bucket, ())
-            if begin <= row["at"] <= end
-            and row["dir"].startswith(prefix)
-            and not any(row["dir"].startswith(other) for other in deeper)
+            for row in strays.under(case.output["prefix"], begin, end)
+            if not _told_deeper(evidence, case, row)
         ),
         key=lambda row: (row["kind"] != "foreign", row["at"], row["event_id"]),
     )
 
 
+def _told_deeper(evidence: Evidence, case: Case, row: Row) -> bool:
+    deeper = [
+        output
+        for output in evidence.outputs_over(row["bucket"], row["dir"])
+        if output["plen"] > case.output["plen"]
+        and output["from_at"] is not None
+        and output["from_at"] <= row["at"]
+    ]
+    if not deeper:
+        return False
+    running = case.output["from_at"] is not None and row["at"] <= case.output["until_at"]
+    return not running or any(row["at"] <= output["until_at"] for output in deeper)
+
+
 def _late(evidence: Evidence, case: Case) -> list[Row]:
     """Return writes after the export's end by sessions of the job's own account issued long after the job's end."""
     finished = case.job["finished_at"]
-    issued = {row["session_key"]: row for row in evidence.tables["sts_session"]}
-    found = []
-    for row in strangers(evidence, case, evidence.now):
-        session = issued.get(row["session_key"] or "")
-        if session is None or session["subject"] != case.job["subject"] or session["issued_at"] is None:
-            continue
-        if finished is not None and _LATE < session["issued_at"] - finished < _SAME_RUN:
-            found.append(row)
-    return found
+    if finished is None or not case.job["subject"]:
+        return []
+    return [
+        row
+        for row in strangers(evidence, case, evidence.now, finished)
+        if (session := evidence.issued.get(row["session_key"] or "")) is not None
+        and session["subject"] == case.job["subject"]
+        and session["issued_at"] is not None
+        and _LATE < session["issued_at"] - finished < _SAME_RUN
+    ]
 
 
-def doubtful(evidence: Evidence, row: Row) -> bool:
-    """Tell whether a stranger may yet be a job's session: it was issued properly, and jobs were not all seen."""
-    return row["session_key"] is not None and bool(evidence.sight.gaps("dataproc_job", None))
+def certainly_foreign(evidence: Evidence, case: Case, row: Row) -> bool:
+    """Tell whether a write is for certain by none of the job's own sessions, nor by one of another job.
+
+    A session of the job's own account that fits no job's time is broken only when it was issued long after the end;
+    one of another account may be of a job that was not seen.
+    """
+    if row["kind"] != "foreign":
+        return False
+    session = _web_session(evidence, row)
+    if session is None:
+        return True
+    if doubts(evidence, row) or session["issued_at"] is None or not session["subject"]:
+        return False
+    if session["subject"] != case.job["subject"]:
+        return bool(case.job["subject"])
+    finished = case.job["finished_at"]
+    return finished is not None and session["issued_at"] - finished > _LATE
+
+
+def _web_session(evidence: Evidence, row: Row) -> Row | None:
+    """Return the session on an export role that a write was made with; None for every other credential."""
+    session = evidence.issued.get(row["session_key"] or "")
+    proper = session is not None and session["event_name"] == "AssumeRoleWithWebIdentity"
+    return session if session is not None and proper and session["role_arn"] in evidence.federation else None
+
+
+def doubts(evidence: Evidence, row: Row) -> list[str]:
+    """Return what may hide the job that a stranger's session belongs to: it was issued properly, as a job's are."""
+    session = _web_session(evidence, row)
+    if session is None or session["issued_at"] is None:
+        return []
+    return evidence.jobs_hidden(session["issued_at"] + _BEFORE_START)
+
+
+def explained(evidence: Evidence, case: Case, row: Row) -> str:
+    """Say why a write is no job's; of a session of the job's own account, when it was issued."""
+    session, job = _web_session(evidence, row), case.job
+    if session is None or session["subject"] != job["subject"] or session["issued_at"] is None:
+        return str(row["because"])
+    span = f"from {words(job['started_at'])} to {words(job['finished_at'])}"
+    return (
+        f"{row['principal_arn']} wrote with a session of {job['service_account']} issued on "
+        f"{words(session['issued_at'])}, and the {job['kind']} ran {span}"
+    )
 
 
 def issue_gaps(evidence: Evidence, case: Case) -> list[str]:
     """Return what hides session issues: every enabled region of the account and us-east-1 must be read."""
-    account = case.bucket["account"] if case.bucket else None
     start, end = case.job["started_at"], case.ended_at
     if start is None or end is None:
         return ["the time of the job is not known"]
-    regions = {
-        place["region"]
-        for place in evidence.tables["config_place"]
-        if place["cloud"] == "aws" and account in (None, place["account"])
-    } | {_GLOBAL_STS}
-    accounts = {role.split(":")[4] for role in evidence.federation if role.count(":") >= 5}
+    roles = [
+        role
+        for role, ways in evidence.federation.items()
+        if any(way["subject_of"] in (None, "", case.job["service_account"]) for way in ways)
+    ]
+    accounts = {role.split(":")[4] for role in roles if role.count(":") >= 5}
+    if case.bucket is not None and not accounts:
+        accounts = {case.bucket["account"]}
     found: list[str] = []
-    for owner in sorted(accounts or {account or ""}):
-        for region in sorted(regions):
+    for owner in sorted(accounts):
+        enabled = {
+            place["region"]
+            for place in evidence.tables["config_place"]
+            if (place["cloud"], place["account"]) == ("aws", owner)
+        }
+        for region in sorted(enabled | {_GLOBAL_STS}):
             found += evidence.sight.gaps(
                 "sts_session",
                 owner,
                 region=region,
-                from_at=start - timedelta(minutes=5),
+                from_at=start - _BEFORE_START,
                 until_at=min(end + evidence.skew, evidence.now),
             )
     return sorted(set(found))
 
 
 def _wrote_here(evidence: Evidence, case: Case, mine: list[Row]) -> list[Row]:
-    keys = {
-        write["access_key_id"]
-        for write in evidence.credential_writes.get(case.output["bucket"], ())
-        if write["dir"].startswith(case.output["prefix"])
-    }
-    return [session for session in mine if session["access_key_id"] in keys]
+    return [session for session in mine if _writes_here(evidence, case, session)]
+
+
+def _writes_here(evidence: Evidence, case: Case, session: Row) -> list[Row]:
+    return [
+        write
+        for write in evidence.session_writes.get(session["session_key"], ())
+        if write["bucket"] == case.output["bucket"] and write["dir"].startswith(case.output["prefix"])
+    ]
 
 
 def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: datetime) -> Judgement:
@@ -164,10 +238,14 @@ def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: dateti
         return unknown("session issues of the job's time could not be seen", gaps=gaps)
     if evidence.now < settled:
         return pending("no session is logged yet", settled)
+    assert case.ended_at is not None
+    start = case.job["started_at"]
     several = [
         session["session_key"]
-        for session in evidence.ambiguous_sessions.values()
-        if session["session_key"] in _subject_sessions(evidence, case)
+        for session in evidence.ambiguous_sessions.get(case.job["subject"], ())
+        if start is not None
+        and session["issued_at"] is not None
+        and start - _BEFORE_START <= session["issued_at"] <= case.ended_at + evidence.skew
     ]
     if several:
         return unknown(
@@ -175,47 +253,49 @@ def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: dateti
             tuple(("sts_session", key) for key in several[:5]),
         )
     return unknown(
-        f"no session of {case.job['service_account']} was issued on an export role in the job's time"
+        f"no session of {case.job['service_account']} was issued on an export role between "
+        f"{words(start)} and {words(case.ended_at)}"
     )
-
-
-def _subject_sessions(evidence: Evidence, case: Case) -> set[str]:
-    return {
-        row["session_key"] for row in evidence.tables["sts_session"] if row["subject"] == case.job["subject"]
-    }
 
 
 def _declared(evidence: Evidence, case: Case, session: Row) -> Judgement | None:
     """Return what is wrong with a session of the job; None when it is as the configuration declares."""
     refs = _sessions([session])
-    ways = evidence.federation.get(session["role_arn"], [])
+    role = session["role_arn"]
+    ways = evidence.federation.get(role, [])
     if not session["provider"]:
         return unknown("the issue event does not name the identity provider", refs)
-    if all(session["provider"] != way["provider"] for way in ways):
+    through = [way for way in ways if way["provider"] == session["provider"]]
+    if not through:
         declared = listed(sorted({way["provider"] for way in ways}))
-        return broken(f"the session came through {session['provider']}; {declared} is declared", refs)
+        return broken(
+            f"the session on {role} came through {session['provider']}; {declared} is declared", refs
+        )
     if not session["audience"]:
         return unknown("the issue event does not hold the audience", refs)
-    if all(session["audience"] not in (way["audiences"] or ()) for way in ways):
-        return broken(
-            f"the session's audience {session['audience']} is not declared for {session['role_arn']}", refs
-        )
-    owners = {way["subject_of"] for way in ways if way["subject_of"]}
-    if owners and case.job["service_account"] not in owners:
-        return broken(
-            f"{session['role_arn']} is for {listed(sorted(owners))}, and {case.job['service_account']} took it",
-            refs,
-        )
-    outside = [
-        write
-        for write in evidence.credential_writes.get(case.output["bucket"], ())
-        if write["access_key_id"] == session["access_key_id"]
-        and session["expires_at"] is not None
-        and write["last_at"] > session["expires_at"] + evidence.skew
-    ]
-    if outside:
-        late = duration(outside[0]["last_at"] - session["expires_at"])
-        return unknown(f"its credentials wrote {late} after they expired", refs)
+    meant = [way for way in through if session["audience"] in (way["audiences"] or ())]
+    if not meant:
+        return broken(f"the session's audience {session['audience']} is not declared for {role}", refs)
+    account = case.job["service_account"]
+    if all(way["subject_of"] not in (None, "", account) for way in meant):
+        owners = listed(sorted({way["subject_of"] for way in meant}))
+        return broken(f"{role} is for {owners}, and {account} took it on {words(session['issued_at'])}", refs)
+    return _valid(evidence, case, session, refs)
+
+
+def _valid(evidence: Evidence, case: Case, session: Row, refs: Refs) -> Judgement | None:
+    """Return why writes were not all inside the session's validity, the skew on either side; None when they were."""
+    writes = _writes_here(evidence, case, session)
+    issued, expires = session["issued_at"], session["expires_at"]
+    if writes and (issued is None or expires is None):
+        return unknown("from when to when the session was valid is not known", refs)
+    for write in writes:
+        if write["last_at"] > expires + evidence.skew:
+            late = duration(write["last_at"] - expires)
+            return unknown(f"its credentials wrote under {write['dir']} {late} after they expired", refs)
+        if write["first_at"] < issued - evidence.skew:
+            soon = duration(issued - write["first_at"])
+            return unknown(f"its credentials wrote under {write['dir']} {soon} before they were issued", refs)
     return None
 
 
