@@ -6,46 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlite_utils import Database
 
 APPLICATION_ID = 0x41554454
 """`AUDT`: what makes an SQLite file a ledger."""
 
 
-def _first(db: Database) -> None:
-    """Create the ledger."""
-    for statement in (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX):
-        db.execute(statement)
-    db.table("waiver").create(
-        {
-            "waiver_id": str,
-            "rule": str,
-            "subject": str,
-            "finding_id": str,
-            "reason": str,
-            "requester": str,
-            "approver": str,
-            "created_at": str,
-            "expires_at": str,
-            "revoked_at": str,
-            "revoked_by": str,
-            "revoked_reason": str,
-        },
-        pk="waiver_id",
-        not_null={"rule", "subject", "reason", "requester", "approver", "created_at", "expires_at"},
-        strict=True,
-    )
-    db.table("sign_off").create(
-        {"sign_off_id": str, "topic": str, "subject": str, "signer": str, "at": str, "note": str},
-        pk="sign_off_id",
-        not_null={"topic", "subject", "signer", "at"},
-        strict=True,
-    )
-    db.table("baseline").create(
-        {"name": str, "at": str, "body": str}, pk="name", not_null={"at", "body"}, strict=True
-    )
-    for statement in _GUARDS:
-        db.execute(statement)
+def create(conn: sqlite3.Connection) -> None:
+    """Make the tables of the first version in an empty database; plain SQL, for every first scan waits for it."""
+    for statement in (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS):
+        conn.execute(statement)
 
 
 _CHAIN = (
@@ -149,6 +121,37 @@ _OUTBOX = (
         channel TEXT PRIMARY KEY, at TEXT NOT NULL, because TEXT NOT NULL) STRICT""",
 )
 
+# Quoted and broken as sqlite-utils wrote them into the first ledgers: a fresh one is equal to these to the byte.
+_DECISIONS = (
+    """CREATE TABLE "waiver" (
+   "waiver_id" TEXT PRIMARY KEY,
+   "rule" TEXT NOT NULL,
+   "subject" TEXT NOT NULL,
+   "finding_id" TEXT,
+   "reason" TEXT NOT NULL,
+   "requester" TEXT NOT NULL,
+   "approver" TEXT NOT NULL,
+   "created_at" TEXT NOT NULL,
+   "expires_at" TEXT NOT NULL,
+   "revoked_at" TEXT,
+   "revoked_by" TEXT,
+   "revoked_reason" TEXT
+) STRICT""",
+    """CREATE TABLE "sign_off" (
+   "sign_off_id" TEXT PRIMARY KEY,
+   "topic" TEXT NOT NULL,
+   "subject" TEXT NOT NULL,
+   "signer" TEXT NOT NULL,
+   "at" TEXT NOT NULL,
+   "note" TEXT
+) STRICT""",
+    """CREATE TABLE "baseline" (
+   "name" TEXT PRIMARY KEY,
+   "at" TEXT NOT NULL,
+   "body" TEXT NOT NULL
+) STRICT""",
+)
+
 _CONTENT = (
     "finding_id, since_scan, rule, code, subject_table, subject_key, verdict, severity, owner, "
     "zone, account, project, because, reason, params, failed_checks, unknown_checks, gaps, refs, "
@@ -182,6 +185,6 @@ _GUARDS = (
     _never("export_memory", "UPDATE OF first_scan, zone, first_seen_at, capture_due_at"),
 )
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first,)
-"""One step from each version to the next; a released step never changes."""
-VERSION = len(MIGRATIONS)
+MIGRATIONS: tuple[Callable[[Database], None], ...] = ()
+"""One step from each version to the next, the first of them from 1; a released step never changes."""
+VERSION = 1 + len(MIGRATIONS)

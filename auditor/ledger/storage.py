@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
-from auditor.ledger.migrations import APPLICATION_ID, MIGRATIONS, VERSION
+from auditor.ledger.migrations import APPLICATION_ID, MIGRATIONS, VERSION, create
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -97,18 +97,24 @@ def _version(conn: sqlite3.Connection, path: Path) -> int:
 
 def _migrate(conn: sqlite3.Connection, path: Path, version: int) -> None:
     """Take every step to the present schema, each in a transaction of its own."""
-    from sqlite_utils import Database  # imports pandas: only here
-
     if version:
         copy(conn, _free_name(path.with_name(f"{path.name}.v{version}.backup")))
-    database = Database(conn)
-    for number, step in enumerate(MIGRATIONS[version:], start=version):
+    for number in range(version, VERSION):
         with transaction(conn):
             if conn.execute("PRAGMA user_version").fetchone()[0] != number:
                 continue  # another process took this step while we waited
-            step(database)
+            _step(conn, number)
             conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             conn.execute(f"PRAGMA user_version = {number + 1}")
+
+
+def _step(conn: sqlite3.Connection, number: int) -> None:
+    if not number:
+        create(conn)
+        return
+    from sqlite_utils import Database  # imports pandas: only here
+
+    MIGRATIONS[number - 1](Database(conn))
 
 
 def _free_name(path: Path) -> Path:
