@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.model import Verdict
 from auditor.rulelang.compile import Read, gap_list, guards, literal, quoted, seen_flag
 from auditor.rulelang.durations import seconds
-from auditor.rulelang.judge import relation_columns, statement
+from auditor.rulelang.judge import relation_columns, statement, verdicts_sql
 from auditor.rulelang.marks import did_you_mean
 from auditor.rulelang.rule import Example, Param, ParamValue, Rule, canonical
 from auditor.schema import Column, Table
@@ -188,8 +188,10 @@ def _fact(column: Column, value: Any) -> Any:
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, str, str]]:
-    """Judge a rule's examples; returns each with the verdict it got and the sentence that told why.
+def judge_examples(
+    connection: Connection, rule: Rule, *, tell: bool = True
+) -> list[tuple[Example, str, str]]:
+    """Judge a rule's examples; returns each with the verdict it got and, to `tell`, the sentence that told why.
 
     Every example is a row, and stands for a zone of its own: so its parameters are applied as the estate's are.
     """
@@ -201,16 +203,21 @@ def judge_examples(connection: Connection, rule: Rule) -> list[tuple[Example, st
         }
         for example in rule.examples
     }
-    source = "(" + " UNION ALL ".join(_row(rule, example) for example in rule.examples) + ")"
-    sql = statement(rule, source, values, columns=("subject_key", "verdict", "because"))
-    got = {key: (verdict, because) for key, verdict, because in connection.execute(sql).fetchall()}
+    rows = [_row(rule, example) for example in rule.examples]
+    given = ", ".join(f"({', '.join(row.values())})" for row in rows)
+    source = f"(VALUES {given}) AS example ({', '.join(map(quoted, rows[0]))})"
+    if tell:
+        sql = statement(rule, source, values, columns=("subject_key", "verdict", "because"))
+    else:
+        sql = verdicts_sql(rule, source, values, each=True)
+    got = {key: (verdict, *said) for key, verdict, *said in connection.execute(sql).fetchall()}
     judged: list[tuple[Example, str, str]] = []
     for example in rule.examples:
         unset = not_set(rule, values[_zone_key(example)])
-        verdict, because = got[_zone_key(example)]
+        verdict, *said = got[_zone_key(example)]
         if unset:
-            verdict, because = Verdict.UNKNOWN.value, f"not configured: {', '.join(unset)}"
-        judged.append((example, verdict, because))
+            verdict, said = Verdict.UNKNOWN.value, [f"not configured: {', '.join(unset)}"]
+        judged.append((example, verdict, said[0] if said else ""))
     return judged
 
 
@@ -227,23 +234,32 @@ def _zone_key(example: Example) -> str:
     return f"example {example.at}"
 
 
-def _row(rule: Rule, example: Example) -> str:
+def _row(rule: Rule, example: Example) -> dict[str, str]:
+    """Return the SQL of each column of the relation that a rule judges, for one example."""
     key = literal(_zone_key(example))
-    parts = [f"{key} AS _key", f"{key} AS _zone_key"]
-    zone = literal(example.zone) if example.zone else "CAST(NULL AS VARCHAR)"
-    parts += [f"{zone if name == '_zone' else 'CAST(NULL AS VARCHAR)'} AS {name}"
-              for name in ("_zone", "_account", "_project", "_owner")]  # fmt: skip
+    zone = literal(example.zone) if example.zone else _NULL
+    row = {
+        "_key": key,
+        "_zone_key": key,
+        "_zone": zone,
+        "_account": _NULL,
+        "_project": _NULL,
+        "_owner": _NULL,
+    }
     for read in rule.reads:
-        parts += _seen(read, seen=read[0] not in example.not_collected)
+        seen = read[0] not in example.not_collected
+        row[seen_flag(read)] = str(seen)
+        row[gap_list(read)] = f"CAST({'NULL' if seen else f'[{literal(_unread(read))}]'} AS VARCHAR[])"
     for name in relation_columns(rule):
-        column = rule.table.column(name)
-        parts.append(f"{fact_sql(column, example.given.get(name))} AS {quoted(name)}")
-    return "SELECT " + ", ".join(parts)
+        row[name] = fact_sql(rule.table.column(name), example.given.get(name))
+    return row
 
 
-def _seen(read: Read, *, seen: bool) -> Iterable[str]:
-    gaps = "CAST(NULL AS VARCHAR[])" if seen else f"[{literal(f'{read[0]} was not collected')}]"
-    return (f"{seen} AS {quoted(seen_flag(read))}", f"{gaps} AS {quoted(gap_list(read))}")
+_NULL = "CAST(NULL AS VARCHAR)"
+
+
+def _unread(read: Read) -> str:
+    return f"{read[0]} was not collected"
 
 
 def fact_sql(column: Column, value: Any) -> str:

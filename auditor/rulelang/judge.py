@@ -66,10 +66,14 @@ def statement(
     return f"{_said_of(rule, source, values, history, verdicts)}\nSELECT {picked} FROM said"
 
 
-def verdicts_sql(rule: Rule, source: str, values: Values, *, history: bool = True) -> str:
-    """Return a SELECT of the verdicts that the rule gives over a relation, each once, as `_verdict`."""
+def verdicts_sql(rule: Rule, source: str, values: Values, *, history: bool = True, each: bool = False) -> str:
+    """Return a SELECT of the verdicts that the rule gives over a relation, each once, as `_verdict`.
+
+    `each`: of the key and the verdict of each subject.
+    """
     sure = EVERY - _UNSURE  # what lies behind a doubt is not asked yet
-    return f"{_said_of(rule, source, values, history, sure)}\nSELECT DISTINCT _verdict FROM said"
+    asked = "_key, _verdict" if each else "DISTINCT _verdict"
+    return f"{_said_of(rule, source, values, history, sure)}\nSELECT {asked} FROM said"
 
 
 def _named(rule: Rule) -> dict[str, Clause]:
