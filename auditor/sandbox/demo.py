@@ -5,6 +5,7 @@ Everything is written below one folder; nothing is printed here.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         state = Path(config.state.dir)
         state.mkdir(parents=True, exist_ok=True)
         with Ledger.open(state / "ledger.sqlite3") as ledger:
-            scans = [_week(estate, week, config, ledger, pack, tell) for week in range(1, weeks + 1)]
+            scans = [_week(estate, 1, config, ledger, pack, tell)]
+            gc.freeze()  # both clouds and their clients stay: the collector need not walk them each time
+            scans += [_week(estate, week, config, ledger, pack, tell) for week in range(2, weeks + 1)]
             ledger_path = ledger.path
     finally:
         estate.close()
