@@ -137,6 +137,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
             scans += [_week(estate, week, config, ledger, pack, tell) for week in range(2, weeks + 1)]
             ledger_path = ledger.path
     finally:
+        gc.unfreeze()
         estate.close()
     return DemoResult(
         into=into,
