@@ -46,10 +46,10 @@ def evaluate(engine: Judging, pack: Pack) -> None:
     listed = {source for rule in pack.rules for source, _ in rule.table.listed_by}
     for sql in coverage_sql(sources | listed):
         engine.execute(sql)
-    hiding = _hiding(engine, listed)
+    sight = _Sight(engine, listed)
     by_entity = sorted(pack.rules, key=lambda rule: (rule.entity, rule.code, rule.id))
     for _, rules in groupby(by_entity, key=lambda rule: rule.entity):
-        _judge_entity(engine, estate, list(rules), hiding)
+        _judge_entity(engine, estate, list(rules), sight)
     for broken in pack.broken_rules:
         if broken.id and all(rule.id != broken.id for rule in pack.rules):
             _insert(engine, _not_loaded(broken))
@@ -107,13 +107,18 @@ class _Estate:
         return bool(before) and before[-1] and all(whole for at, whole in self._scans if at > since)
 
 
-def _hiding(engine: Judging, listed: set[str]) -> set[str]:
-    """Return the tables that may hide subjects: a listing of theirs has a gap, or none was ever read."""
-    rows = engine.rows(
-        "SELECT table_name, bool_or(NOT complete AND NOT contains(resource, '#')) AS hides "
-        "FROM _coverage GROUP BY table_name"
-    )
-    return listed - {row["table_name"] for row in rows if not row["hides"]}
+class _Sight:
+    """What coverage says of whole tables."""
+
+    def __init__(self, engine: Judging, listed: set[str]) -> None:
+        rows = engine.rows(
+            "SELECT table_name, bool_or(NOT complete) AS gapped, "
+            "bool_or(NOT complete AND NOT contains(resource, '#')) AS hides FROM _coverage GROUP BY table_name"
+        )
+        self.gapped = {row["table_name"] for row in rows if row["gapped"]}
+        """Tables with a gap anywhere."""
+        self.hiding = listed - {row["table_name"] for row in rows if not row["hides"]}
+        """Tables that may hide subjects: a listing of theirs has a gap, or none was ever read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +137,17 @@ class _Judged:
         return statement(self.rule, "_subject", self.values, history=self.history, verdicts=self.verdicts)
 
 
-def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule], hiding: set[str]) -> None:
+def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule], sight: _Sight) -> None:
     import duckdb
 
     table = rules[0].table
-    hidden = any(source in hiding for source, _ in table.listed_by)
+    hidden = any(source in sight.hiding for source, _ in table.listed_by)
     try:
         any_subject = bool(engine.rows(f"SELECT 1 AS one FROM {quoted(table.name)} LIMIT 1"))
         if any_subject:
             columns = sorted({name for rule in rules for name in relation_columns(rule)})
             reads = sorted({read for rule in rules for read in rule.reads})
-            for sql in subjects_sql(table, columns, reads, estate.zones):
+            for sql in subjects_sql(table, columns, reads, estate.zones, sight.gapped):
                 engine.execute(sql)
         if hidden:
             engine.execute(f"CREATE OR REPLACE TEMP TABLE _hidden AS {hidden_sql(table)}")

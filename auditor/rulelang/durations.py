@@ -27,14 +27,12 @@ def spoken(value: int) -> str:
 def spoken_sql(column: str) -> str:
     """Return SQL that says the same of an integer column."""
     size = f"abs({column})"
-    days = f"(CASE WHEN {size} >= 172800 THEN {size} // 86400 ELSE 0 END)"
-    rest = f"({size} - {days} * 86400)"
+    hours = f"CASE WHEN {size} >= 172800 THEN {size} % 86400 ELSE {size} END // 3600"
     parts = (
-        (days, "d"),
-        (f"({rest} // 3600)", "h"),
-        (f"({rest} % 3600 // 60)", "min"),
-        (f"({rest} % 60)", "s"),
+        f"CASE WHEN {size} >= 172800 THEN {size} // 86400 || ' d' END",
+        f"nullif({hours}, 0) || ' h'",
+        f"nullif({size} % 3600 // 60, 0) || ' min'",
+        f"nullif({size} % 60, 0) || ' s'",
     )
-    said = ", ".join(f"CASE WHEN {count} > 0 THEN {count} || ' {unit}' END" for count, unit in parts)
     sign = f"CASE WHEN {column} < 0 THEN '-' ELSE '' END"
-    return f"(CASE WHEN {column} = 0 THEN '0 s' ELSE {sign} || concat_ws(' ', {said}) END)"
+    return f"(CASE WHEN {column} = 0 THEN '0 s' ELSE {sign} || concat_ws(' ', {', '.join(parts)}) END)"

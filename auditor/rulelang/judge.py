@@ -191,11 +191,12 @@ def _verdict(rule: Rule, history: bool) -> str:
     failed = " OR ".join(f"{check} IS FALSE" for check in checks)
     unknown = " OR ".join(f"{check} IS NULL" for check in checks)
     passed = "'pass'" if history or rule.needs_history_s is None else "'unknown'"
-    return (
-        "CASE WHEN _w IS FALSE THEN 'not_applicable' WHEN _w IS NULL THEN 'unknown'"
-        " WHEN _d IS FALSE THEN 'not_applicable' WHEN _d IS NULL THEN 'unknown'"
-        f" WHEN {failed} THEN 'fail' WHEN {unknown} THEN 'unknown' ELSE {passed} END"
-    )
+    cases = [
+        f" WHEN {name} IS FALSE THEN 'not_applicable' WHEN {name} IS NULL THEN 'unknown'"
+        for name, clause in (("_w", rule.when), ("_d", rule.due))
+        if clause is not None
+    ]
+    return f"CASE{''.join(cases)} WHEN {failed} THEN 'fail' WHEN {unknown} THEN 'unknown' ELSE {passed} END"
 
 
 def _links(table: Table, columns: Iterable[str]) -> tuple[str, ...]:

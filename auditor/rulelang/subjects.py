@@ -7,7 +7,7 @@ or `bucket_arn`. Where a row does not know its place, every gap touches it and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from auditor.model import GAP_REASONS
 from auditor.rulelang.compile import Read, gap_list, literal, quoted, seen_flag
@@ -58,15 +58,21 @@ def subject_key(table: Table, row: str = "s") -> str:
 
 
 def subjects_sql(
-    table: Table, columns: Sequence[str], reads: Sequence[Read], zones: Sequence[str]
+    table: Table, columns: Sequence[str], reads: Sequence[Read], zones: Sequence[str], gapped: Collection[str]
 ) -> tuple[str, ...]:
-    """Return statements that make `_place` and `_subject`, the relation of `judge.statement`, ordered by key."""
+    """Return statements that make `_place` and `_subject`, the relation of `judge.statement`, ordered by key.
+
+    `gapped` are the sources that have gaps: of the others none is looked for.
+    """
     known = {column.name for column in table.columns}
     places = [name for name in (*_ACCOUNTS, *_REGIONS) if name in known]
-    return (_places(table, places, reads), _subjects(table, columns, places, reads, zones))
+    return (
+        _places(table, places, reads, gapped),
+        _subjects(table, columns, places, reads, zones, gapped),
+    )
 
 
-def _places(table: Table, places: Sequence[str], reads: Sequence[Read]) -> str:
+def _places(table: Table, places: Sequence[str], reads: Sequence[Read], gapped: Collection[str]) -> str:
     names = ", ".join(quoted(name) for name in places)
     listed = f"SELECT DISTINCT {names} FROM {quoted(table.name)}" if places else "SELECT 1 AS _one"
     aggregates = ""
@@ -75,15 +81,22 @@ def _places(table: Table, places: Sequence[str], reads: Sequence[Read]) -> str:
         if scope == "resource":
             here += " AND c.resource = '*'"
         seen, touched = _where(places, scope, unsure=False), _where(places, scope, unsure=True)
-        aggregates += (
-            f", coalesce(bool_or(c.complete AND {here} AND {seen}), FALSE) AS _ok{at}"
-            f", list(c.text) FILTER (WHERE NOT c.complete AND {here} AND {touched}) AS _gaps{at}"
-        )
+        aggregates += f", coalesce(bool_or(c.complete AND {here} AND {seen}), FALSE) AS _ok{at}"
+        if source in gapped:
+            aggregates += (
+                f", list(c.text) FILTER (WHERE NOT c.complete AND {here} AND {touched}) AS _gaps{at}"
+            )
     grouped = f" GROUP BY {', '.join(f'p.{quoted(name)}' for name in places)}" if places else ""
     picked = ", ".join(f"p.{quoted(name)}" for name in places) or "1 AS _one"
     placed = [at for at, read in enumerate(reads) if read[1] != "resource"]
-    once = "".join(f", list_sort(list_distinct(coalesce(_gaps{at}, []))) AS _each{at}" for at in placed)
-    sight = "".join(f", {said}" for at in placed for said in _sight(reads[at], f"_ok{at}", f"_each{at}"))
+    once = "".join(
+        f", list_sort(list_distinct(coalesce(_gaps{at}, []))) AS _each{at}"
+        for at in placed
+        if reads[at][0] in gapped
+    )
+    sight = "".join(
+        f", {said}" for at in placed for said in _sight(reads[at], f"_ok{at}", f"_each{at}", gapped)
+    )
     return (
         f"CREATE OR REPLACE TEMP TABLE _place AS SELECT *{sight} FROM (SELECT *{once} FROM ("
         f"SELECT {picked}{aggregates} FROM ({listed}) p LEFT JOIN _coverage c ON TRUE{grouped}))"
@@ -121,6 +134,7 @@ def _subjects(
     places: Sequence[str],
     reads: Sequence[Read],
     zones: Sequence[str],
+    gapped: Collection[str],
 ) -> str:
     known = {column.name for column in table.columns}
     picked = [f"{subject_key(table)} AS _key"]
@@ -157,7 +171,7 @@ def _subjects(
             (f"coalesce(p._ok{at}, FALSE)", *(f"coalesce({alias}.ok, FALSE)" for alias in beside))
         )
         lists = ", ".join(("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside)))
-        picked += _sight(read, f"({ok})", f"list_sort(list_distinct(list_concat({lists})))")
+        picked += _sight(read, f"({ok})", f"list_sort(list_distinct(list_concat({lists})))", gapped)
     picked += [f"s.{quoted(name)}" for name in columns]
     return (
         f"CREATE OR REPLACE TEMP TABLE _subject AS SELECT {', '.join(picked)} "
@@ -165,9 +179,12 @@ def _subjects(
     )
 
 
-def _sight(read: Read, ok: str, gaps: str) -> tuple[str, str]:
+def _sight(read: Read, ok: str, gaps: str, gapped: Collection[str]) -> tuple[str, str]:
     """Return SQL for the flag and the list of a source, from whether it was read and its gaps, sorted, each once."""
     none = literal(f"{read[0]} was not collected here")
+    if read[0] not in gapped:
+        flag, listed = quoted(seen_flag(read)), quoted(gap_list(read))
+        return (f"{ok} AS {flag}", f"CASE WHEN NOT {ok} THEN [{none}] END AS {listed}")
     more = f"list_append({gaps}[1:{MOST}], 'and ' || (len({gaps}) - {MOST}) || ' more gaps of {read[0]}')"
     said = f"CASE WHEN len({gaps}) = 0 THEN [{none}] WHEN len({gaps}) > {MOST} THEN {more} ELSE {gaps} END"
     seen = f"({ok} AND len({gaps}) = 0)"
