@@ -1,0 +1,1 @@
+"""What is measured, against what. `python -m bench` prints each figure with the command that makes it."""
