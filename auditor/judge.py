@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from auditor.model import LINKS, Outcome, Ref, State, Verdict
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
     from auditor.rulepack import Pack
+    from auditor.schema import Type
     from auditor.snapshot import Snapshot
 
 FACTS = ("export", "session_match", "orphan_session", "unattributed_object", "protection", "outcome")
@@ -60,6 +61,25 @@ class Judgement:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield every outcome, in the order of code, rule and subject."""
         return (outcome_of(row) for row in self.rows("outcome"))
+
+    def moving(self, standing: Iterable[tuple[str, str, str]]) -> Iterator[Outcome]:
+        """Yield the outcomes that open, keep or end findings: all that fail or cannot be told, and those of `standing`.
+
+        `standing` are (rule, subject table, subject key) of open findings. What passes and passed stays on disk.
+        """
+        from auditor.engines.duckdb import Engine
+
+        columns: dict[str, Type] = {"rule": "TEXT", "subject_table": "TEXT", "subject_key": "TEXT"}
+        with Engine() as engine:
+            engine.attach("every_outcome", self.dir / "outcome.parquet")
+            keys = ({"rule": r, "subject_table": t, "subject_key": k} for r, t, k in sorted(set(standing)))
+            engine.insert("standing", keys, columns=columns)
+            engine.run(
+                "outcome",
+                "SELECT * FROM every_outcome o WHERE verdict IN ('fail', 'unknown') OR EXISTS (SELECT 1 FROM standing s "
+                "WHERE s.rule = o.rule AND s.subject_table = o.subject_table AND s.subject_key = o.subject_key)",
+            )
+            yield from map(outcome_of, engine.table("outcome"))
 
 
 def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) -> Judgement:

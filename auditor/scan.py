@@ -93,7 +93,8 @@ def _scanned(
         progress("judging", {"snapshot": snapshot.id[:12]})
     judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
     keep(pack, folder / "rules", judgement.dir)
-    outcomes = list(judgement.outcomes())
+    open_before = [finding.outcome for finding in before.past.findings]
+    outcomes = list(judgement.moving((o.rule, o.subject_table, o.subject_key) for o in open_before))
     exports = list(judgement.rows("export"))
     coverage = tuple(coverage_of(snapshot))
     memories = _memories(snapshot, exports, before, now)

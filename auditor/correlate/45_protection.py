@@ -17,7 +17,7 @@ READS = (
     "backup_plan_rule",
     "backup_selection",
     "backup_region",
-    "backup_recovery_point",
+    "bucket_backup",
     "coverage",
 )
 
@@ -33,16 +33,13 @@ def derive(tables: Tables) -> Iterator[Row]:
     selections: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in tables["backup_selection"]:
         selections[row["account"], row["region"]].append(row)
-    points: dict[str, list[Row]] = defaultdict(list)
-    for row in tables["backup_recovery_point"]:
-        if not row["source_vault_arn"]:
-            points[row["resource_arn"]].append(row)
+    backups = {row["bucket_arn"]: row for row in tables["bucket_backup"]}
     for bucket in tables["s3_bucket"]:
         place = (bucket["account"], bucket["region"])
         judged = [
             _judged(selection, bucket, plans, ruled, opted.get(place)) for selection in selections[place]
         ]
-        yield _row(bucket, judged, points[bucket["arn"]], sight)
+        yield _row(bucket, judged, backups.get(bucket["arn"]), sight)
 
 
 def _judged(
@@ -61,7 +58,7 @@ def _judged(
     }
 
 
-def _row(bucket: Row, judged: Sequence[dict[str, str]], points: Sequence[Row], sight: Sight) -> Row:
+def _row(bucket: Row, judged: Sequence[dict[str, str]], backup: Row | None, sight: Sight) -> Row:
     place = {"account": bucket["account"], "region": bucket["region"]}
     hidden = [
         gap
@@ -74,7 +71,7 @@ def _row(bucket: Row, judged: Sequence[dict[str, str]], points: Sequence[Row], s
     if covered == NOT_COVERED and hidden:
         covered = UNDECIDED
     unseen = sight.gaps("backup_recovery_point", place["account"], region=place["region"] or "*")
-    kept = [point for point in points if point["status"] not in ("CREATING", None)]
+    kept = int(backup["kept"]) if backup else 0
     observed = "backed_up" if kept else ("unknown" if unseen else "never")
     verdict, because = _verdict(covered, observed, judged, [*hidden, *unseen])
     return {
@@ -83,8 +80,8 @@ def _row(bucket: Row, judged: Sequence[dict[str, str]], points: Sequence[Row], s
         "covered": covered,
         "plans": sorted(judged, key=lambda item: (item["plan_id"], item["selection"])),
         "observed": observed,
-        "last_point_at": max((p["created_at"] for p in kept if p["created_at"]), default=None),
-        "points": len(points),
+        "last_point_at": backup["last_point_at"] if backup else None,
+        "points": int(backup["points"]) if backup else 0,
         "verdict": verdict,
         "because": because,
     }
