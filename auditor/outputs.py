@@ -18,8 +18,16 @@ _OUT = {"out", "output", "outputs", "dest", "destination", "target", "sink", "ex
 _IN = {"in", "input", "inputs", "source", "src", "from", "read", "checkpoint", "log", "logs"} | {
     "tmp", "temp", "staging", "jar", "jars", "conf", "config", "lib", "libs", "warehouse", "event",
 }  # fmt: skip
-_RUN_PART = re.compile(r"=[^/]*")
-_DIGITS = re.compile(r"\d[\dT:_Z-]*")
+_NAMED_RUN = re.compile(
+    r"(?<![a-z])(dt|ds|date|day|week|month|year|hour|hr|minute|ts|time|timestamp|run|runid|run_id|attempt|job|jobid"
+    r"|job_id|batch|batchid|batch_id|execution|exec)(?:=[^/]*|[_-]\d[^/]*)",
+    re.IGNORECASE,
+)
+_RUN = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![a-zA-Z0-9])\d{2,}[\dT:_Z.+-]*(?![a-zA-Z])",
+    re.IGNORECASE,
+)
+"""A UUID, or a date, a time or a number that stands by itself: what belongs to one run and not to the export."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,7 +83,8 @@ def export_key(bucket: str, prefix: str, name: str | None) -> str:
     """Return what runs of the same export share: its configured name, or its prefix without a run's own part."""
     if name:
         return name
-    return f"{bucket}/{_DIGITS.sub('#', _RUN_PART.sub('=', prefix))}"
+    unnamed = _NAMED_RUN.sub(lambda match: f"{match[1]}=#", prefix)
+    return f"{bucket}/{_RUN.sub('#', unnamed)}"
 
 
 def _mentioned(job: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:

@@ -70,7 +70,9 @@ def bent(*bends: Bend) -> Tables:
 
 def of(cases: list[Case]) -> pytest.MarkDecorator:
     """Make a test of each case, named by its sentence."""
-    return pytest.mark.parametrize(("sentence", "link", "state", "bend"), cases, ids=[case[0] for case in cases])
+    return pytest.mark.parametrize(
+        ("sentence", "link", "state", "bend"), cases, ids=[case[0] for case in cases]
+    )
 
 
 def holds(link: str, state: str, bend: Bend, uuid: str = "u-1") -> dict[str, Any]:

@@ -93,7 +93,10 @@ def _followed(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
             after = same[index + 1] if index + 1 < len(same) else None
             again = next((later for later in same[index + 1 :] if not later["is_delete_marker"]), None)
             row["rewritten"] = bool(
-                again and row["job_uuid"] and not row["is_delete_marker"] and again["job_uuid"] == row["job_uuid"]
+                again
+                and row["job_uuid"]
+                and not row["is_delete_marker"]
+                and again["job_uuid"] == row["job_uuid"]
             )
             left = after if after and not row["rewritten"] else None
             row["superseded_at"] = left["exists_at"] if left else None
@@ -118,7 +121,8 @@ def _owner(version: Row, exports: Iterable[Row]) -> tuple[str | None, list[str]]
     fitting = [
         export
         for export in here
-        if export["found_by"] != "session" and export["from_at"] <= version["last_modified"] <= export["until_at"]
+        if export["found_by"] != "session"
+        and export["from_at"] <= version["last_modified"] <= export["until_at"]
     ]
     if not fitting:
         return None, []

@@ -62,7 +62,7 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
             continue
         versions.append(version)
         for copy in range(random.choice((0, 1, 1, 2))):
-            events.append(
+            events.append(  # noqa: PERF401 - one loop is enough to read
                 {
                     "event_id": f"e{number}-{copy}", "at": version["last_modified"] + timedelta(seconds=random.choice((0, 1, 2, 3, 900))),
                     "event_name": "PutObject", "bucket": bucket, "key": key, "error_code": random.choice(("", "", "", "AccessDenied")),
@@ -70,7 +70,9 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
                     "principal_arn": "arn:p",
                 }
             )  # fmt: skip
-    newest = {(row["bucket"], row["key"]): row for row in sorted(versions, key=lambda row: row["last_modified"])}
+    newest = {
+        (row["bucket"], row["key"]): row for row in sorted(versions, key=lambda row: row["last_modified"])
+    }
     for row in newest.values():
         row["is_latest"] = True
     return {
@@ -86,7 +88,12 @@ def _by_steps(estate: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, An
             if int(step.name[:2]) in STEPS:
                 correlate.run_step(engine, step)
         rows = engine.rows("SELECT * FROM export_write")
-    return {row.pop("export_id"): {name: value or 0 if name == "rewritten" else value for name, value in row.items()} for row in rows}
+    return {
+        row.pop("export_id"): {
+            name: value or 0 if name == "rewritten" else value for name, value in row.items()
+        }
+        for row in rows
+    }
 
 
 @pytest.mark.parametrize("seed", range(6))

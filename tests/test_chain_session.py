@@ -4,8 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain_bend import Bend, Case, add, bent, both, clear, drop, early, hidden, holds, never_asked, of, put, put_all
-from chain_world import ACCOUNT, PREFIX, RECOVERY, ROLE, SA, Tables, at, chains, event, facts, gap, job, part, seen, session
+from chain_bend import (
+    Bend,
+    Case,
+    add,
+    bent,
+    both,
+    clear,
+    drop,
+    early,
+    hidden,
+    holds,
+    never_asked,
+    of,
+    put,
+    put_all,
+)
+from chain_world import (
+    ACCOUNT,
+    PREFIX,
+    RECOVERY,
+    ROLE,
+    SA,
+    Tables,
+    at,
+    chains,
+    event,
+    facts,
+    gap,
+    job,
+    part,
+    seen,
+    session,
+)
 
 STS = f"arn:aws:sts::{ACCOUNT}:assumed-role/export-writer/u-1"
 EARLY = {"issued_at": at(5, 0, 56), "expires_at": at(5, 4)}
@@ -14,13 +45,20 @@ EARLY = {"issued_at": at(5, 0, 56), "expires_at": at(5, 4)}
 
 def _key(number: int = 7, **more: Any) -> dict[str, Any]:
     """A write under the export's prefix with a long-term access key."""
-    user = {"access_key_id": "AKIAOLD", "principal_type": "IAMUser", "principal_arn": f"arn:aws:iam::{ACCOUNT}:user/old", "role_arn": None}
+    user = {
+        "access_key_id": "AKIAOLD",
+        "principal_type": "IAMUser",
+        "principal_arn": f"arn:aws:iam::{ACCOUNT}:user/old",
+        "role_arn": None,
+    }
     return event(number, **({"key": f"{PREFIX}part-{number}"} | user | more))
 
 
 def _unnamed(**more: Any) -> Bend:
     """A session whose name says nothing."""
-    return both(put("sts_session", session_name="spark", **more), put_all("s3_data_event", session_name="spark"))
+    return both(
+        put("sts_session", session_name="spark", **more), put_all("s3_data_event", session_name="spark")
+    )
 
 
 def _role_elsewhere() -> Bend:
@@ -161,7 +199,9 @@ def test_session_that_a_job_of_unknown_account_may_explain_is_no_orphan() -> Non
     lone = session("ASIALONE", subject="999", session_name="x")
     unsure = job("u-2", cluster_uuid="c-9", arguments=[])
 
-    alone = {row["session_key"]: row["orphan"] for row in facts(bent(add("sts_session", lone)), "orphan_session")}
+    alone = {
+        row["session_key"]: row["orphan"] for row in facts(bent(add("sts_session", lone)), "orphan_session")
+    }
     perhaps = {
         row["session_key"]: row["orphan"]
         for row in facts(bent(add("sts_session", lone), add("dataproc_job", unsure)), "orphan_session")
@@ -175,7 +215,9 @@ def test_orphan_is_one_whatever_was_denied_after_it_was_issued() -> None:
     lone = session("ASIALONE", subject="999", session_name="x")
 
     def orphan(**times: Any) -> Any:
-        rows = facts(bent(add("sts_session", lone), hidden("dataproc_job", "data", **times)), "orphan_session")
+        rows = facts(
+            bent(add("sts_session", lone), hidden("dataproc_job", "data", **times)), "orphan_session"
+        )
         return {row["session_key"]: row["orphan"] for row in rows}["ASIALONE"]
 
     assert orphan(from_at=at(8)) is True

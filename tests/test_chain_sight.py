@@ -63,7 +63,9 @@ CASES: list[tuple[str, bool, list[dict[str, Any]], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("sentence", "whole", "coverage", "question"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("sentence", "whole", "coverage", "question"), CASES, ids=[case[0] for case in CASES]
+)
 def test_sight(sentence: str, whole: bool, coverage: list[dict[str, Any]], question: dict[str, Any]) -> None:
     gaps = Sight(coverage).gaps("backup_recovery_point", ONE, **question)
 
@@ -81,7 +83,9 @@ def test_every_account_that_was_asked_must_have_been_read() -> None:
 def test_a_bucket_that_is_nowhere_hides_no_other_bucket_of_every_account() -> None:
     nowhere = gap("s3_bucket", "*", resource="arn:aws:s3:::nowhere")
 
-    assert Sight([seen("s3_bucket", ONE), nowhere]).gaps("s3_bucket", None, resource="arn:aws:s3:::here") == []
+    assert (
+        Sight([seen("s3_bucket", ONE), nowhere]).gaps("s3_bucket", None, resource="arn:aws:s3:::here") == []
+    )
 
 
 @given(
@@ -108,6 +112,8 @@ def test_another_gap_or_a_lost_listing_never_lets_more_be_seen(
     for index in range(len(coverage)):
         if coverage[index]["complete"]:
             assert before or not whole(coverage[:index] + coverage[index + 1 :])
-    moved = [row | {name: row[name] + timedelta(days=3) for name in ("from_at", "until_at")} for row in coverage]
+    moved = [
+        row | {name: row[name] + timedelta(days=3) for name in ("from_at", "until_at")} for row in coverage
+    ]
     question = {name: when + timedelta(days=3) for name, when in question.items()}
     assert whole(moved) == before

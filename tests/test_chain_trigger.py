@@ -14,7 +14,9 @@ BOT = "bot@data.iam.gserviceaccount.com"
 
 def _workflow(**more: Any) -> dict[str, Any]:
     method = "google.cloud.dataproc.v1.WorkflowTemplateService.InstantiateWorkflowTemplate"
-    return entry(**({"job_uuid": None, "job_id": None, "workflow_jobs": ["claims-u-1"], "method": method} | more))
+    return entry(
+        **({"job_uuid": None, "job_id": None, "workflow_jobs": ["claims-u-1"], "method": method} | more)
+    )
 
 
 def _entries(*rows: dict[str, Any]) -> Bend:
@@ -22,7 +24,13 @@ def _entries(*rows: dict[str, Any]) -> Bend:
 
 
 def _batch(**more: Any) -> Bend:
-    return put("dataproc_job", **({"kind": "batch", "state": "SUCCEEDED", "service_account": SA, "creator": "ana@example.org"} | more))
+    return put(
+        "dataproc_job",
+        **(
+            {"kind": "batch", "state": "SUCCEEDED", "service_account": SA, "creator": "ana@example.org"}
+            | more
+        ),
+    )
 
 
 def _automation(**more: Any) -> Bend:
@@ -131,7 +139,11 @@ def test_trigger_is_exact_by_job_uuid_and_strong_by_anything_less() -> None:
 def test_sighting_after_the_trigger_alone_is_no_membership() -> None:
     def history(first: Any, last: Any) -> Bend:
         row = {"user_id": "7", "group_name": "claims-runners", "from_seen_at": first, "until_seen_at": last}
-        return both(put("directory_membership", from_at=None), add("history_membership", row), put("as_of", previous_at=at(11)))
+        return both(
+            put("directory_membership", from_at=None),
+            add("history_membership", row),
+            put("as_of", previous_at=at(11)),
+        )
 
     assert _strength(history(at(4), at(11))) == "inferred"
     assert _strength(history(at(5, 1), at(11))) == "inferred"  # seen in a scan just then
@@ -140,6 +152,8 @@ def test_sighting_after_the_trigger_alone_is_no_membership() -> None:
 
 
 def test_gap_of_the_log_names_itself() -> None:
-    export = holds("trigger", "unknown", both(clear("gcp_audit_entry"), add("coverage", gap("gcp_audit_entry", "data"))))
+    export = holds(
+        "trigger", "unknown", both(clear("gcp_audit_entry"), add("coverage", gap("gcp_audit_entry", "data")))
+    )
 
     assert "access denied" in export["trigger_gaps"]

@@ -108,7 +108,15 @@ def _planned(**selection: Any) -> Tables:
     tables["backup_plan"] = [{"arn": "arn:plan", "plan_id": "p", "name": "daily", **where, "next_runs": []}]
     tables["backup_plan_rule"] = [{"plan_id": "p", "rule_id": "r", "rule_name": "nightly", **where}]
     tables["backup_selection"] = [
-        {"plan_id": "p", "selection_id": "s", "name": "all", **where, **EMPTY, "resources": [BUCKET], **selection}
+        {
+            "plan_id": "p",
+            "selection_id": "s",
+            "name": "all",
+            **where,
+            **EMPTY,
+            "resources": [BUCKET],
+            **selection,
+        }
     ]
     tables["backup_region"] = [{**where, "s3_opt_in": True}]
     tables["coverage"].append(seen("backup_plan_rule", ACCOUNT))

@@ -11,7 +11,7 @@ from auditor.correlate import Tables
 from auditor.correlate.links import copy, job, objects, recovery_point, retention, session, trigger
 from auditor.correlate.links.evidence import READS, Case, Evidence, cases
 from auditor.correlate.links.hiding import explained
-from auditor.correlate.links.judgement import Judgement, not_required, weakest
+from auditor.correlate.links.judgement import Judgement, Refs, not_required, unknown, weakest
 from auditor.correlate.links.recovery_point import Capture
 from auditor.model import LINKS, State, Strength
 
@@ -26,6 +26,15 @@ class _First:
     """One export after the first pass: what other exports need to know of it."""
 
     case: Case
+    captures: list[Capture]
+    """What proves its recovery point, the best first; the one capture that does not, when none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The links of one export, with the capture that copy and retention were judged on."""
+
+    links: dict[str, Judgement]
     capture: Capture
 
 
@@ -43,33 +52,67 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     for item in first:
         case = item.case
         others = runs[case.output["bucket"], case.output["export_key"]]
-        links = {"trigger": trigger.judge(evidence, case, triggers)}
         repeated = _repeated(evidence, item, others)
-        replaced = _replaced(item, others)
+        replaced = None if repeated else _replaced(item, others)
+        judged = _judged(evidence, item, replaced)
         if repeated:
-            links |= {name: not_required(f"superseded by {repeated}") for name in LINKS[1:]}
-        else:
-            links |= _judged(evidence, item, replaced)
-        links = {name: explained(evidence, case, name, judged) for name, judged in links.items()}
-        yield _row(evidence, case, item.capture, links, repeated or replaced)
+            held = not_required(f"superseded by {repeated}")
+            judged = _Judged(dict.fromkeys(LINKS[1:], held), judged.capture)
+        links = {"trigger": trigger.judge(evidence, case, triggers)} | judged.links
+        links = {name: explained(evidence, case, name, links[name]) for name in LINKS}
+        yield _row(evidence, case, judged.capture, links, repeated or replaced)
 
 
-def _judged(evidence: Evidence, item: _First, replaced: str | None) -> dict[str, Judgement]:
-    case, capture = item.case, item.capture
-    judged = {
+def _judged(evidence: Evidence, item: _First, replaced: str | None) -> _Judged:
+    """Judge every link but the trigger."""
+    case = item.case
+    began = [capture.started_at for capture in item.captures if capture.started_at is not None]
+    link = item.captures[0].judgement
+    window = objects.Window(min(began, default=None), not (link.state == State.UNKNOWN and link.gaps))
+    links = {
         "job": job.judge(evidence, case),
         "session": session.judge(evidence, case),
-        "objects": objects.judge(evidence, case, capture.started_at),
+        "objects": objects.judge(evidence, case, window),
     }
+    if case.history and case.history["final"]:
+        return _remembered(case, links)
     if replaced:
         held = {name: not_required(f"superseded by {replaced}") for name in LINKS[4:]}
-        return judged | held
-    judged["recovery_point"] = capture.judgement
+        return _Judged(links | held, item.captures[0])
+    options = [_on(evidence, case, capture) for capture in item.captures]
+    best = min(
+        options,
+        key=lambda option: sorted((_RANK[link.state] for link in option.links.values()), reverse=True),
+    )
+    return _Judged(links | best.links, best.capture)
+
+
+_RANK = {State.PROVEN: 0, State.NOT_REQUIRED: 0, State.PENDING: 1, State.UNKNOWN: 2, State.BROKEN: 3}
+
+
+def _on(evidence: Evidence, case: Case, capture: Capture) -> _Judged:
+    """Judge copy and retention on one capture."""
+    links = {"recovery_point": capture.judgement}
     if capture.judgement.state == State.NOT_REQUIRED:
-        return judged | dict.fromkeys(("copy", "retention"), capture.judgement)
-    judged["copy"], places = copy.judge(evidence, case, capture)
-    judged["retention"] = retention.judge(evidence, case, capture, judged["copy"], places)
-    return judged
+        return _Judged(links | dict.fromkeys(("copy", "retention"), capture.judgement), capture)
+    links["copy"], places = copy.judge(evidence, case, capture)
+    links["retention"] = retention.judge(evidence, case, capture, links["copy"], places)
+    return _Judged(links, capture)
+
+
+def _remembered(case: Case, links: dict[str, Judgement]) -> _Judged:
+    """Return what the last scan said of an export whose retention ended well: its holders may be gone since."""
+    assert case.history is not None
+    said = "its retention ended well in an earlier scan, and it is judged no more"
+    refs: Refs = (("history_export", case.export_id),)
+    for name in LINKS[3:]:
+        before = (case.history["links"] or {}).get(name)
+        if before is not None:
+            links[name] = Judgement(State(before[0]), said, Strength(before[1]), refs=refs)
+    missing = {name: unknown(said, refs) for name in LINKS[4:] if name not in links}
+    due = case.history["capture_due_at"]
+    capture = Capture({**links, **missing}["recovery_point"], gone=case.history["proving_point"], due_at=due)
+    return _Judged(links | missing, capture)
 
 
 def _repeated(evidence: Evidence, item: _First, others: Sequence[_First]) -> str | None:
@@ -92,7 +135,7 @@ def _repeated(evidence: Evidence, item: _First, others: Sequence[_First]) -> str
 
 def _replaced(item: _First, others: Sequence[_First]) -> str | None:
     """Return the proven later run that overwrote this one, where the zone lets it stand in."""
-    case, capture = item.case, item.capture
+    case, capture = item.case, item.captures[0]
     if (
         not capture.overwritten
         or case.limits is None
@@ -105,11 +148,13 @@ def _replaced(item: _First, others: Sequence[_First]) -> str | None:
         for other in others
         if other.case.zone == case.zone
         and other.case.output["prefix"] == case.output["prefix"]
-        and other.capture.judgement.state == State.PROVEN
-        and other.capture.point is not None
-        and other.capture.point["completed_at"] is not None
-        and other.capture.point["completed_at"] <= capture.due_at
         and _starts(other.case) > _starts(case)
+        and any(
+            one.judgement.state == State.PROVEN
+            and one.completed_at is not None
+            and one.completed_at <= capture.due_at
+            for one in other.captures
+        )
     ]
     return (
         min(later, key=lambda other: (other.case.job["started_at"], other.case.export_id)).case.export_id
@@ -176,7 +221,7 @@ def _row(
         "unambiguous": None if writes.get("rivals") else True,
         "overwritten_before_capture": _overwritten(links["recovery_point"], capture),
         "superseded_by": superseded_by,
-        "proving_point": capture.point["arn"] if capture.point else capture.gone,
+        "proving_point": capture.arn,
         "capture_due_at": capture.due_at or recovery_point.due_of(case),
         "state": str(state),
         "strength": str(weakest(sure)) if state == State.PROVEN else str(Strength.NONE),

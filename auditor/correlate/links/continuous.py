@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
+from auditor.correlate.links.settings import changes, last_before, sights
 
 _SETTLES = timedelta(minutes=60)
-_SETTINGS = ("PutBucketVersioning", "PutBucketNotification", "PutBucketNotificationConfiguration")
 
 
 def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime | None) -> tuple[str, str]:
@@ -33,6 +33,8 @@ def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime |
         return "weak", f"{name}: {unsure}"
     if case.writes and (case.writes["unsupported"] or case.writes["unversioned"]):
         return "weak", f"{name}: some objects are unversioned or of a class AWS Backup skips"
+    if case.nothing_written and not _proved_by(case, point):
+        return "weak", f"the objects are gone, and whether {name} holds them cannot be told"
     clean = [
         job
         for job in clean_jobs(evidence, point, end)
@@ -54,17 +56,18 @@ def judge_continuous(evidence: Evidence, case: Case, point: Row, due: datetime |
 
 def clean_jobs(evidence: Evidence, point: Row, end: datetime) -> list[Row]:
     """Return the point's jobs that completed without issues and started after an export's end."""
-    found = []
-    for job in evidence.backup_jobs.get(point["arn"], ()):
-        started = job["started_at"] or job["created_at"]
-        if job["state"] == "COMPLETED" and job["category"] == "SUCCESS" and started is not None:
-            if started >= end + evidence.skew:
-                found.append(job)
-    return found
+    return [
+        job
+        for job in evidence.backup_jobs.get(point["arn"], ())
+        if (job["state"], job["category"]) == ("COMPLETED", "SUCCESS")
+        and (job["started_at"] or job["created_at"] or end) >= end + evidence.skew
+    ]
 
 
-def _on(row: Row) -> bool:
-    return row["versioning"] == "Enabled" and row["eventbridge"] is True
+def _proved_by(case: Case, point: Row) -> bool:
+    return (
+        case.said("recovery_point") == "proven" and (case.history or {}).get("proving_point") == point["arn"]
+    )
 
 
 def _off_before(evidence: Evidence, case: Case, point: Row, end: datetime) -> str:
@@ -77,24 +80,11 @@ def _off_before(evidence: Evidence, case: Case, point: Row, end: datetime) -> st
         and seen["last_seen_at"] <= end
     ):
         return f"it was STOPPED in the scan of {words(seen['last_seen_at'])}"
-    scans = [row for row in evidence.bucket_history.get(case.bucket_arn, ()) if row["at"] <= end]
-    if scans:
-        last = max(scans, key=lambda row: row["at"])
-        if last["versioning"] in ("Suspended", "Off") or last["eventbridge"] is False:
-            since = _changed_since(evidence, case, last["at"], end)
-            if not since:
-                return f"versioning or EventBridge was off in the scan of {words(last['at'])}"
+    for setting in ("versioning", "eventbridge"):
+        last = last_before(sights(evidence, case, setting), end)
+        if last is not None and not last.on:
+            return f"{last.words}, before the export ended on {words(end)}"
     return ""
-
-
-def _changed_since(evidence: Evidence, case: Case, from_at: datetime, until_at: datetime) -> list[Row]:
-    return [
-        change
-        for change in evidence.changes.get(case.bucket_arn, ())
-        if change["event_name"] in _SETTINGS
-        and not change["error_code"]
-        and from_at <= change["at"] <= until_at
-    ]
 
 
 def _unsure(evidence: Evidence, case: Case, end: datetime) -> str:
@@ -102,22 +92,27 @@ def _unsure(evidence: Evidence, case: Case, end: datetime) -> str:
     bucket = case.bucket
     if bucket is None or bucket["versioning"] is None or bucket["eventbridge"] is None:
         return "the bucket's present versioning or EventBridge setting is not known"
-    history = evidence.bucket_history.get(bucket["arn"], ())
-    after = [row for row in history if row["at"] >= end]
-    if not _on(bucket) and not any(_on(row) for row in after):
-        return "versioning or EventBridge is off"
-    before = [row for row in history if row["at"] <= end]
-    if before and _on(max(before, key=lambda row: row["at"])):
+    for setting in ("versioning", "eventbridge"):
+        found = sights(evidence, case, setting)
+        after = next((sight for sight in found if sight.at >= end), None)
+        if after is not None and not after.on:
+            return after.words
+    befores = [last_before(sights(evidence, case, setting), end) for setting in ("versioning", "eventbridge")]
+    if all(before is not None and before.on for before in befores):
         return ""
+    since = end - evidence.skew
     hidden = evidence.sight.gaps(
         "aws_change",
         bucket["account"],
         region=bucket["region"],
-        from_at=end - evidence.skew,
+        resource=bucket["arn"],
+        from_at=since,
         until_at=evidence.now,
     )
-    if hidden or not _on(bucket):
-        return "its settings before the export's end are not known: no scan before it, and the change feed has a gap"
-    if _changed_since(evidence, case, end - evidence.skew, evidence.now):
-        return "its settings were changed since the export's end"
+    if hidden:
+        return f"no scan saw its settings before the export's end, and changes since could not be seen: {hidden[0]}"
+    if changes(evidence, case, since, evidence.now) or not (
+        bucket["versioning"] == "Enabled" and bucket["eventbridge"]
+    ):
+        return "no scan saw its settings before the export's end, and they were changed since"
     return ""

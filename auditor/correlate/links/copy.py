@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.correlate.links.continuous import clean_jobs
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
 from auditor.correlate.links.judgement import (
     Judgement,
@@ -19,7 +18,8 @@ from auditor.correlate.links.judgement import (
     unknown,
     worst,
 )
-from auditor.correlate.links.recovery_point import Capture, start_of
+from auditor.correlate.links.periodic import start_of
+from auditor.correlate.links.recovery_point import Capture
 from auditor.model import State, Strength
 
 
@@ -32,6 +32,9 @@ class Destination:
     retention_d: int | None
     judgement: Judgement
     point: Row | None = None
+    """The copy that is held there."""
+    gone: str | None = None
+    """ARN of a copy that was held there and is no longer listed."""
 
     @property
     def name(self) -> str:
@@ -63,124 +66,174 @@ def _refs(places: list[Destination]) -> Refs:
 
 def _destination(evidence: Evidence, case: Case, capture: Capture, wanted: Mapping[str, Any]) -> Destination:
     source = case.bucket["account"] if case.bucket else ""
-    account = str(wanted.get("account") or source)
-    region, kept = str(wanted["region"]), wanted.get("retention_d")
+    place = (str(wanted.get("account") or source), str(wanted["region"]))
+    found = _found(evidence, case, capture, place)
+    return Destination(*place, wanted.get("retention_d"), found.judgement, found.point, found.gone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found of one destination."""
+
+    judgement: Judgement
+    point: Row | None = None
+    gone: str | None = None
+
+
+def _found(evidence: Evidence, case: Case, capture: Capture, place: tuple[str, str]) -> _Found:
+    assert case.limits is not None and case.ended_at is not None and capture.arn is not None
+    lag = case.limits["copy_lag_s"]
+    if capture.completed_at is None and capture.point is not None:
+        return _Found(unknown("when the proving point completed is not known"))
+    due = None if lag < 0 or capture.completed_at is None else capture.completed_at + timedelta(seconds=lag)
+    jobs = _jobs(evidence, case, capture, place)
+    made = [
+        job
+        for job in jobs
+        if (job["state"], job["completed_at"] is None) == ("COMPLETED", False)
+        and (due is None or job["completed_at"] <= due)
+    ]
+    if capture.point is None and case.said("copy") != "proven":
+        made = []  # the point is gone, and with it the time the copy was due
+    held = [
+        _Found(_held(evidence, case, capture, copy, Strength.EXACT, due), copy)
+        for job in made
+        if (copy := evidence.point.get(job["dest_point_arn"] or "")) is not None
+        and place_of(copy["vault_arn"]) == place
+    ]
+    if held:
+        return min(held, key=lambda item: _BEST.index(item.judgement.state))
+    if made:
+        unseen = [_unseen(evidence, case, job, place, due) for job in made]
+        return min(unseen, key=lambda item: _BEST.index(item.judgement.state))
+    aged = _by_creation(evidence, case, capture, place, due) if not jobs else []
+    if len(aged) == 1:
+        return _Found(_held(evidence, case, capture, aged[0], Strength.STRONG, due), aged[0])
     if capture.point is None:
-        gone = unknown(f"its copies can no longer be told: {capture.judgement.because}")
-        return Destination(account, region, kept, _remembered(case, gone))
-    finding, point = _found(evidence, case, capture.point, account, region)
-    return Destination(account, region, kept, finding, point)
+        return _Found(unknown(f"its copies can no longer be told: {capture.judgement.because}"))
+    return _Found(_absent(evidence, case, capture, jobs, place, due))
 
 
-def _remembered(case: Case, otherwise: Judgement) -> Judgement:
-    """Return the copy link an earlier scan proved, when the point itself has gone since."""
-    before = ((case.history or {}).get("links") or {}).get("copy")
-    if before and before[0] == "proven":
-        return proven("proved in an earlier scan, before the point went", Strength(before[1]), ())
-    return otherwise
+_BEST = (State.PROVEN, State.NOT_REQUIRED, State.PENDING, State.UNKNOWN, State.BROKEN)
 
 
-def _found(
-    evidence: Evidence, case: Case, point: Row, account: str, region: str
-) -> tuple[Judgement, Row | None]:
-    assert case.limits is not None and case.ended_at is not None
-    completed = captured_at(evidence, case, point)
-    if completed is None:
-        return unknown("when the proving point completed is not known"), None
-    due = completed + timedelta(seconds=case.limits["copy_lag_s"])
-    where = f"{account}/{region}"
-    jobs = sorted(
+def _jobs(evidence: Evidence, case: Case, capture: Capture, place: tuple[str, str]) -> list[Row]:
+    """Return the copy jobs of the proving point to a place, in the order they completed.
+
+    A copy of a continuous point is a snapshot: one that starts before the export's end does not hold it.
+    """
+    assert case.ended_at is not None and capture.arn is not None
+    continuous = capture.point["continuous"] if capture.point else ":continuous:" in capture.arn
+    return sorted(
         (
             job
-            for job in evidence.copy_jobs.get(point["arn"], ())
-            if place_of(job["dest_vault_arn"]) == (account, region)
-            and not (point["continuous"] and _starts_before(job, case.ended_at + evidence.skew))
+            for job in evidence.copy_jobs.get(capture.arn, ())
+            if place_of(job["dest_vault_arn"]) == place
+            and not (continuous and (job["created_at"] or case.ended_at) < case.ended_at + evidence.skew)
         ),
         key=lambda job: (job["completed_at"] or evidence.now, job["copy_job_id"]),
     )
-    held = evidence.copies.get(case.bucket_arn, [])
-    there = {copy["arn"]: copy for copy in held if place_of(copy["vault_arn"]) == (account, region)}
-    gaps = evidence.sight.gaps("backup_recovery_point", account, region=region)
-    for job in jobs:
-        if job["state"] != "COMPLETED" or job["completed_at"] is None or job["completed_at"] > due:
-            continue
-        copy = there.get(job["dest_point_arn"])
-        if copy is not None:
-            return _held(evidence, case, point, copy, Strength.EXACT, due, where), copy
-        return _unseen_copy(evidence, job, gaps, where, due), None
-    aged = _by_creation(point, list(there.values())) if not jobs else []
-    if len(aged) == 1:
-        return _held(evidence, case, point, aged[0], Strength.STRONG, due, where), aged[0]
-    return _absent(evidence, case, point, jobs, gaps, due, where), None
 
 
-def _by_creation(point: Row, there: list[Row]) -> list[Row]:
-    """Return copies whose job has aged out, matched by source vault, resource and creation time."""
+def _by_creation(
+    evidence: Evidence, case: Case, capture: Capture, place: tuple[str, str], due: datetime | None
+) -> list[Row]:
+    """Return copies whose job has aged out, matched by source vault, resource and creation time, complete in time."""
+    point = capture.point
+    if point is None or point["continuous"] or point["created_at"] is None:
+        return []
     return [
         copy
-        for copy in there
-        if copy["source_vault_arn"] == point["vault_arn"]
-        and not point["continuous"]
-        and copy["created_at"] is not None
+        for copy in evidence.copies.get(case.bucket_arn, ())
+        if place_of(copy["vault_arn"]) == place
+        and copy["source_vault_arn"] == point["vault_arn"]
         and copy["created_at"] == point["created_at"]
+        and copy["completed_at"] is not None
+        and (due is None or copy["completed_at"] <= due)
     ]
 
 
 def _held(
-    evidence: Evidence, case: Case, point: Row, copy: Row, strength: Strength, due: datetime, where: str
+    evidence: Evidence, case: Case, capture: Capture, copy: Row, strength: Strength, due: datetime | None
 ) -> Judgement:
     """Judge a copy that is seen at its destination."""
     refs: Refs = (("backup_recovery_point", copy["arn"]),)
     assert case.limits is not None and case.ended_at is not None
-    start = start_of(copy)
+    where = "/".join(place_of(copy["vault_arn"]))
     if copy["encrypted"] is False:
         return broken(f"the copy in {where} is not encrypted", refs, due)
     allowed = case.limits["regions"]
     if allowed is not None and allowed and copy["region"] not in allowed:
         return broken(f"the copy is in {copy['region']}, which zone {case.zone} does not allow", refs, due)
-    if copy["status"] != "COMPLETED" or copy["encrypted"] is None or allowed is None:
-        return unknown(f"the copy in {where} is {copy['status']}, and its state does not prove it", refs)
-    if point["continuous"] and (start is None or start < case.ended_at + evidence.skew):
+    if copy["status"] != "COMPLETED":
+        return unknown(f"the copy in {where} is {copy['status'] or 'in no known state'}", refs, due_at=due)
+    if copy["encrypted"] is None:
+        return unknown(f"whether the copy in {where} is encrypted is not known", refs, due_at=due)
+    if allowed is None:
+        return unknown(f"in which regions zone {case.zone} may be held is not stated", refs, due_at=due)
+    start = start_of(copy)
+    continuous = capture.point is not None and capture.point["continuous"]
+    if continuous and (start is None or start < case.ended_at + evidence.skew):
         return unknown(
             f"the copy in {where} is a snapshot that started on {words(start)}, before the export's end", refs
         )
-    return proven(f"the copy in {where} was complete by {words(due)} and is held there", strength, refs, due)
+    told = words(copy["completed_at"]) if copy["completed_at"] else f"by {words(due)}"
+    return proven(f"the copy in {where} was complete on {told} and is held there", strength, refs, due)
 
 
-def _unseen_copy(evidence: Evidence, job: Row, gaps: list[str], where: str, due: datetime) -> Judgement:
+def _unseen(evidence: Evidence, case: Case, job: Row, place: tuple[str, str], due: datetime | None) -> _Found:
+    """Judge a completed copy job whose point is not seen at its destination."""
     refs: Refs = (("backup_copy_job", job["copy_job_id"]),)
+    where = "/".join(place)
+    done = f"a copy job to {where} completed on {words(job['completed_at'])}"
+    gaps = evidence.sight.gaps("backup_recovery_point", place[0], region=place[1])
     if gaps:
-        return unknown(
-            f"a copy job to {where} completed, and the destination could not be read", refs, gaps, due
-        )
+        return _Found(unknown(f"{done}, and the destination could not be read", refs, gaps, due))
     arn = job["dest_point_arn"]
-    known = evidence.known_points.get(arn) if arn else None
-    if known and known["delete_at"] is not None and known["delete_at"] <= evidence.now:
-        return unknown(f"the copy in {where} has ended its own retention", refs, due_at=due)
-    if known:
-        return broken(f"the copy in {where} was seen and is gone before its date", refs, due)
-    if evidence.now <= due:
-        return pending(f"a copy job to {where} completed, and its point is not listed yet", due, refs)
-    return broken(f"a copy job to {where} completed, and no such point is there", refs, due)
+    if not arn:
+        return _Found(unknown(f"{done}, and does not say which point it made", refs, due_at=due))
+    known = evidence.known_points.get(arn)
+    if known is None:
+        if due is not None and evidence.now <= due:
+            return _Found(pending(f"{done}, and its point is not listed yet", due, refs))
+        return _Found(broken(f"{done}, and no such point is there", refs, due))
+    seen = f"the copy in {where} was last seen on {words(known['last_seen_at'])}"
+    if known["delete_at"] is None or known["delete_at"] > evidence.now:
+        until = f", before its date {words(known['delete_at'])}" if known["delete_at"] else ""
+        return _Found(broken(f"{seen} and is gone{until}", refs, due), gone=arn)
+    ended = f"{seen}, and ended on its own date {words(known['delete_at'])}"
+    if case.said("copy") == "proven" and case.history is not None:
+        strength = Strength(case.history["links"]["copy"][1])
+        return _Found(proven(ended, strength, (("history_point", arn),), due), gone=arn)
+    return _Found(unknown(ended, refs, due_at=due), gone=arn)
 
 
 def _absent(
-    evidence: Evidence, case: Case, point: Row, jobs: list[Row], gaps: list[str], due: datetime, where: str
+    evidence: Evidence,
+    case: Case,
+    capture: Capture,
+    jobs: list[Row],
+    place: tuple[str, str],
+    due: datetime | None,
 ) -> Judgement:
     """Judge a destination that no completed copy in time reaches."""
     assert case.bucket is not None
+    where = "/".join(place)
+    refs: Refs = tuple(("backup_copy_job", job["copy_job_id"]) for job in jobs[:5])
+    if due is None:
+        return unknown(f"no copy to {where} is complete, and until when it must be is not stated", refs)
     job_gaps = evidence.sight.gaps(
         "backup_copy_job",
         case.bucket["account"],
         region=case.bucket["region"],
-        from_at=captured_at(evidence, case, point),
+        from_at=capture.completed_at,
         until_at=min(due, evidence.now),
     )
-    refs: Refs = tuple(("backup_copy_job", job["copy_job_id"]) for job in jobs[:5])
+    gaps = evidence.sight.gaps("backup_recovery_point", place[0], region=place[1])
     if job_gaps or (gaps and not jobs):
         return unknown(f"copies to {where} could not all be seen", refs, [*job_gaps, *gaps], due)
     if evidence.now <= due:
-        return pending(f"no copy to {where} is complete yet", due, refs)
+        return pending(f"no copy to {where} is complete yet; it is due {words(due)}", due, refs)
     if jobs:
         job = jobs[-1]
         told = f"{job['state']} on {words(job['completed_at'])}" + (
@@ -188,20 +241,6 @@ def _absent(
         )
         return broken(f"the copy to {where} was due {words(due)}; its job is {told}", refs, due)
     return broken(f"no copy to {where} was made; it was due {words(due)}", refs, due)
-
-
-def captured_at(evidence: Evidence, case: Case, point: Row) -> datetime | None:
-    """Return when the capture was complete: of a continuous point, its first clean job after the export's end."""
-    if not point["continuous"]:
-        return point["completed_at"] or start_of(point)
-    assert case.ended_at is not None
-    clean = clean_jobs(evidence, point, case.ended_at)
-    return min((job["completed_at"] for job in clean if job["completed_at"]), default=None)
-
-
-def _starts_before(job: Row, at: datetime) -> bool:
-    """A copy of a continuous point is a snapshot: one that starts before the export's end does not hold it."""
-    return job["created_at"] is None or job["created_at"] < at
 
 
 def place_of(vault_arn: str | None) -> tuple[str, str]:

@@ -285,6 +285,11 @@ class Case:
     def bucket_arn(self) -> str:
         return f"arn:aws:s3:::{self.output['bucket']}"
 
+    def said(self, link: str) -> str | None:
+        """The state of a link in the last scan; None when that is not known."""
+        before = ((self.history or {}).get("links") or {}).get(link)
+        return str(before[0]) if before else None
+
     @property
     def nothing_written(self) -> bool:
         return self.writes is None or not (self.writes["objects"] or 0)
@@ -345,7 +350,6 @@ def zone_of(
     tag = (tags or {}).get(evidence.zone_tag)
     if tag is None and name in evidence.bucket_config:
         tag = evidence.bucket_config[name]["zone"]
-        tags = tags or {}
     stated = [zone for zone in (label, tag) if zone]
     known = [zone for zone in stated if zone in evidence.zones]
     if not known:

@@ -68,7 +68,10 @@ def _session(evidence: Evidence, case: Case) -> Iterator[str]:
     if case.ended_at is not None:
         yield from issue_gaps(evidence, case)
         yield from event_gaps(evidence, case)
-    for table in ("dataproc_job", "dataproc_cluster"):  # another job, or one of an account not known, may fit too
+    for table in (
+        "dataproc_job",
+        "dataproc_cluster",
+    ):  # another job, or one of an account not known, may fit too
         yield from evidence.sight.gaps(table, None)
     since = _since(case, evidence)
     yield from evidence.sight.gaps("gcp_audit_entry", None, from_at=since, until_at=evidence.now)

@@ -19,29 +19,26 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
             f"the {kind} was deleted on {words(job['finished_at'])}, before a scan collected it", refs
         )
     if job["ending"] == "running":
-        gaps = evidence.sight.gaps(
-            "dataproc_job",
-            job["project"],
-            region=job["region"],
-            resource=job["job_uuid"],
-            from_at=evidence.now - evidence.skew,
-            until_at=evidence.now,
-        )
-        if gaps:
-            return unknown(f"how the {kind} goes on could not be seen", refs, gaps)
-        return pending(f"the {kind} is {job['state']}", None, refs)
+        return unended(evidence, case, f"the {kind} is {job['state']}")
     if job["ending"] == "unknown":
         return unknown(
             f"the {kind} is in state {job['state'] or 'unknown'}, which does not say how it ended", refs
         )
     if job["ending"] == "failed":
         detail = f": {job['state_detail']}" if job["state_detail"] else ""
+        ended = f"the {kind} ended {job['state']} on {words(job['finished_at'])}{detail}"
         due = retry_until(evidence, case)
-        if due is not None and evidence.now <= due:
-            return pending(f"the {kind} ended {job['state']}{detail}; a repetition is not due yet", due, refs)
-        return broken(
-            f"the {kind} ended {job['state']}{detail}, and no run of the same export succeeded in time", refs
+        gaps = evidence.sight.gaps(
+            "dataproc_job",
+            job["project"],
+            from_at=job["finished_at"],
+            until_at=None if due is None else min(due, evidence.now),
         )
+        if gaps:
+            return unknown(f"{ended}; whether it was repeated could not be seen", refs, gaps, due)
+        if due is not None and evidence.now <= due:
+            return pending(f"{ended}; a repetition is due {words(due)}", due, refs)
+        return broken(f"{ended}, and no run of the same export succeeded by {words(due)}", refs, due)
     if not job["service_account"]:
         gaps = evidence.sight.gaps("dataproc_cluster", job["project"], region=job["region"]) + (
             evidence.sight.gaps("gcp_audit_entry", job["project"])
@@ -52,6 +49,23 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
         Strength.EXACT,
         refs,
     )
+
+
+def unended(evidence: Evidence, case: Case, otherwise: str) -> Judgement:
+    """Judge a link of a job that was not over when it was last seen: pending only if it was seen in this scan."""
+    job = case.job
+    refs: Refs = (("dataproc_job", job["job_uuid"]),)
+    gaps = evidence.sight.gaps(
+        "dataproc_job",
+        job["project"],
+        region=job["region"],
+        resource=job["job_uuid"],
+        from_at=evidence.now - evidence.skew,
+        until_at=evidence.now,
+    )
+    if gaps:
+        return unknown(f"how the {job['kind']} goes on could not be seen", refs, gaps)
+    return pending(otherwise, None, refs)
 
 
 def retry_until(evidence: Evidence, case: Case) -> datetime | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from auditor.correlate.links.evidence import Case, Evidence, words
-from auditor.correlate.links.job import retry_until
+from auditor.correlate.links.job import retry_until, unended
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -16,39 +17,75 @@ from auditor.correlate.links.judgement import (
     unknown,
 )
 from auditor.correlate.links.session import certainly_foreign, doubts, explained, strangers
+from auditor.correlate.links.settings import versioning_off
 from auditor.model import State, Strength
 
 
-def judge(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement:
-    """Judge the objects link; `captured_at` is the start of the proving recovery point, None when there is none."""
-    job = case.job
-    if job["ending"] == "running":
-        return pending("the job is still writing", None)
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The window in which others' writes and losses count: it ends where a capture holds what was there."""
+
+    captured_at: datetime | None
+    """The start of the proving recovery point; None when none proves."""
+    certain: bool = True
+    """FALSE: a capture may have been made that was not seen."""
+
+
+def judge(evidence: Evidence, case: Case, window: Window) -> Judgement:
+    """Judge the objects link of one export."""
+    job, kind = case.job, case.job["kind"]
+    stranger = _stranger(evidence, case, window)
+    if stranger is not None and stranger.state == State.BROKEN:
+        return stranger
     hidden = listing_gaps(evidence, case)
     if hidden:
         return unknown(f"the objects of {case.output['bucket']} could not be listed", gaps=hidden)
-    if job["ending"] != "well" and not case.objects:
-        return not_required("the job failed and nothing was written")
+    if job["ending"] == "running":
+        return unended(evidence, case, f"the {kind} is still writing")
+    if case.ended_at is None or job["started_at"] is None:
+        when = "ended" if case.ended_at is None else "started"
+        return unknown(f"when the {kind} {when} is not known, so its writes cannot be told")
+    lost, excused = _lost(evidence, case, window)
+    if job["ending"] != "well" and not case.objects and lost is None and not excused:
+        return _nothing_of_a_failed(case)
     due = retry_until(evidence, case)
     if job["ending"] == "failed" and due is not None and evidence.now <= due:
-        return pending("the job failed; a repetition is not due yet", due)
-    stranger = _stranger(evidence, case, captured_at)
+        return pending(f"the {kind} failed; a repetition is not due yet", due)
     if stranger is not None:
         return stranger
-    lost, excused = _lost(evidence, case, captured_at)
     if lost is not None and lost.state == State.BROKEN:
         return lost
-    if not case.objects and not excused:
-        return lost or _nothing(case)
     if case.writes and case.writes["rivals"]:
         return unknown(
             "another export fits the same objects equally well, and no data event separates them",
             (("export", case.export_id),),
         )
+    if not case.objects and not excused:
+        return lost or _nothing(case)
     attested = _attested(evidence, case, excused)
     if attested.state == State.BROKEN:
         return attested
-    return lost or _versioning(evidence, case, captured_at) or attested
+    found = lost or _versioning(evidence, case, window) or attested
+    settled = case.ended_at + evidence.cloudtrail
+    if found.state == State.PROVEN and evidence.now < settled:
+        return pending(
+            "CloudTrail is not settled yet: who else wrote may still be logged", settled, found.refs
+        )
+    return found
+
+
+def _nothing_of_a_failed(case: Case) -> Judgement:
+    """Judge a run that did not end well and of which no object is there."""
+    if case.writes and case.writes["rivals"]:
+        return unknown(
+            "another export fits the same objects equally well, so whether it wrote any cannot be told"
+        )
+    if case.job["ending"] == "failed":
+        return not_required(f"the {case.job['kind']} failed and nothing was written")
+    return unknown(
+        f"how the {case.job['kind']} ended is not known, so neither is whether it should have written",
+        (("dataproc_job", case.job["job_uuid"]),),
+    )
 
 
 def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
@@ -74,7 +111,7 @@ def _nothing(case: Case) -> Judgement:
     return unknown(f"nothing tells whether the job should have written to {where}", refs)
 
 
-def event_gaps(evidence: Evidence, case: Case) -> list[str]:
+def event_gaps(evidence: Evidence, case: Case, until: datetime | None = None) -> list[str]:
     """Return what hides data events of the bucket: without them nobody can tell who else wrote."""
     if case.bucket is None or case.first_write_at is None:
         return []
@@ -84,50 +121,65 @@ def event_gaps(evidence: Evidence, case: Case) -> list[str]:
         region=case.bucket["region"],
         resource=case.bucket_arn,
         from_at=case.first_write_at - evidence.skew,
-        until_at=min((case.ended_at or evidence.now) + evidence.skew, evidence.now),
+        until_at=min((until or case.ended_at or evidence.now) + evidence.skew, evidence.now),
     )
 
 
-def _stranger(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement | None:
-    rows = strangers(evidence, case, captured_at or evidence.now, case.first_write_at)
+def _stranger(evidence: Evidence, case: Case, window: Window) -> Judgement | None:
+    """Judge writes by others in the window; None when there are none, and all would have been seen."""
+    end = window.captured_at or evidence.now
+    rows = strangers(evidence, case, end, case.first_write_at)
     refs: Refs = tuple(("s3_data_event", row["event_id"]) for row in rows[:5])
-    certain = [row for row in rows if certainly_foreign(evidence, case, row)]
+    sure_until = end if window.certain or case.ended_at is None else case.ended_at + evidence.skew
+    certain = [row for row in rows if row["at"] <= sure_until and certainly_foreign(evidence, case, row)]
     if certain:
         row = certain[0]
         why = f"{explained(evidence, case, row)}; it wrote {row['key']} on {words(row['at'])}"
         return broken(why, refs)
     if rows:
         row = rows[0]
-        why = f"who wrote {row['key']} on {words(row['at'])} cannot be told: {explained(evidence, case, row)}"
+        wrote = f"{row['key']} was written on {words(row['at'])}"
+        if certainly_foreign(evidence, case, row):
+            why = (
+                f"{explained(evidence, case, row)}; {wrote}, and whether before the capture could not be seen"
+            )
+        else:
+            why = f"{wrote}, and by whom cannot be told: {explained(evidence, case, row)}"
         return unknown(why, refs, doubts(evidence, row))
-    hidden = event_gaps(evidence, case)
+    hidden = event_gaps(evidence, case, end)
     if hidden:
         return unknown("whether anybody else wrote could not be seen", gaps=hidden)
     return None
 
 
-def _lost(evidence: Evidence, case: Case, captured_at: datetime | None) -> tuple[Judgement | None, int]:
+def _lost(evidence: Evidence, case: Case, window: Window) -> tuple[Judgement | None, int]:
     """Judge versions that were written and are gone; return how many went after they were captured."""
-    before = ((case.history or {}).get("links") or {}).get("objects") or [""]
+    captured_at = window.captured_at
     doubt: Judgement | None = None
     excused = 0
     for row in sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"])):
         refs: Refs = (("s3_object_version", f"{row['bucket']}/{row['key']}@{row['version_id']}"),)
-        known_after = (
-            row["deleted_at"] is not None and captured_at is not None and row["deleted_at"] > captured_at
-        )
-        if known_after or (captured_at is not None and row["deleted_at"] is None and before[0] == "proven"):
+        deleted: datetime | None = row["deleted_at"]
+        if captured_at is not None and (
+            deleted > captured_at if deleted is not None else case.said("objects") == "proven"
+        ):
             excused += 1
-        elif row["deleted_at"] is not None or captured_at is None:
-            when = f"on {words(row['deleted_at'])} by {row['deleted_by']}" if row["deleted_at"] else "since"
-            return broken(f"{row['key']} was deleted {when}, before it was captured", refs), excused
-        else:
-            why = f"{row['key']} is gone, and whether before or after the capture cannot be told"
-            doubt = doubt or unknown(why, refs)
+            continue
+        if deleted is not None and (captured_at is not None or window.certain):
+            why = (
+                f"{row['key']} was deleted on {words(deleted)} by {row['deleted_by']}, before it was captured"
+            )
+            return broken(why, refs), excused
+        if captured_at is None and window.certain:
+            why = f"{row['key']}, written on {words(row['written_at'])}, is gone, and no recovery point is known to hold it"
+            return broken(why, refs), excused
+        doubt = doubt or unknown(
+            f"{row['key']} is gone, and whether before or after the capture cannot be told", refs
+        )
     return doubt, excused
 
 
-def _versioning(evidence: Evidence, case: Case, captured_at: datetime | None) -> Judgement | None:
+def _versioning(evidence: Evidence, case: Case, window: Window) -> Judgement | None:
     """Return why versioning was not, or may not have been, Enabled throughout; None when it was."""
     bucket = case.bucket
     if bucket is None:
@@ -138,69 +190,54 @@ def _versioning(evidence: Evidence, case: Case, captured_at: datetime | None) ->
         return unknown("whether versioning is on could not be seen", refs, gaps)
     if case.writes and case.writes["unversioned"]:
         return unknown(f"{case.writes['unversioned']} objects were written while versioning was off", refs)
-    off = versioning_off(evidence, case, case.first_write_at, captured_at or evidence.now)
+    off = versioning_off(evidence, case, case.first_write_at, window.captured_at or evidence.now)
     return unknown(off, refs) if off else None
 
 
-def versioning_off(
-    evidence: Evidence, case: Case, from_at: datetime | None, until_at: datetime
-) -> str | None:
-    """Say how versioning was seen not Enabled between two times; None when it was not."""
-    bucket = case.bucket
-    if bucket is None:
-        return None
-    states = sorted(
-        (row["at"], row["versioning"])
-        for row in evidence.bucket_history.get(bucket["arn"], ())
-        if row["versioning"] is not None
-    )
-    states.append((evidence.now, bucket["versioning"]))
-    for at, state in states:
-        if (from_at is None or at >= from_at) and at <= until_at and state != "Enabled":
-            return f"versioning of {bucket['bucket']} was {state} on {words(at)}"
-    for change in evidence.changes.get(bucket["arn"], ()):
-        if (
-            change["event_name"] == "PutBucketVersioning"
-            and not change["error_code"]
-            and (from_at is None or change["at"] >= from_at)
-            and change["at"] <= until_at
-            and "Suspended" in str(change["request"])
-        ):
-            return f"{change['actor']} suspended versioning of {bucket['bucket']} on {words(change['at'])}"
-    return None
-
-
 def _attested(evidence: Evidence, case: Case, excused: int) -> Judgement:
-    """Judge completeness by the export's markers; `excused` files went after they were captured."""
+    """Judge completeness by the export's markers; `excused` versions went after they were captured."""
     markers = sorted(evidence.markers.get(case.export_id, ()), key=lambda row: row["key"])
     export = evidence.exports.get(case.output["export_name"] or "")
     expected = export["complete"] if export else None
     refs: Refs = tuple(("s3_manifest", f"{m['bucket']}/{m['key']}@{m['version_id']}") for m in markers[:5])
+    if excused and case.said("objects") == "proven" and not any(marker["files"] for marker in markers):
+        return _gone_since(case, excused)
     if not markers:
         return _unattested(evidence, case, expected)
     for marker in markers:
-        if marker["missing"] > excused:
+        if marker["missing"]:
+            more = f", and {marker['missing'] - 1} more" if marker["missing"] > 1 else ""
             return broken(
-                f"{marker['key']} lists {marker['missing_example']}, which is not there"
-                + (f", and {marker['missing'] - 1} more" if marker["missing"] > 1 else ""),
-                refs,
+                f"{marker['key']} lists {marker['missing_example']}, which is not there{more}", refs
             )
     for marker in markers:
         if marker["form"] not in ("json", "empty"):
             return unknown(f"{marker['key']} cannot be read", refs)
         if marker["cut"]:
             return unknown(f"{marker['key']} lists {marker['files']} files and may be cut at 100", refs)
+        if marker["elsewhere"]:
+            why = f"{marker['key']} lists {marker['elsewhere_example']}, and what is there of it is not of this job"
+            return unknown(why, refs)
     if any(marker["form"] == "empty" for marker in markers):
-        return _by_marker(case, markers[-1]["last_modified"], expected, refs)
+        return _by_marker(case, max(marker["last_modified"] for marker in markers), expected, refs)
     files = sum(marker["files"] for marker in markers)
-    if files != case.objects + excused:
-        return unknown(f"{case.objects} object versions are there, and the manifest lists {files}", refs)
-    witnessed = (
-        bool(case.writes) and case.writes is not None and case.writes["witnessed_objects"] == case.objects
-    )
+    own = case.objects - int((case.writes or {}).get("rewritten") or 0)
+    there = own + sum(marker["lost"] for marker in markers)
+    if files != there:
+        return unknown(f"{there} objects are there, and the manifest lists {files}", refs)
+    witnessed = case.writes is not None and case.writes["witnessed_objects"] == case.objects
     strength = Strength.EXACT if witnessed else Strength.STRONG
     how = "and a data event tells of every version" if witnessed else "by listing"
-    return proven(f"all {case.objects} files of the manifest are there, {how}", strength, refs)
+    return proven(f"all {files} files of the manifest are there, {how}", strength, refs)
+
+
+def _gone_since(case: Case, excused: int) -> Judgement:
+    assert case.history is not None
+    return proven(
+        f"an earlier scan saw all of it, and {excused} versions are gone since they were captured",
+        Strength(case.history["links"]["objects"][1]),
+        (("history_export", case.export_id),),
+    )
 
 
 def _by_marker(case: Case, marked_at: datetime, expected: str | None, refs: Refs) -> Judgement:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auditor.correlate.links.continuous import judge_continuous
+from auditor.correlate.links.continuous import clean_jobs, judge_continuous
 from auditor.correlate.links.evidence import Case, Evidence, Row, words, writes_hidden
 from auditor.correlate.links.hiding import hiding
+from auditor.correlate.links.job import unended
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -17,8 +19,7 @@ from auditor.correlate.links.judgement import (
     proven,
     unknown,
 )
-from auditor.correlate.links.objects import versioning_off
-from auditor.correlate.links.session import strangers
+from auditor.correlate.links.periodic import Verdict, judge_periodic, start_of
 from auditor.model import Strength
 
 
@@ -33,57 +34,119 @@ class Capture:
     due_at: datetime | None = None
     overwritten: bool = False
     """The link is broken because a version was overwritten or deleted before any capture."""
+    started_at: datetime | None = None
+    """When the proving capture started: the end of the window of the export's objects."""
+    completed_at: datetime | None = None
+    """When the proving capture was complete: of a continuous point, its first clean job after the export's end."""
 
     @property
-    def started_at(self) -> datetime | None:
-        """When the proving capture started: the end of the window of the export's objects."""
-        return start_of(self.point) if self.point else None
-
-
-def start_of(point: Row) -> datetime | None:
-    """Return when a point started: the earlier of InitiationDate and CreationDate."""
-    times = [at for at in (point["initiated_at"], point["created_at"]) if at is not None]
-    return min(times) if times else None
+    def arn(self) -> str | None:
+        """The point that proves the link, still listed or not."""
+        return self.point["arn"] if self.point else self.gone
 
 
 def due_of(case: Case) -> datetime | None:
-    """Return until when the export must be captured: fixed when it was first seen, whatever changed since."""
+    """Return until when the export must be captured: fixed when it was first known, whatever changed since."""
     if case.history and case.history["capture_due_at"] is not None:
         return case.history["capture_due_at"]  # type: ignore[no-any-return]
-    if case.limits is None or case.limits["capture_s"] is None or case.ended_at is None:
+    if case.limits is None or case.ended_at is None:
         return None
-    return case.ended_at + timedelta(seconds=case.limits["capture_s"])
+    within = case.limits["capture_s"]
+    return None if within is None or within < 0 else case.ended_at + timedelta(seconds=within)
 
 
-def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Capture:
-    """Judge the recovery_point link of one export."""
-    if case.ended_at is None:
-        return Capture(pending("the export has not ended", None))
-    if case.nothing_written:
-        unseen = listing_gaps or writes_hidden(evidence, case, evidence.now)
-        if unseen:
-            return Capture(unknown("whether anything was written could not be seen", gaps=unseen))
-        return Capture(not_required("nothing was written"))
-    if case.limits is not None and case.limits["capture_s"] == -1:
-        return Capture(not_required(f"zone {case.zone} asks for no capture"))
-    if case.bucket is None:
-        return Capture(
-            unknown(f"{case.bucket_arn} was not seen, so its backups cannot be told", gaps=listing_gaps)
-        )
+def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> list[Capture]:
+    """Judge the recovery_point link of one export; several captures when several points prove it, best first.
+
+    Points that prove it stand in the order they completed, continuous ones last.
+    """
+    if case.job["ending"] == "running":
+        return [Capture(unended(evidence, case, "the export has not ended"))]
+    if case.ended_at is None or case.job["started_at"] is None:
+        when = "ended" if case.ended_at is None else "started"
+        return [
+            Capture(unknown(f"when the {case.job['kind']} {when} is not known, so its writes cannot be told"))
+        ]
     due = due_of(case)
+    if case.nothing_written:
+        empty = _nothing(evidence, case, listing_gaps)
+        if empty is not None:
+            return [Capture(empty, due_at=due if empty.due_at else None)]
+    if due is None and case.limits is not None and case.limits["capture_s"] == -1:
+        return [Capture(not_required(f"zone {case.zone} asks for no capture"))]
+    if case.bucket is None:
+        why = f"{case.bucket_arn} was not seen, so its backups cannot be told"
+        return [Capture(unknown(why, gaps=listing_gaps))]
+    if listing_gaps:
+        why = f"the objects of {case.output['bucket']} could not all be listed, so what a point must hold is not known"
+        return [Capture(unknown(why, gaps=listing_gaps, due_at=due), due_at=due)]
     found = [_verdict(evidence, case, point, due) for point in _points(evidence, case)]
     proving = sorted(
-        (item for item in found if item.kind == "proves"),
-        key=lambda item: (item.point["completed_at"] or evidence.now, item.point["arn"]),
+        (_proof(evidence, case, item, due) for item in found if item.kind == "proves"),
+        key=lambda capture: (_is_continuous(capture), capture.completed_at or evidence.now, capture.arn),
     )
-    if proving:
-        best = proving[0]
-        return Capture(proven(best.because, best.strength, best.refs, due), best.point, due_at=due)
+    return proving or [_unproven(evidence, case, found, due)]
+
+
+def _is_continuous(capture: Capture) -> bool:
+    return capture.point is not None and bool(capture.point["continuous"])
+
+
+def _nothing(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Judgement | None:
+    """Judge an export of which no object is there; None when some were, and points must be asked for them."""
+    unseen = listing_gaps or writes_hidden(evidence, case, evidence.now)
+    if unseen:
+        return unknown("whether anything was written could not be seen", gaps=unseen)
+    if case.writes and case.writes["rivals"]:
+        return unknown(
+            "another export fits the same objects equally well, so whether it wrote any cannot be told"
+        )
+    if evidence.lost.get(case.export_id):
+        return None
+    before = case.said("recovery_point")
+    if before == "broken":
+        due = due_of(case)
+        return broken(
+            "an earlier scan found it in no recovery point in time, and its objects are gone since", (), due
+        )
+    if before == "proven" or (before == "pending" and case.history and case.history["capture_due_at"]):
+        return None
+    if before == "unknown":
+        return unknown(
+            "an earlier scan could not tell whether a point holds it, and no object of it is there now"
+        )
+    return not_required("nothing was written")
+
+
+def _points(evidence: Evidence, case: Case) -> list[Row]:
+    """Return the bucket's own points in the order they started; a copy that does not say so is none of them."""
+    assert case.bucket is not None
+    places = {(case.bucket["account"], region) for region in {case.bucket["region"], None}}
+    points = [
+        point
+        for point in evidence.points.get(case.bucket_arn, ())
+        if case.bucket["region"] is None or (point["account"], point["region"]) in places
+    ]
+    return sorted(points, key=lambda point: (start_of(point) or evidence.now, point["arn"]))
+
+
+def _proof(evidence: Evidence, case: Case, item: Verdict, due: datetime | None) -> Capture:
+    assert case.ended_at is not None
+    judged = proven(item.because, item.strength, item.refs, due)
+    point = item.point
+    if not point["continuous"]:
+        return Capture(judged, point, None, due, False, start_of(point), point["completed_at"])
+    clean = [job["completed_at"] for job in clean_jobs(evidence, point, case.ended_at) if job["completed_at"]]
+    return Capture(judged, point, None, due, False, case.ended_at + evidence.skew, min(clean, default=None))
+
+
+def _unproven(evidence: Evidence, case: Case, found: list[Verdict], due: datetime | None) -> Capture:
+    """Judge an export that no point listed now proves."""
+    assert case.bucket is not None
     gaps = evidence.sight.gaps("backup_recovery_point", case.bucket["account"], region=case.bucket["region"])
     if gaps:
-        return Capture(
-            unknown("recovery points of the bucket could not all be seen", gaps=gaps, due_at=due), due_at=due
-        )
+        why = "recovery points of the bucket could not all be seen"
+        return Capture(unknown(why, gaps=gaps, due_at=due), due_at=due)
     before = _proven_before(evidence, case, due)
     if before is not None:
         return before
@@ -91,40 +154,23 @@ def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Capture:
         why = "the export has no zone" if case.limits is None else f"zone {case.zone} states no capture limit"
         return Capture(unknown(f"{why}, so until when it must be captured is not known"))
     if evidence.now <= due:
-        weak = next((item for item in found if item.kind == "weak"), None)
-        hidden = hiding(evidence, case, "recovery_point") if weak else []
-        if weak and hidden:  # it may hold the export, and what would tell was not read: waiting will not
-            return Capture(unknown(weak.because, weak.refs, hidden, due), due_at=due)
-        making = next((item for item in found if item.kind == "creating"), None)
-        because = making.because if making else "no recovery point holds it yet"
-        lost = any(item.kind == "not_current" for item in found)
-        waiting = pending(because, due, making.refs if making else ())
-        return Capture(waiting, due_at=due, overwritten=lost)
+        return _waiting(evidence, case, found, due)
     return _past_due(found, due)
 
 
-def _points(evidence: Evidence, case: Case) -> list[Row]:
-    """Return the bucket's points in the order they started."""
-    points = evidence.points.get(case.bucket_arn, ())
-    return sorted(points, key=lambda point: (start_of(point) or evidence.now, point["arn"]))
+def _waiting(evidence: Evidence, case: Case, found: list[Verdict], due: datetime) -> Capture:
+    weak = next((item for item in found if item.kind == "weak"), None)
+    hidden = hiding(evidence, case, "recovery_point") if weak else []
+    if weak and hidden:  # it may hold the export, and what would tell was not read: waiting will not
+        return Capture(unknown(weak.because, weak.refs, hidden, due), due_at=due)
+    making = next((item for item in found if item.kind == "creating"), None)
+    because = making.because if making else "no recovery point holds it yet"
+    lost = any(item.kind == "not_current" for item in found)
+    waiting = pending(f"{because}; it is due {words(due)}", due, making.refs if making else ())
+    return Capture(waiting, due_at=due, overwritten=lost)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one recovery point says of one export."""
-
-    kind: str
-    """proves, creating, weak, torn, not_current, early, late or off."""
-    because: str
-    point: Row
-    strength: Strength = Strength.STRONG
-
-    @property
-    def refs(self) -> Refs:
-        return (("backup_recovery_point", self.point["arn"]),)
-
-
-def _past_due(found: list[Verdict], due: datetime) -> Capture:
+def _past_due(found: Sequence[Verdict], due: datetime) -> Capture:
     """Judge an export that is past due and that no point proves."""
     for kind in ("weak", "creating", "torn"):
         some = [item for item in found if item.kind == kind]
@@ -145,156 +191,30 @@ def _past_due(found: list[Verdict], due: datetime) -> Capture:
 
 
 def _verdict(evidence: Evidence, case: Case, point: Row, due: datetime | None) -> Verdict:
-    if point["continuous"]:
-        kind, because = judge_continuous(evidence, case, point, due)
-        return Verdict(kind, because, point)
-    kind, because = _periodic(evidence, case, point, due)
-    return Verdict(kind, because, point)
-
-
-def _periodic(evidence: Evidence, case: Case, point: Row, due: datetime | None) -> tuple[str, str]:
-    """Say what a periodic point is to the export, in the order of the table of links.md."""
-    name = _short(point)
-    start, completed, end = start_of(point), point["completed_at"], case.ended_at
-    assert end is not None
-    if start is None or point["status"] is None:
-        return "weak", f"{name} does not say when it started or how it stands"
-    last = case.last_write_at or end
-    if start < end + evidence.skew:
-        if point["status"] == "CREATING" or completed is None or completed >= last:
-            if due is not None and completed is not None and completed > due:
-                return "late", f"{name} started before the export ended and completed after it was due"
-            return (
-                "torn",
-                f"{name} started on {words(start)}, while the export was being written until {words(end)}",
-            )
-        return "early", f"{name} completed on {words(completed)}, before the last write on {words(last)}"
-    if due is not None and (start > due or (completed is not None and completed > due)):
-        which = "started" if start > due else "completed"
-        at = start if start > due else completed
-        return "late", f"{name} {which} on {words(at)}, after it was due on {words(due)}"
-    if point["status"] == "CREATING":
-        return "creating", f"{name} is being made since {words(start)}"
-    return _in_time(evidence, case, point, due, start)
-
-
-def _in_time(
-    evidence: Evidence, case: Case, point: Row, due: datetime | None, start: datetime
-) -> tuple[str, str]:
-    """Judge a point that started after the export's end and in time."""
-    name = _short(point)
-    lost = _lost_before(evidence, case, point, start)
-    if lost is not None:
-        return lost
-    superseded = case.writes["superseded_at"] if case.writes else None
-    if superseded is not None and start >= superseded:
-        told = case.writes and (
-            case.writes["deleted_at"] == superseded or case.writes["taken_at"] == superseded
-        )
-        if case.ended_at is not None and superseded <= case.ended_at and not told:
-            return "weak", "an object was overwritten while the export was still being written"
-        return (
-            "not_current",
-            f"an object was overwritten or deleted on {words(superseded)}, before {name} started",
-        )
-    flaw = flaw_of(evidence, case, point, start)
-    if flaw:
-        return "weak", f"{name}: {flaw}"
-    if due is None:
-        return "weak", f"{name} holds it, and whether in time is not known: the export has no zone or limit"
-    return (
-        "proves",
-        (
-            f"{name} started on {words(start)}, after the export's end, completed on "
-            f"{words(point['completed_at'])} and was due {words(due)}; all {case.objects} versions were current"
-        ),
-    )
-
-
-def _lost_before(evidence: Evidence, case: Case, point: Row, start: datetime) -> tuple[str, str] | None:
-    """Say that a version of the export was deleted for good before the point started, or may have been."""
-    history = case.history
-    proved = history is not None and history["proving_point"] == point["arn"]
-    rows = sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"]))
-    for row in rows:
-        if row["deleted_at"] is not None and row["deleted_at"] <= start:
-            return (
-                "not_current",
-                f"{row['key']} was deleted on {words(row['deleted_at'])}, before {_short(point)} started",
-            )
-    unsure = [row for row in rows if row["deleted_at"] is None]
-    hidden = [] if proved else _unattributed(evidence, case, start) or writes_hidden(evidence, case, start)
-    if hidden:
-        return (
-            "weak",
-            f"whether a version was deleted before {_short(point)} started could not be seen: {hidden[0]}",
-        )
-    if unsure and not proved:
-        return (
-            "weak",
-            f"{unsure[0]['key']} is gone, and whether since before {_short(point)} started cannot be told",
-        )
-    return None
-
-
-def _unattributed(evidence: Evidence, case: Case, start: datetime) -> list[str]:
-    """Return versions under the prefix that are gone and that a job may have written whose session is not known."""
-    return [
-        f"{row['key']} is gone, and {row['because']}"
-        for row in strangers(evidence, case, start)
-        if row["gone"] and row["kind"] in ("ambiguous", "no_issue")
-    ]
-
-
-def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
-    """Say why a point that is in time cannot be trusted to hold the export; empty when it can."""
-    if point["status"] != "COMPLETED":
-        return f"its status is {point['status']}"
-    if point["completed_at"] is None:
-        return "when it completed is not known"
-    if not point["bytes"]:
-        return f"it holds {'an unknown number of' if point['bytes'] is None else 0} bytes, and {case.objects} objects are there"
-    jobs = evidence.backup_jobs.get(point["arn"], [])
-    if not jobs:
-        return "the job that made it was never collected"
-    poor = [job for job in jobs if job["state"] != "COMPLETED" or job["category"] != "SUCCESS"]
-    if poor:
-        told = poor[0]["message"] or "no message"
-        return f"its job ended {poor[0]['state']} with {poor[0]['category'] or 'no category'}: {told}"
-    if case.writes and case.writes["unsupported"]:
-        return f"{case.writes['unsupported']} objects are of a storage class AWS Backup skips"
-    if case.bucket is None or case.bucket["versioning"] is None:
-        return "whether versioning was on is not known"
-    if case.writes and case.writes["unversioned"]:
-        return f"{case.writes['unversioned']} objects were written while versioning was off"
-    return versioning_off(evidence, case, case.first_write_at, start) or ""
+    judged = judge_continuous if point["continuous"] else judge_periodic
+    return Verdict(*judged(evidence, case, point, due), point)
 
 
 def _proven_before(evidence: Evidence, case: Case, due: datetime | None) -> Capture | None:
-    """Return the capture that an earlier scan proved by a point which has since expired or gone."""
+    """Return the capture that an earlier scan proved by a point which has since expired, stopped or gone."""
     history = case.history
-    links = (history or {}).get("links") or {}
-    if (
-        history is None
-        or not history["proving_point"]
-        or (links.get("recovery_point") or [""])[0] != "proven"
-    ):
+    if history is None or not history["proving_point"] or case.said("recovery_point") != "proven":
         return None
     arn = history["proving_point"]
     known = evidence.known_points.get(arn)
     if known is None:
         return None
-    strength = Strength(links["recovery_point"][1])
+    strength = Strength(history["links"]["recovery_point"][1])
     refs: Refs = (("history_point", arn),)
+    first = known["first_seen_at"]
     point = evidence.point.get(arn)
     if point is None:
         because = f"{arn} proved it in the scan of {words(known['last_seen_at'])}, and is no longer listed"
-        return Capture(proven(because, strength, refs, due), gone=arn, due_at=due)
-    if point["status"] in ("EXPIRED", "DELETING"):
-        because = f"{arn} proved it before its status became {point['status']}"
-        return Capture(proven(because, strength, refs, due), point, due_at=due)
+        return Capture(proven(because, strength, refs, due), None, arn, due, False, first)
+    if point["status"] in ("EXPIRED", "DELETING", "STOPPED"):
+        because = f"{arn} proved it in an earlier scan, before its status became {point['status']}"
+        started = first if point["continuous"] else start_of(point)
+        return Capture(
+            proven(because, strength, refs, due), point, None, due, False, started, point["completed_at"]
+        )
     return None
-
-
-def _short(point: Row) -> str:
-    return "recovery point " + str(point["arn"]).rpartition(":")[2]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from auditor.correlate.links.copy import Destination
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
@@ -30,8 +30,6 @@ def judge(
         return capture.judgement.named("as the recovery point that holds it")
     if case.limits is None or case.limits["retention_d"] is None or case.ended_at is None:
         return unknown(f"how long zone {case.zone or 'unknown'} keeps data is not known")
-    if case.history and case.history["final"]:
-        return proven("kept to the end of its retention, with no scan gap over 7 days", Strength.INFERRED, ())
     judged = [_point(evidence, case, capture, case.limits["retention_d"])]
     if copy.state not in (State.PROVEN, State.NOT_REQUIRED):
         judged.append(copy.named("a required copy"))
@@ -41,7 +39,7 @@ def judge(
     if kept is None:
         judged.append(unknown(f"whether zone {case.zone} asks the bucket itself to keep data is not known"))
     elif kept >= 0:
-        judged.append(_bucket(case, kept))
+        judged.append(_bucket(evidence, case, kept))
     required = [judgement for judgement in judged if judgement.state != State.NOT_REQUIRED]
     if not required:
         return not_required(f"zone {case.zone} asks for no retention")
@@ -49,29 +47,62 @@ def judge(
 
 
 def _point(evidence: Evidence, case: Case, capture: Capture, days: int) -> Judgement:
+    """Judge the proving point itself; one that goes by design once it is copied leaves the holding to its copies."""
     if days < 0:
         return not_required(f"zone {case.zone} asks for no retention of recovery points")
-    if capture.point is None:
-        known = evidence.known_points.get(capture.gone or "")
-        if known and known["deletes_after_copy"]:
+    held = capture.point or evidence.known_points.get(capture.gone or "")
+    if held is not None and held["deletes_after_copy"]:
+        if case.limits is not None and case.limits["copy_to"]:
             return not_required("the point goes by design once it is copied")
-        assert case.ended_at is not None
-        end = case.ended_at + timedelta(days=days)
-        if known and known["last_seen_at"] >= end:
-            return proven(f"the point was held until {words(known['last_seen_at'])}", Strength.INFERRED, ())
-        return broken(
-            f"the proving point is gone, and must be kept until {words(end)}",
-            (("history_point", capture.gone or ""),),
-        )
+        said = f"the proving point goes once it is copied, and zone {case.zone} asks for no copy that would hold it"
+        refs: Refs = (("backup_recovery_point" if capture.point else "history_point", held["arn"]),)
+        return unknown(said, refs) if capture.point else broken(said, refs)
+    if capture.point is None:
+        return _gone(evidence, case, capture.gone or "", days, "the proving point")
     return _holder(evidence, case, capture.point, days, "the proving point")
+
+
+def _gone(evidence: Evidence, case: Case, arn: str, days: int, who: str) -> Judgement:
+    """Judge a holder that is no longer listed: it may have been held long enough, or to its own date."""
+    assert case.ended_at is not None
+    until = case.ended_at + timedelta(days=days)
+    known = evidence.known_points.get(arn)
+    refs: Refs = (("history_point", arn),)
+    if known is None:
+        return unknown(f"{who} is gone, and until when it was held is not known", refs)
+    seen, end = known["last_seen_at"], known["delete_at"]
+    if seen >= until:
+        return proven(
+            f"{who} was held until {words(seen)}, and had to be until {words(until)}", Strength.INFERRED, refs
+        )
+    if end is not None and end < until:
+        return broken(f"{who} was kept until {words(end)}, and had to be until {words(until)}", refs)
+    if evidence.now < until:
+        return broken(
+            f"{who} was last seen on {words(seen)} and is gone; it must be kept until {words(until)}", refs
+        )
+    if end is not None and end <= evidence.now and evidence.now - seen <= _LONGEST_SCAN_GAP:
+        said = f"{who} was last seen on {words(seen)} and ended on its own date {words(end)}"
+        return proven(f"{said}; it had to be kept until {words(until)}", Strength.INFERRED, refs)
+    return unknown(
+        f"{who} went after {words(seen)}; whether it was held until {words(until)} is not known", refs
+    )
+
+
+_LONGEST_SCAN_GAP = timedelta(days=7)
+"""What a longer stretch without a scan did to a holder is not known (links.md)."""
 
 
 def _copy(evidence: Evidence, case: Case, place: Destination) -> Judgement:
     days = place.retention_d
     if days is None and case.limits is not None:
         days = case.limits["retention_d"]
-    if place.point is None or days is None:
+    if days is None or (place.point is None and place.gone is None):
         return unknown(f"how long the copy in {place.name} is kept is not known")
+    if days < 0:
+        return not_required(f"zone {case.zone} asks for no retention of the copy in {place.name}")
+    if place.point is None:
+        return _gone(evidence, case, place.gone or "", days, f"the copy in {place.name}")
     return _holder(evidence, case, place.point, days, f"the copy in {place.name}")
 
 
@@ -92,6 +123,8 @@ def _holder(evidence: Evidence, case: Case, point: Row, days: int, who: str) -> 
             return unknown(f"{who} states neither an end date nor a lifecycle", refs)
         if end is not None and end < until:
             return broken(f"{who} is kept until {words(end)}, and must be until {words(until)}", refs)
+        if point["status"] == "DELETING" and evidence.now < until:
+            return unknown(f"{who} is being deleted, and must be kept until {words(until)}", refs)
     vault = evidence.vaults.get(point["vault_arn"])
     if vault is None or (vault["locked"] is None and vault["type"] != _AIR_GAPPED):
         account, region = point["account"], point["region"]
@@ -123,43 +156,75 @@ def _guard(evidence: Evidence, vault: Row) -> tuple[Strength, str]:
     return Strength.INFERRED, "only its lifecycle says so, for its vault is not locked"
 
 
-def _bucket(case: Case, days: int) -> Judgement:
-    """Judge the bucket itself as a holder, by its lifecycle rules."""
+def _bucket(evidence: Evidence, case: Case, days: int) -> Judgement:
+    """Judge the bucket itself as a holder: what is gone from it, and its lifecycle rules."""
     bucket = case.bucket
+    assert case.ended_at is not None
+    until = case.ended_at + timedelta(days=days)
     if bucket is None or bucket["lifecycle"] is None:
         return unknown("the bucket's lifecycle rules could not be seen")
     refs: Refs = (("s3_bucket", bucket["arn"]),)
-    overwritten = bool(case.writes and case.writes["superseded_at"])
-    shortest = _shortest_expiry(bucket["lifecycle"], case.output["prefix"], overwritten=overwritten)
-    if shortest is not None and shortest < days:
+    if evidence.now < until:
+        lost = evidence.lost.get(case.export_id, ())
+        if lost:
+            key = min(row["key"] for row in lost)
+            return broken(f"{key} is gone from the bucket, which must keep it until {words(until)}", refs)
+        if case.nothing_written:
+            return unknown(
+                f"the objects are gone from the bucket, which must keep them until {words(until)}", refs
+            )
+    fates = [
+        fate
+        for rule in bucket["lifecycle"]
+        if rule.get("Status") == "Enabled" and (fate := _fate(case, rule, bucket["versioning"])) is not None
+    ]
+    sure = [kept for kept, certain in fates if certain and kept is not None]
+    if sure and min(sure) < days:
         return broken(
-            f"a lifecycle rule of the bucket expires objects after {shortest} days; {days} are required", refs
+            f"a lifecycle rule of the bucket expires objects after {min(sure)} days; {days} are required",
+            refs,
         )
+    if any(not certain and (kept is None or kept < days) for kept, certain in fates):
+        return unknown("whether a lifecycle rule of the bucket takes in the objects cannot be told", refs)
     return proven(
         f"no lifecycle rule of the bucket expires objects before {days} days", Strength.INFERRED, refs
     )
 
 
-def _shortest_expiry(rules: Sequence[Row], prefix: str, *, overwritten: bool) -> int | None:
-    """Return the fewest days any enabled rule that touches the prefix leaves a version; None when none ends it.
+def _fate(case: Case, rule: Row, versioning: str | None) -> tuple[int | None, bool] | None:
+    """Return after how many days a rule ends versions of the export, and whether that is certain; None if never.
 
-    In a versioned bucket `Expiration` only makes a version noncurrent: what ends it is
-    `NoncurrentVersionExpiration`, counted from then (S3 user guide, "Expiring objects").
+    In a versioned bucket `Expiration` only makes a version noncurrent: what ends it is `NoncurrentVersionExpiration`,
+    counted from then (S3 user guide, "Expiring objects"). Filters by tag or size may leave the objects out, and a
+    count of newer versions to keep puts the end off: neither is certain.
     """
-    found = []
-    for rule in rules:
-        if rule.get("Status") != "Enabled":
-            continue
-        where = rule.get("Filter") or {}
-        scope = rule.get("Prefix") or where.get("Prefix") or (where.get("And") or {}).get("Prefix") or ""
-        if not (prefix.startswith(scope) or scope.startswith(prefix)):
-            continue
-        current = (rule.get("Expiration") or {}).get("Days")
-        old = (rule.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays")
-        if old is None:
-            continue
-        if overwritten:
-            found.append(int(old))
-        elif current is not None:
-            found.append(int(current) + int(old))
-    return min(found, default=None)
+    where = rule.get("Filter") or {}
+    every = {**where, **(where.get("And") or {})}
+    scope, prefix = rule.get("Prefix") or every.get("Prefix") or "", case.output["prefix"]
+    if not (prefix.startswith(scope) or scope.startswith(prefix)):
+        return None
+    assert case.ended_at is not None
+    expiration, later = rule.get("Expiration") or {}, rule.get("NoncurrentVersionExpiration") or {}
+    certain = not (every.keys() - {"Prefix", "And"}) and not later.get("NewerNoncurrentVersions")
+    days, old = expiration.get("Days"), later.get("NoncurrentDays")
+    current = None if days is None else int(days)
+    if expiration.get("Date") is not None:
+        date = _date(expiration["Date"])
+        if date is None:
+            return None, False
+        current = max((date - case.ended_at).days, 0)
+    if versioning != "Enabled":
+        return None if current is None else (current, certain)
+    if old is None:
+        return None
+    if case.writes and case.writes["superseded_at"]:
+        return int(old), certain
+    return None if current is None else (current + int(old), certain)
+
+
+def _date(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

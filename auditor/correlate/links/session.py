@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words, writes_hidden
+from auditor.correlate.links.job import unended
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -34,7 +35,7 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
         why = f"{explained(evidence, case, row)}; it wrote {row['key']} on {words(row['at'])}"
         return broken(why, _events(certain))
     if job["ending"] == "running":
-        return pending("the job has not ended: more sessions may follow", None)
+        return unended(evidence, case, f"the {job['kind']} has not ended: more sessions may follow")
     if case.ended_at is None:
         return unknown(f"when the {job['kind']} ended is not known, so its sessions cannot be told")
     if not evidence.federation:
