@@ -1,30 +1,72 @@
-"""Measure: `python -m bench [NAME ...]`. CPU seconds over wall time, for machines are noisy; ratios in one run."""
+"""Measure: `python -m bench [NAME ...] [--record]`. CPU seconds over wall time, for machines are noisy; ratios in one run.
+
+`--record` puts the rows into bench/README.md in place of the earlier ones of the same names.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from bench.figures import FIGURES
+from bench.figures import FIGURES, Figure
+from bench.rules import rules
+from bench.scale import scale
+
+EVERY: dict[str, Callable[[], Iterator[Figure]]] = {**FIGURES, "scale": scale, "rules": rules}
+README = Path(__file__).with_name("README.md")
+HEAD = "| figure | measured | limit | met | command |\n| --- | --- | --- | --- | --- |\n"
+FROM, TO = "<!-- figures -->\n", "<!-- end of figures -->"
+_ROW = re.compile(r"^\| .* \| `python -m bench (\w+)` \|\n", re.MULTILINE)
 
 
-def main(names: list[str]) -> int:
+def main(names: list[str], *, recording: bool) -> int:
     """Print a row a figure; 1 when one misses its limit."""
-    unknown = sorted(set(names) - FIGURES.keys())
+    unknown = sorted(set(names) - EVERY.keys())
     if unknown:
-        print(f"there is no figure {unknown[0]!r}; there are {', '.join(FIGURES)}", file=sys.stderr)
+        print(f"there is no figure {unknown[0]!r}; there are {', '.join(EVERY)}", file=sys.stderr)
         return 2
     missed = 0
-    print("| figure | measured | limit | met | command |\n| --- | --- | --- | --- | --- |")
-    for name in names or list(FIGURES):
-        for figure in FIGURES[name]():
+    rows: dict[str, str] = {}
+    print(f"On {machine()}.\n\n{HEAD}", end="", flush=True)
+    for name in names or list(EVERY):
+        for figure in EVERY[name]():
             missed += not figure.met
-            met = "yes" if figure.met else "**no**"
-            print(
-                f"| {figure.what} | {figure.value} | {figure.limit} | {met} | `python -m bench {name}` |",
-                flush=True,
-            )
+            met = "" if not figure.limit else "yes" if figure.met else "**no**"
+            row = f"| {figure.what} | {figure.value} | {figure.limit} | {met} | `python -m bench {name}` |\n"
+            rows[name] = rows.get(name, "") + row
+            print(row, end="", flush=True)
+    if recording:
+        record(rows)
     return 1 if missed else 0
 
 
+def machine() -> str:
+    """Say on what it was measured."""
+    import botocore
+    import duckdb
+
+    versions = (
+        f"Python {platform.python_version()}, DuckDB {duckdb.__version__}, botocore {botocore.__version__}"
+    )
+    return f"{os.cpu_count()} shared cores, {platform.system()} {platform.machine()}, {versions}"
+
+
+def record(rows: dict[str, str]) -> None:
+    """Put rows into the README's table; those of other names stay."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(FROM)
+    table, _, after = rest.partition(TO)
+    kept: dict[str, str] = {}
+    for row in _ROW.finditer(table):
+        kept[row[1]] = kept.get(row[1], "") + row[0]
+    kept |= rows
+    body = "".join(kept.get(name, "") for name in EVERY)
+    README.write_text(f"{before}{FROM}Measured on {machine()}.\n\n{HEAD}{body}{TO}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    given = sys.argv[1:]
+    sys.exit(main([word for word in given if word != "--record"], recording="--record" in given))
