@@ -81,7 +81,7 @@ def _exports(
         frozen, later, *said, settled = known
         if settled is not None:
             continue
-        if due not in {frozen, later, None}:
+        if due not in {frozen, later, None} and (frozen or later is None):
             moved.append({"export_id": export_id, "fixed": frozen, "computed": due})
             later = due
         if (later, *now, final) != (known[1], *said, None):
@@ -234,7 +234,9 @@ def _watch(
 def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[str, Any]]]:
     """Return history_export, history_bucket, history_point and history_watch; times as text."""
     export = (
-        "SELECT export_id, zone, first_seen_at, capture_due_at, retention_state, proving_point, "
+        # A run that was seen before it ended had no due time yet: the first one that was known is kept.
+        "SELECT export_id, zone, first_seen_at, coalesce(capture_due_at, later_due_at) AS capture_due_at, "
+        "retention_state, proving_point, "
         "final_scan IS NOT NULL AS final, links FROM export_memory ORDER BY export_id"
     )
     bucket = (

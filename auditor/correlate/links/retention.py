@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -173,11 +174,7 @@ def _bucket(evidence: Evidence, case: Case, days: int) -> Judgement:
             return unknown(
                 f"the objects are gone from the bucket, which must keep them until {words(until)}", refs
             )
-    fates = [
-        fate
-        for rule in bucket["lifecycle"]
-        if rule.get("Status") == "Enabled" and (fate := _fate(case, rule, bucket["versioning"])) is not None
-    ]
+    fates = _fates(case, [rule for rule in bucket["lifecycle"] if _touches(case, rule)], bucket["versioning"])
     sure = [kept for kept, certain in fates if certain and kept is not None]
     if sure and min(sure) < days:
         return broken(
@@ -191,35 +188,49 @@ def _bucket(evidence: Evidence, case: Case, days: int) -> Judgement:
     )
 
 
-def _fate(case: Case, rule: Row, versioning: str | None) -> tuple[int | None, bool] | None:
-    """Return after how many days a rule ends versions of the export, and whether that is certain; None if never.
+Fate = tuple[int | None, bool]
+"""After how many days a version ends (None: nobody can read it), and whether that is certain."""
+
+
+def _touches(case: Case, rule: Row) -> bool:
+    """Tell whether a rule is enabled and its prefix meets the export's."""
+    where = rule.get("Filter") or {}
+    scope = rule.get("Prefix") or where.get("Prefix") or (where.get("And") or {}).get("Prefix") or ""
+    prefix: str = case.output["prefix"]
+    return rule.get("Status") == "Enabled" and (prefix.startswith(scope) or scope.startswith(prefix))
+
+
+def _fates(case: Case, rules: Sequence[Row], versioning: str | None) -> list[Fate]:
+    """Return when rules, one or two together, end versions of the export.
 
     In a versioned bucket `Expiration` only makes a version noncurrent: what ends it is `NoncurrentVersionExpiration`,
-    counted from then (S3 user guide, "Expiring objects"). Filters by tag or size may leave the objects out, and a
-    count of newer versions to keep puts the end off: neither is certain.
+    of any rule, counted from then (S3 user guide, "Expiring objects"). Filters by tag or size may leave the objects
+    out, and a count of newer versions to keep puts the end off: neither is certain.
     """
-    where = rule.get("Filter") or {}
-    every = {**where, **(where.get("And") or {})}
-    scope, prefix = rule.get("Prefix") or every.get("Prefix") or "", case.output["prefix"]
-    if not (prefix.startswith(scope) or scope.startswith(prefix)):
-        return None
-    assert case.ended_at is not None
-    expiration, later = rule.get("Expiration") or {}, rule.get("NoncurrentVersionExpiration") or {}
-    certain = not (every.keys() - {"Prefix", "And"}) and not later.get("NewerNoncurrentVersions")
-    days, old = expiration.get("Days"), later.get("NoncurrentDays")
-    current = None if days is None else int(days)
-    if expiration.get("Date") is not None:
-        date = _date(expiration["Date"])
-        if date is None:
-            return None, False
-        current = max((date - case.ended_at).days, 0)
+    currents: list[Fate] = []
+    olds: list[Fate] = []
+    for rule in rules:
+        where = rule.get("Filter") or {}
+        certain = not ({*where, *(where.get("And") or {})} - {"Prefix", "And"})
+        expiration, later = rule.get("Expiration") or {}, rule.get("NoncurrentVersionExpiration") or {}
+        if expiration.get("Days") is not None:
+            currents.append((int(expiration["Days"]), certain))
+        if expiration.get("Date") is not None:
+            date = _date(expiration["Date"])
+            assert case.ended_at is not None
+            days = None if date is None else max((date - case.ended_at).days, 0)
+            currents.append((days, certain and date is not None))
+        if later.get("NoncurrentDays") is not None:
+            olds.append((int(later["NoncurrentDays"]), certain and not later.get("NewerNoncurrentVersions")))
     if versioning != "Enabled":
-        return None if current is None else (current, certain)
-    if old is None:
-        return None
+        return currents
     if case.writes and case.writes["superseded_at"]:
-        return int(old), certain
-    return None if current is None else (current + int(old), certain)
+        return olds
+    return [
+        (None if one is None or other is None else one + other, sure and also)
+        for one, sure in currents
+        for other, also in olds
+    ]
 
 
 def _date(value: Any) -> datetime | None:
