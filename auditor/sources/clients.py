@@ -370,6 +370,31 @@ def _user_agent() -> str:
     return f"auditor/{__version__} Botocore/{botocore}"
 
 
+@dataclass(slots=True)
+class _Remembering:
+    """A fetch of credentials that is not tried again for a while after it failed.
+
+    Every call of an account asks for them: a role that hangs would cost each call its whole patience.
+    """
+
+    fetch: Callable[[], Any]
+    _error: Exception | None = None
+    _until: float = 0.0
+
+    def __call__(self) -> Any:
+        if self._error is not None and time.monotonic() < self._until:
+            raise self._error.with_traceback(None)
+        try:
+            return self.fetch()
+        except Exception as error:
+            self._error, self._until = error, time.monotonic() + _AGAIN_S
+            raise
+
+
+_AGAIN_S = 30
+"""Seconds after which a role that could not be assumed is asked for again."""
+
+
 class _Sessions:
     """Credentials of each account, shared by every source."""
 
@@ -454,7 +479,7 @@ class _Sessions:
         assumed = _base()
         # botocore offers no public way to give a session credentials that renew themselves
         renewed = botocore.credentials.DeferredRefreshableCredentials(
-            method="assume-role", refresh_using=fetcher.fetch_credentials
+            method="assume-role", refresh_using=_Remembering(fetcher.fetch_credentials)
         )
         vars(assumed)["_credentials"] = renewed
         return assumed
