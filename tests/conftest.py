@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from auditor.sandbox.estate import Estate
+
+if TYPE_CHECKING:
+    from fault_world import FaultWorld
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,13 @@ def estate() -> Iterator[Estate]:
     played.advance(played.weeks)
     yield played
     played.close()
+
+
+@pytest.fixture(scope="session")
+def two_weeks() -> Iterator[FaultWorld]:
+    """A small estate of two weeks, the first in its ledger; tests break it and mend it again."""
+    from fault_world import FaultWorld
+
+    world = FaultWorld()
+    yield world
+    world.close()
