@@ -68,7 +68,8 @@ def _judged(evidence: Evidence, item: _First, replaced: str | None) -> _Judged:
     case = item.case
     began = [capture.started_at for capture in item.captures if capture.started_at is not None]
     link = item.captures[0].judgement
-    window = objects.Window(min(began, default=None), not (link.state == State.UNKNOWN and link.gaps))
+    hidden = link.gaps if link.state == State.UNKNOWN else ()
+    window = objects.Window(min(began, default=None), not hidden, hidden)
     links = {
         "job": job.judge(evidence, case),
         "session": session.judge(evidence, case),

@@ -29,6 +29,8 @@ class Window:
     """The start of the proving recovery point; None when none proves."""
     certain: bool = True
     """FALSE: a capture may have been made that was not seen."""
+    gaps: tuple[str, ...] = ()
+    """What hides captures, in words."""
 
 
 def judge(evidence: Evidence, case: Case, window: Window) -> Judgement:
@@ -174,7 +176,7 @@ def _lost(evidence: Evidence, case: Case, window: Window) -> tuple[Judgement | N
             why = f"{row['key']}, written on {words(row['written_at'])}, is gone, and no recovery point is known to hold it"
             return broken(why, refs), excused
         doubt = doubt or unknown(
-            f"{row['key']} is gone, and whether before or after the capture cannot be told", refs
+            f"{row['key']} is gone, and whether before or after the capture cannot be told", refs, window.gaps
         )
     return doubt, excused
 
