@@ -45,7 +45,7 @@ def collect(
     """Ask every configured source; return a draft in `into`, to be `joined` and so published.
 
     Nothing a source does rises from here: what fails is a gap for its tables. `sources` replaces
-    the product's own.
+    the product's own. OSError when what was read cannot be written.
     """
     known = sources if sources is not None else {each: source(each) for each in NAMES}
     with Writer(into) as writer:
@@ -56,6 +56,8 @@ def collect(
         for wave in waves(known, config.sources):
             with ThreadPoolExecutor(len(wave), thread_name_prefix="source") as pool:
                 list(pool.map(lambda each: scan.run(each, known[each]), wave))
+        if unwritten := writer.unwritten or pages.unwritten:
+            raise unwritten  # a full disk is no fault of a source, though it stopped one
         for each in sorted(known.keys() - config.sources.keys()):
             scan.not_configured(each, known[each])
         scan.cover()

@@ -48,7 +48,14 @@ class Judgement:
     def open(cls, directory: Path) -> Judgement:
         """Open a judgement that was made before."""
         found = json.loads((directory / "judgement.json").read_text(encoding="utf-8"))
-        return cls(directory, found["snapshot"], found["rules"], found["digests"], found["tally"], found.get("gaps", ()))
+        return cls(
+            directory,
+            found["snapshot"],
+            found["rules"],
+            found["digests"],
+            found["tally"],
+            found.get("gaps", ()),
+        )
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a kept table in their order, times aware and JSON decoded."""
@@ -99,7 +106,13 @@ def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) 
             digests = {table: engine.digest(table) for table in FACTS}
             tally = _tally(engine)
             gaps = engine.rows(_GAPS)
-        body = {"snapshot": snapshot.id, "rules": pack.digest, "digests": digests, "tally": tally, "gaps": gaps}
+        body = {
+            "snapshot": snapshot.id,
+            "rules": pack.digest,
+            "digests": digests,
+            "tally": tally,
+            "gaps": gaps,
+        }
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         (work / "judgement.json").write_text(text + "\n", encoding="utf-8")
         final = into / f"{snapshot.id}-{pack.digest[:12]}"
@@ -120,7 +133,9 @@ def _tally(engine: Engine) -> dict[str, Any]:
     verdicts: Counter[str] = Counter(dict.fromkeys(map(str, Verdict), 0))
     not_due = 0
     severities: dict[str, dict[str, int]] = {}
-    for row in engine.rows("SELECT verdict, reason, severity, count(*) AS n FROM outcome GROUP BY ALL ORDER BY ALL"):
+    for row in engine.rows(
+        "SELECT verdict, reason, severity, count(*) AS n FROM outcome GROUP BY ALL ORDER BY ALL"
+    ):
         verdicts[row["verdict"]] += row["n"]
         not_due += row["n"] if row["reason"] == "not_due" else 0
         by = severities.setdefault(row["severity"], {})
@@ -169,5 +184,3 @@ def outcome_of(row: Mapping[str, Any]) -> Outcome:
         gaps=tuple(row["gaps"] or ()),
         refs=tuple(Ref(table, key) for table, key in row["refs"] or ()),
     )
-
-

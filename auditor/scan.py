@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.alerts import Route, compose
 from auditor.collect import collect
 from auditor.drift import Present, compare
+from auditor.errors import AuditorError
 from auditor.judge import Judgement, judge
 from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
@@ -66,14 +68,32 @@ def scan(
     owner: str = "",
     progress: Progress | None = None,
 ) -> Scan:
-    """Look, join, judge, remember, tell: one scan, recorded in one transaction or not at all."""
+    """Look, join, judge, remember, tell: one scan, recorded in one transaction or not at all.
+
+    AuditorError when it cannot be written; then the ledger is as it was.
+    """
     slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
     lease = ledger.begin(slot, owner or local_owner(), _LEASE_S, now)
     try:
         return _scanned(config, ledger, pack, lease, now=now, progress=progress)
-    except BaseException:
-        ledger.release(lease, now)
+    except BaseException as error:
+        with suppress(AuditorError):  # the lease of a process that ended is free anyway
+            ledger.release(lease, now)
+        if isinstance(error, OSError) or _engine_full(error):
+            said = " ".join(str(error).split())
+            raise AuditorError(f"the scan could not be written: {said}", remedy=_REMEDY) from error
         raise
+
+
+_REMEDY = "Make room in the state folder and scan again; nothing of this scan was recorded."
+
+
+def _engine_full(error: BaseException) -> bool:
+    """Say whether the engine could not write or spill: its errors are no OSError."""
+    kinds = {
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("duckdb", "_duckdb"))
+    }
+    return not kinds.isdisjoint({"IOException", "OutOfMemoryException"})
 
 
 def _scanned(

@@ -239,6 +239,8 @@ class Writer:
         self._spools: dict[str, _Spool] = {}
         self._carried: dict[str, Path] = {}
         self._lock = Lock()
+        self.unwritten: OSError | None = None
+        """Why a row could not be written: then no snapshot may be made of the others."""
 
     def __enter__(self) -> Self:
         return self
@@ -255,8 +257,12 @@ class Writer:
         """
         row = line(self._schema[table], values) + "\n"
         with self._lock:
-            spool = self._spools.get(table) or self._open(table)
-            spool.file.write(row)
+            try:
+                spool = self._spools.get(table) or self._open(table)
+                spool.file.write(row)
+            except OSError as error:
+                self.unwritten = self.unwritten or error
+                raise
             spool.rows += 1
             spool.longest = max(spool.longest, len(row.encode()))
             if source:
@@ -296,8 +302,11 @@ class Writer:
     def seal(self, about: Mapping[str, Any], *, only: Iterable[str] = (), draft: bool = False) -> Snapshot:
         """Write tables and manifest and publish them under their id.
 
-        `about` is the rest of the manifest: an earlier one when `only` names the new tables.
+        `about` is the rest of the manifest: an earlier one when `only` names the new tables. OSError when a row
+        could not be written, even if whoever added it went on.
         """
+        if self.unwritten is not None:
+            raise self.unwritten
         tables: dict[str, Any] = dict(about.get("tables", {}))
         todo = [table for table in self._schema if self._schema[table].kind != "fact"]
         with connect(spill=self._spill / "duckdb") as connection:

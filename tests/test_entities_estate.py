@@ -204,11 +204,19 @@ def test_refused_attempts_are_no_sessions_and_use_after_the_job_is_measured() ->
     found = facts(tables, "session")
     assert set(found) == {"ASIA1"}
     assert found["ASIA1"]["used_after_job_s"] == 3600
-    then = {**EVENTS_READ, "complete": False, "reason": "denied", "from_at": ago(hours=8), "until_at": ago(hours=7)}
+    then = {
+        **EVENTS_READ,
+        "complete": False,
+        "reason": "denied",
+        "from_at": ago(hours=8),
+        "until_at": ago(hours=7),
+    }
     hidden = facts({**tables, "coverage": [EVENTS_READ, then]}, "session")
     assert hidden["ASIA1"]["used_after_job_s"] is None
     earlier = {**then, "from_at": ago(days=20), "until_at": ago(days=19)}
-    assert facts({**tables, "coverage": [EVENTS_READ, earlier]}, "session")["ASIA1"]["used_after_job_s"] == 3600
+    assert (
+        facts({**tables, "coverage": [EVENTS_READ, earlier]}, "session")["ASIA1"]["used_after_job_s"] == 3600
+    )
     assert found["ASIA1"]["subject_matches"] is False
 
 

@@ -83,7 +83,9 @@ def _match(
         if only:
             return _row(session, named, "exact", 1, "its credentials wrote under this job's prefix alone")
         if wrote and not covering and len(fitting) == 1:
-            words = "its name holds the job_uuid, no other job of its account ran then, and its credentials wrote"
+            words = (
+                "its name holds the job_uuid, no other job of its account ran then, and its credentials wrote"
+            )
             return _row(session, named, "exact", 1, words)
         if wrote and len(covering) == 1:
             return _row(session, None, "none", 2, "its name says one job and its writes say another")
@@ -95,7 +97,9 @@ def _match(
             session, None, "none", len(covering), f"{len(covering)} jobs of its account fit its writes"
         )
     if len(fitting) == 1 and named is not None:
-        words = f"the only job of its account then is {fitting[0]['job_id']}, and its name says {named['job_id']}"
+        words = (
+            f"the only job of its account then is {fitting[0]['job_id']}, and its name says {named['job_id']}"
+        )
         return _row(session, None, "none", 2, words)
     if len(fitting) == 1:
         strength = "exact" if wrote else "inferred"

@@ -92,16 +92,25 @@ def _kind(
     if match is not None and match["candidates"] > 1:
         return "ambiguous", match["because"]
     if session is not None and not roles:
-        return "no_issue", f"no export role is configured, so the session of {who} cannot be told from another"
+        return (
+            "no_issue",
+            f"no export role is configured, so the session of {who} cannot be told from another",
+        )
     if session is not None:
         how = f"a session issued by {session['event_name']} on {session['role_arn']}"
         return "foreign", f"{who} wrote with {how}, which no job explains"
     if not write["principal_type"]:
         return "no_issue", f"the event does not say what kind of principal {who or 'it'} is"
     if write["principal_type"] == "AssumedRole" and not roles:
-        return "no_issue", f"no export role is configured, so the session of {who} cannot be told from another"
+        return (
+            "no_issue",
+            f"no export role is configured, so the session of {who} cannot be told from another",
+        )
     if write["role_arn"] in roles or _maybe_of(write, roles):
-        return "no_issue", f"no event tells of the issue of {write['access_key_id'] or 'its credentials'} to {who}"
+        return (
+            "no_issue",
+            f"no event tells of the issue of {write['access_key_id'] or 'its credentials'} to {who}",
+        )
     return "foreign", f"{who} ({write['principal_type']}) is neither a job's session nor declared"
 
 

@@ -105,7 +105,12 @@ def _taken_by(
 def _tag(tag: Mapping[str, str], tags: Mapping[str, str] | None) -> str:
     """Judge one entry of ListOfTags; its only type is STRINGEQUALS, and it compares case-sensitively."""
     key, wanted = tag.get("ConditionKey"), tag.get("ConditionValue")
-    if tags is None or not key or wanted is None or tag.get("ConditionType", "STRINGEQUALS") != "STRINGEQUALS":
+    if (
+        tags is None
+        or not key
+        or wanted is None
+        or tag.get("ConditionType", "STRINGEQUALS") != "STRINGEQUALS"
+    ):
         return UNDECIDED
     return COVERED if tags.get(key.removeprefix(_TAG)) == wanted else NOT_COVERED
 

@@ -60,7 +60,10 @@ TABLES = (
             ),
             text("marker", "empty, json, unreadable, or none"),
             integer("candidates", "other jobs that fit its writes equally well"),
-            boolean("unambiguous", "TRUE when no other job fits its writes equally well; else NULL: nobody can tell"),
+            boolean(
+                "unambiguous",
+                "TRUE when no other job fits its writes equally well; else NULL: nobody can tell",
+            ),
             boolean(
                 "overwritten_before_capture",
                 "TRUE when a version was overwritten or deleted before any capture in time; NULL while that is open",
@@ -168,7 +171,9 @@ TABLES = (
             text("owner", "owner"),
             json("params", "parameters in force"),
             text("verdict", "pass, fail, unknown or not_applicable"),
-            text("reason", "why it does not apply (`when`, `not_due`) or could not be judged; empty otherwise"),
+            text(
+                "reason", "why it does not apply (`when`, `not_due`) or could not be judged; empty otherwise"
+            ),
             text("because", "why, in a sentence"),
             json("failed_checks", "list of {name, values} of checks that are false"),
             json("unknown_checks", "list of {name, values} of checks that cannot be told"),

@@ -93,9 +93,7 @@ class _Place:
 def collect(ask: Ask) -> _Yield:
     """Read every account and region; each vault, plan and listing fails on its own."""
     places = [
-        _Place(ask, account, region)
-        for account in ask.accounts("aws")
-        for region in ask.regions(account)
+        _Place(ask, account, region) for account in ask.accounts("aws") for region in ask.regions(account)
     ]
     vaults: list[tuple[_Place, str, str]] = []
     first: list[Callable[[], _Yield]] = []
@@ -124,9 +122,7 @@ def _plans(place: _Place) -> _Yield:
     below = (place.seen("backup_plan_rule"), place.seen("backup_selection"))
     plans: list[Mapping[str, Any]] = []
     with guard(place.seen("backup_plan"), also=below) as read:
-        for page in pages(
-            place.client, "list_backup_plans", "BackupPlansList", PaginationConfig=_PAGE
-        ):
+        for page in pages(place.client, "list_backup_plans", "BackupPlansList", PaginationConfig=_PAGE):
             plans += map(_named("BackupPlanArn", "BackupPlanId"), page)
     yield from read
     whole = read.ok
@@ -274,9 +270,7 @@ def _selection(place: _Place, plan_id: str, entry: Mapping[str, Any], read: Any)
 def _vaults(place: _Place, found: list[tuple[_Place, str, str]]) -> _Yield:
     vaults: list[Mapping[str, Any]] = []
     with guard(place.seen("backup_vault"), also=(place.seen("backup_recovery_point"),)) as read:
-        for page in pages(
-            place.client, "list_backup_vaults", "BackupVaultList", PaginationConfig=_PAGE
-        ):
+        for page in pages(place.client, "list_backup_vaults", "BackupVaultList", PaginationConfig=_PAGE):
             vaults += map(_named("BackupVaultArn", "BackupVaultName"), page)
     for vault in vaults:
         arn, name = str(vault["BackupVaultArn"]), str(vault["BackupVaultName"])
@@ -386,9 +380,7 @@ def _jobs(place: _Place, kind: _Jobs) -> _Yield:
     """Read one kind of jobs from a little before the window; what AWS has forgotten is a gap."""
     window, now = place.ask.window, place.ask.now
     from_at = max(window.from_at - timedelta(days=place.ask.settings.overlap_d), now - KEPT)
-    scope = replace(
-        place.seen(kind.table), from_at=min(from_at, window.until_at), until_at=window.until_at
-    )
+    scope = replace(place.seen(kind.table), from_at=min(from_at, window.until_at), until_at=window.until_at)
     with guard(scope) as read:
         for page in pages(
             place.client,
@@ -493,9 +485,7 @@ _JOBS = (
 
 def _protected(place: _Place) -> _Yield:
     with guard(place.seen("backup_protected")) as read:
-        for page in pages(
-            place.client, "list_protected_resources", "Results", PaginationConfig=_PAGE
-        ):
+        for page in pages(place.client, "list_protected_resources", "Results", PaginationConfig=_PAGE):
             for resource in page:
                 if resource.get("ResourceType") == "S3":
                     yield place.row(
@@ -509,7 +499,5 @@ def _protected(place: _Place) -> _Yield:
 def _region(place: _Place) -> _Yield:
     with guard(place.seen("backup_region")) as read:
         answer = place.client.describe_region_settings()
-        yield place.row(
-            "backup_region", s3_opt_in=_inner(answer, "ResourceTypeOptInPreference").get("S3")
-        )
+        yield place.row("backup_region", s3_opt_in=_inner(answer, "ResourceTypeOptInPreference").get("S3"))
     yield from read

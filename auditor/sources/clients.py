@@ -72,6 +72,8 @@ class Pages:
         self._lock = Lock()
         self._pages: list[Page] = []
         self._failed: Counter[str] = Counter()
+        self.unwritten: OSError | None = None
+        """Why a page could not be kept: then what was kept is not whole."""
 
     def answered(self, page: Page, body: bytes) -> Page:
         """Record a page and its body as it came."""
@@ -81,10 +83,16 @@ class Pages:
             self._pages.append(page)
         if self._raw is not None:
             self._raw.mkdir(exist_ok=True)
-            path = self._raw / f"{page.sha256}.gz"
+            self._keep(self._raw / f"{page.sha256}.gz", body)
+        return page
+
+    def _keep(self, path: Path, body: bytes) -> None:
+        try:
             if not path.exists():
                 path.write_bytes(gzip.compress(body, 6, mtime=0))
-        return page
+        except OSError as error:
+            self.unwritten = self.unwritten or error
+            raise
 
     def streamed(self, page: Page) -> Page:
         """Record a page whose body is still to be read; its size and digest are set as it is."""
