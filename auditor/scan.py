@@ -44,6 +44,7 @@ OVERLAP = timedelta(hours=6)
 """Tables of events are read again this far back: records arrive late, CloudTrail's the latest."""
 LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
+_REMEDY = "Make room in the state folder and scan again; nothing of this scan was recorded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,6 @@ def scan(
         raise
 
 
-_REMEDY = "Make room in the state folder and scan again; nothing of this scan was recorded."
-
-
 def _engine_full(error: BaseException) -> bool:
     """Say whether the engine could not write or spill: its errors are no OSError."""
     kinds = {
@@ -101,7 +99,8 @@ def _scanned(
 ) -> Scan:
     """Make the scan of a slot that is held; nothing of it is in the ledger before its last line."""
     folder = Path(config.state.dir)
-    sweep(folder / "snapshots")
+    for part in ("snapshots", "judged", "rules"):
+        sweep(folder / part)
     before = ledger.state(now)
     carried = _carried(ledger, folder)
     window = Window(_from(carried, config, now), now)

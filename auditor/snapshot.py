@@ -202,7 +202,10 @@ def sweep(into: Path) -> None:
     """Remove what killed scans left half done; only for who holds the one right to scan."""
     for pattern in (".partial-*", ".draft-*"):
         for path in into.glob(pattern):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def head(*, as_of: datetime, window: Window) -> dict[str, Any]:
