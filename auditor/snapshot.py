@@ -200,7 +200,7 @@ def write(
 
 def sweep(into: Path) -> None:
     """Remove what killed scans left half done; only for who holds the one right to scan."""
-    for pattern in (".partial-*", ".draft-*"):
+    for pattern in (".partial-*", ".draft-*", "*/.partial-*"):
         for path in into.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
