@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.cloud.audit import audit_log_pb2
 from google.cloud.logging_v2.types import ListLogEntriesRequest, ListLogEntriesResponse, LogEntry
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message_factory import GetMessageClass
 
 from auditor.sandbox.gcp_query import LOGGING, Comparison, FilterError, Test, matcher, parse, texts
 from auditor.sandbox.gcp_store import Call, Operation, Store, raw
@@ -48,6 +50,14 @@ _ORDERS = {"", "timestamp asc", "timestamp desc"}
 _KEPT_QUERIES = 32
 
 
+def _in_one_order(payload: Any) -> None:
+    """Write a packed payload anew with its maps sorted: protobuf's own order differs from process to process."""
+    if payload.type_url:
+        inner = GetMessageClass(Default().FindMessageTypeByName(payload.TypeName()))()
+        inner.ParseFromString(payload.value)
+        payload.value = inner.SerializeToString(deterministic=True)
+
+
 class LogBook:
     """The entries of all projects, in Google's order: by time, then by insert id."""
 
@@ -69,6 +79,7 @@ class LogBook:
         if sealed is not None:
             del given["protoPayload"]
         message = ParseDict(given, raw(LogEntry))
+        _in_one_order(message.proto_payload)
         fields = MessageToDict(message)
         if not message.log_name or not message.HasField("timestamp"):
             raise ValueError("a log entry needs logName and timestamp")

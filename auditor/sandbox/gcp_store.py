@@ -147,7 +147,7 @@ def handler(store: Store, operation: Operation) -> grpc.RpcMethodHandler:
             return b""
         if kind == "garbage":
             return _GARBAGE
-        body: bytes = operation.answer(request, call).SerializeToString()
+        body: bytes = operation.answer(request, call).SerializeToString(deterministic=True)
         if kind == "truncate" and not hasattr(request, "page_token"):
             call.refuse(*_REFUSALS["fail"])
         return body[: len(body) // 2] + _TORN if kind == "cut" else body
