@@ -195,7 +195,6 @@ def from_nothing(config: Any, pack: Pack, now: datetime, state: Path) -> dict[st
         "queries": done.snapshot.manifest["queries"],
         "snapshot": done.snapshot.id,
         "facts": dict(done.judgement.digests),
-        "scan": done.row.scan,
     }
 
 
