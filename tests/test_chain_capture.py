@@ -300,3 +300,29 @@ def test_continuous_point_keeps_an_overwritten_run_proven_by_itself() -> None:
         "u-1": "proven",
     }
     assert both_runs["u-0"]["superseded_by"] is None
+
+
+def test_of_a_hundred_points_the_one_in_time_proves_and_else_the_nearest_is_told() -> None:
+    def nightly(skipped: int) -> Tables:
+        def arn(number: int) -> str:
+            return f"arn:aws:backup:eu-west-1:{ACCOUNT}:recovery-point:night-{number}"
+
+        nights = [number for number in range(-60, 60) if number != skipped]
+        times = {number: at(5, 5) + timedelta(days=number) for number in nights}
+        return bent(
+            lambda tables: tables.update(
+                backup_recovery_point=[
+                    point(arn(n), initiated_at=when, created_at=when, completed_at=when + timedelta(hours=2))
+                    for n, when in times.items()
+                ],
+                backup_job=[backup_job(arn(n)) | {"job_id": arn(n)} for n in times],
+            ),
+            put("config_zone", copy_to=[]),
+        )
+
+    held = chains(nightly(99))["u-1"]
+    missed = chains(nightly(0))["u-1"]
+
+    assert held["proving_point"].endswith(":night-0")
+    assert missed["recovery_point_state"] == "broken"
+    assert "night-1 " in missed["recovery_point_because"]

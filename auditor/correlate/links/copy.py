@@ -18,7 +18,7 @@ from auditor.correlate.links.judgement import (
     unknown,
     worst,
 )
-from auditor.correlate.links.periodic import start_of
+from auditor.correlate.links.points import start_of
 from auditor.correlate.links.recovery_point import Capture
 from auditor.model import State, Strength
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from auditor.correlate import Rows, Tables
+from auditor.correlate.links.points import Points
 from auditor.correlate.sight import Sight
 
 Row = Mapping[str, Any]
@@ -179,12 +180,13 @@ class Evidence:
         return self._one("backup_vault", "arn")
 
     @cached_property
-    def points(self) -> dict[Any, list[Row]]:
+    def points(self) -> dict[str, Points]:
         """Original recovery points (copies apart) of each bucket."""
-        return grouped(
+        found = grouped(
             [row for row in self.tables["backup_recovery_point"] if not row["source_vault_arn"]],
             lambda row: (row["resource_arn"],),
         )
+        return {arn: Points(rows) for arn, rows in found.items()}
 
     @cached_property
     def copies(self) -> dict[Any, list[Row]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from auditor.correlate.links.evidence import Case, Evidence, Row, words, writes_hidden
 from auditor.correlate.links.judgement import Refs
+from auditor.correlate.links.points import start_of
 from auditor.correlate.links.session import strangers
 from auditor.correlate.links.settings import versioning_off
 from auditor.model import Strength
@@ -25,12 +26,6 @@ class Verdict:
     @property
     def refs(self) -> Refs:
         return (("backup_recovery_point", self.point["arn"]),)
-
-
-def start_of(point: Row) -> datetime | None:
-    """Return when a point started: the earlier of InitiationDate and CreationDate."""
-    times = [at for at in (point["initiated_at"], point["created_at"]) if at is not None]
-    return min(times) if times else None
 
 
 def short(point: Row) -> str:

@@ -19,7 +19,8 @@ from auditor.correlate.links.judgement import (
     proven,
     unknown,
 )
-from auditor.correlate.links.periodic import Verdict, judge_periodic, start_of
+from auditor.correlate.links.periodic import Verdict, judge_periodic
+from auditor.correlate.links.points import start_of
 from auditor.model import Strength
 
 
@@ -80,7 +81,7 @@ def judge(evidence: Evidence, case: Case, listing_gaps: list[str]) -> list[Captu
     if listing_gaps:
         why = f"the objects of {case.output['bucket']} could not all be listed, so what a point must hold is not known"
         return [Capture(unknown(why, gaps=listing_gaps, due_at=due), due_at=due)]
-    found = [_verdict(evidence, case, point, due) for point in _points(evidence, case)]
+    found = [_verdict(evidence, case, point, due) for point in _points(evidence, case, due)]
     proving = sorted(
         (_proof(evidence, case, item, due) for item in found if item.kind == "proves"),
         key=lambda capture: (_is_continuous(capture), capture.completed_at or evidence.now, capture.arn),
@@ -118,14 +119,19 @@ def _nothing(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Judgeme
     return not_required("nothing was written")
 
 
-def _points(evidence: Evidence, case: Case) -> list[Row]:
-    """Return the bucket's own points in the order they started; a copy that does not say so is none of them."""
-    assert case.bucket is not None
-    places = {(case.bucket["account"], region) for region in {case.bucket["region"], None}}
+def _points(evidence: Evidence, case: Case, due: datetime | None) -> list[Row]:
+    """Return the bucket's own points of the export's time, in the order they started.
+
+    A point of another account or region is a copy, whether it says so or not.
+    """
+    held = evidence.points.get(case.bucket_arn)
+    if held is None or case.bucket is None or case.ended_at is None:
+        return []
+    account, region = case.bucket["account"], case.bucket["region"]
     points = [
         point
-        for point in evidence.points.get(case.bucket_arn, ())
-        if case.bucket["region"] is None or (point["account"], point["region"]) in places
+        for point in held.between(case.last_write_at or case.ended_at, due or case.ended_at)
+        if point["account"] == account and region in (None, point["region"])
     ]
     return sorted(points, key=lambda point: (start_of(point) or evidence.now, point["arn"]))
 
