@@ -82,7 +82,9 @@ def scan(
             ledger.release(lease, now)
         if isinstance(error, OSError) or _engine_full(error):
             said = " ".join(str(error).split())
-            raise AuditorError(f"the state folder could not be read or written: {said}", remedy=_REMEDY) from error
+            raise AuditorError(
+                f"the state folder could not be read or written: {said}", remedy=_REMEDY
+            ) from error
         raise
 
 
