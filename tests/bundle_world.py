@@ -166,8 +166,13 @@ def scan(made: World, ledger: Ledger, pack: Pack, week: int) -> None:
     """Record a scan of hand-made tables as a real one is recorded."""
     when = at(12, 6) + week * WEEK
     tables = proven()
-    tables["as_of"][0]["as_of"] = when
+    tables["as_of"][0] |= {"as_of": when, "previous_at": when - WEEK if week else None}
+    for row in tables["coverage"]:
+        row |= {"until_at": when, "observed_at": when}
     tables["s3_bucket"][0] |= {"versioning": "Suspended" if week else "Enabled"}
+    if week:  # the first scan saw it Enabled after the point had started: it was switched off since
+        before = {"arn": BUCKET, "at": when - WEEK, "versioning": "Enabled", "eventbridge": True}
+        tables["history_bucket"] = [before]
     tables["s3_bucket"].append(tables["s3_bucket"][0] | {"arn": f"arn:aws:s3:::{HOSTILE}", "bucket": HOSTILE})
     state = Path(made.config.state.dir)
     with Writer(state / "snapshots") as writer:
