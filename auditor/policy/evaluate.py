@@ -1,0 +1,284 @@
+"""One policy and one request: allowed or not, and which statement and test decided. Small, to be read alone.
+
+It shares nothing with the procedure of compare.py but the nouns, so that a witness checked here is a proof.
+Rules: IAM User Guide, "Policy evaluation logic", "Condition operators", "Multivalued context keys", "Variables".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from auditor.policy.model import NEW_VERSION, VARIABLE, Policy, Principal, Request, Statement, Test
+
+Context = Mapping[str, str | tuple[str, ...]]
+Spelled = list[tuple[str, bool]]
+"""Characters, and whether each stands for itself even where `*` and `?` are wildcards."""
+
+NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_COMPARED: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
+    "Equals": operator.eq,
+    "LessThan": operator.lt,
+    "LessThanEquals": operator.le,
+    "GreaterThan": operator.gt,
+    "GreaterThanEquals": operator.ge,
+}
+_ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
+_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/(.+)", re.ASCII | re.DOTALL)
+_UNIQUE_ID = re.compile(r"A[A-Z0-9]{15,127}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a policy allows a request."""
+
+    allowed: bool
+    because: str
+    statements: tuple[int, ...]
+    """Those that decided: the Deny statements that match, else the Allow statements; none when nothing matches."""
+
+
+def allowed(policy: Policy, request: Request) -> Verdict:
+    """Judge a request by one policy alone: a matching Deny wins, then a matching Allow, else it is refused."""
+    context = context_of(request)
+    missed = [(mismatch(each, request, context, policy.version), each) for each in policy.statements]
+    for effect, singular, verb in (("Deny", "denies", "deny"), ("Allow", "allows", "allow")):
+        deciding = [each for reason, each in missed if reason is None and each.effect == effect]
+        if deciding:
+            names = " and ".join(each.name for each in deciding[:3])
+            because = f"{names} {verb if len(deciding) > 1 else singular} it"
+            first = deciding[0]
+            held = "; ".join(told(test) for test in first.tests[:3])
+            because += (
+                f": {held}{' and more' if len(first.tests) > 3 else ''}" if held else " without any test"
+            )
+            return Verdict(effect == "Allow", because, tuple(each.index for each in deciding))
+    # the refusal that got furthest is the one worth telling: principal, then action, then resource, then tests
+    close = [(reason, each) for reason, each in missed if reason is not None and each.effect == "Allow"]
+    if not close:
+        return Verdict(allowed=False, because="there is no Allow statement", statements=())
+    (_, reason), nearest = max(close, key=lambda pair: pair[0][0])
+    return Verdict(allowed=False, because=f"no statement allows it: {nearest.name} {reason}", statements=())
+
+
+def context_of(request: Request) -> Context:
+    """Keys in lower case; those that follow from the principal are set, or absent; empty lists are absent."""
+    context = {key.lower(): value for key, value in request.ctx.items() if value != ()}
+    context.pop("aws:principalarn", None)
+    context.pop("aws:principalaccount", None)
+    parts = request.principal.split(":")
+    if request.kind == "aws" and len(parts) > 5:
+        context["aws:principalarn"] = request.principal
+        context["aws:principalaccount"] = parts[4]
+    return context
+
+
+def mismatch(
+    statement: Statement, request: Request, context: Context, version: str = NEW_VERSION
+) -> tuple[int, str] | None:
+    """Say how far a statement got and what it missed; None when it matches."""
+    named = statement.principals if statement.not_principals is None else statement.not_principals
+    if named is not None:
+        found = any(principal_matches(each, request) for each in named)
+        if found == (statement.principals is None):
+            return 0, f"is not about {request.kind} principal {request.principal}"
+    asked = statement.not_actions if statement.actions is None else statement.actions
+    if any(_like(_plain(_folded(each)), _folded(request.action)) for each in asked or ()) == (
+        statement.actions is None
+    ):
+        return 1, f"is not about {request.action}"
+    for element, wanted in ((statement.resources, True), (statement.not_resources, False)):
+        if element is not None and _resource_matches(element, request.resource, context, version) != wanted:
+            return 2, f"is not about the resource {request.resource or 'of the policy'}"
+    for number, test in enumerate(statement.tests):
+        if not holds(test, context, version):
+            value = context.get(test.key)
+            shown = "is absent" if value is None else f"is {value!r}"
+            return 3 + number, f"asks {told(test)}, but {test.key} {shown}"
+    return None
+
+
+def principal_matches(named: Principal, request: Request) -> bool:
+    """Say whether one entry of a Principal element stands for the one who asks."""
+    value = named.value
+    if named.kind == "any":
+        return True
+    if named.kind == "service":
+        return request.kind == "service" and value == request.principal
+    if named.kind == "federated":
+        return request.kind in ("oidc", "saml") and value == request.principal
+    if request.kind != "aws" or "*" in value or "?" in value or _UNIQUE_ID.fullmatch(value):
+        return False  # no wildcards inside an ARN; the id of a deleted principal admits nobody
+    parts = request.principal.split(":", 5)
+    if root := _ROOT.fullmatch(value):
+        return len(parts) > 5 and root[1] in (None, parts[1]) and parts[4] == root[2]
+    if session := _SESSION.fullmatch(value):
+        role = parts[-1].rpartition("/")[2] if len(parts) > 5 and parts[5].startswith("role/") else None
+        return (parts[1:2], parts[4:5], role, request.session) == (
+            [session[1]],
+            [session[2]],
+            *session.groups()[2:],
+        )
+    return value == request.principal
+
+
+def holds(test: Test, context: Context, version: str = NEW_VERSION) -> bool:
+    """Say whether one test holds; an absent key is judged as Test.passes_absent says."""
+    given = context.get(test.key)
+    if test.base == "Null":
+        return any(value.lower() == ("true" if given is None else "false") for value in test.values)
+    if given is None:
+        return test.passes_absent
+    if test.modifier is None:
+        return isinstance(given, str) and _passes(test, given, context, version)
+    each = (given,) if isinstance(given, str) else given
+    return (all if test.modifier == "all" else any)(_passes(test, value, context, version) for value in each)
+
+
+def _passes(test: Test, given: str, context: Context, version: str) -> bool:
+    found = any(_matches(test.positive, given, value, context, version) for value in test.values)
+    return found != test.negated
+
+
+def _matches(base: str, given: str, value: str, context: Context, version: str) -> bool:
+    """One positive operator, one value presented, one value of the policy."""
+    if base.startswith(("String", "Arn")):
+        spelled = spell(value, context, version)
+        if spelled is None:
+            return False
+        text = "".join(character for character, _ in spelled)
+        if base == "StringEquals":
+            return given == text
+        if base == "StringEqualsIgnoreCase":
+            return _folded(given) == _folded(text)
+        return _like(spelled, given) if base == "StringLike" else _arn_like(spelled, given)
+    if base == "Bool":
+        return given.lower() == value.lower() and value.lower() in ("true", "false")
+    if base == "BinaryEquals":
+        return (one := binary(given)) is not None and one == binary(value)
+    if base == "IpAddress":
+        return _inside(given, value)
+    read, compared = (number, base[7:]) if base.startswith("Numeric") else (moment, base[4:])
+    left, right = read(given), read(value)
+    return left is not None and right is not None and _COMPARED[compared](left, right)
+
+
+def spell(value: str, context: Context, version: str = NEW_VERSION) -> Spelled | None:
+    """Put variables and escapes in; None when a variable has neither a value nor a default."""
+    if version != NEW_VERSION:
+        return _plain(value)
+    spelled: Spelled = []
+    end = 0
+    for variable in VARIABLE.finditer(value):
+        spelled += _plain(value[end : variable.start()])
+        end = variable.end()
+        name, comma, default = variable[1].partition(",")
+        stands: str | tuple[str, ...] | None = context.get(name.strip().lower())
+        if variable[1] in ("*", "?", "$"):
+            stands = variable[1]
+        elif not isinstance(stands, str):  # a multivalued key cannot be a variable
+            default = default.strip()
+            stands = (
+                default[1:-1] if comma and len(default) > 1 and default[0] == default[-1] == "'" else None
+            )
+        if stands is None:
+            return None
+        spelled += [(character, True) for character in stands]
+    return spelled + _plain(value[end:])
+
+
+def _plain(text: str) -> Spelled:
+    return [(character, False) for character in text]
+
+
+def _like(spelled: Spelled, given: str) -> bool:
+    """Match `*` (any run) and `?` (one character) by the leftmost way, which never has to try twice."""
+    at = index = 0
+    star: tuple[int, int] | None = None
+    while at < len(given):
+        character, literal = spelled[index] if index < len(spelled) else ("", True)
+        if character == "*" and not literal:
+            star, index = (index + 1, at), index + 1
+        elif (character == "?" and not literal) or (index < len(spelled) and character == given[at]):
+            at, index = at + 1, index + 1
+        elif star is not None:
+            index, at = star[0], star[1] + 1
+            star = (index, at)
+        else:
+            return False
+    return all(rest == ("*", False) for rest in spelled[index:])
+
+
+def _arn_like(spelled: Spelled, given: str) -> bool:
+    """Compare the six parts one by one, so that a star crosses no colon in the first five."""
+    parts: list[Spelled] = [[]]
+    for each in spelled:
+        if each[0] == ":" and len(parts) < 6:
+            parts.append([])
+        else:
+            parts[-1].append(each)
+    values = given.split(":", 5)
+    return len(parts) == len(values) == 6 and all(map(_like, parts, values))
+
+
+def _resource_matches(element: tuple[str, ...], resource: str | None, context: Context, version: str) -> bool:
+    """A request without a resource is about the one that carries the policy: only `*` stands for that."""
+    for pattern in element:
+        spelled = spell(pattern, context, version)
+        if spelled is not None:
+            parts = sum(character == ":" for character, _ in spelled)
+            if (_arn_like if parts >= 5 else _like)(spelled, resource or ""):
+                return True
+    return False
+
+
+def _folded(text: str) -> str:
+    """Fold ASCII letters only: which others IAM folds is not documented."""
+    return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def number(text: str) -> Decimal | None:
+    """Read a decimal number of at most 400 digits."""
+    return Decimal(text) if NUMBER.fullmatch(text) else None
+
+
+def moment(text: str) -> Decimal | None:
+    """Read a date, ISO 8601 or seconds since 1970, as seconds; UTC where no offset is given."""
+    if (seconds := number(text)) is not None:
+        return seconds
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    since = (read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH
+    return Decimal(since.days * 86400 + since.seconds) + Decimal(since.microseconds) / 1_000_000
+
+
+def binary(text: str) -> bytes | None:
+    """Decode base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _inside(given: str, block: str) -> bool:
+    try:
+        return ipaddress.ip_address(given) in ipaddress.ip_network(block, strict=False)
+    except (ValueError, TypeError):
+        return False
+
+
+def told(test: Test) -> str:
+    """A test in one clause: `StringEquals sts:externalid "x"`."""
+    values = " or ".join(f'"{value}"' for value in test.values[:3]) or "nothing"
+    more = f" or {len(test.values) - 3} more" if len(test.values) > 3 else ""
+    return f"{test.operator} {test.key} {values}{more}"
