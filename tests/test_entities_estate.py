@@ -477,6 +477,20 @@ def test_declared_writer_is_not_foreign_but_its_name_alone_in_another_bucket_is(
     assert _objects(s3_data_event=events, config_writer=[other])["exports-phi/a/0@v1"]["foreign_writer"]
 
 
+def test_a_write_whose_event_does_not_say_who_made_it_is_neither_foreign_nor_ours() -> None:
+    session = f"arn:aws:sts::{HOME}:assumed-role/exporter/u-1"
+    for event in (
+        _write("a/0", role=None, principal_type=None, principal_arn=None),
+        _write("a/0", role=None, principal_type="AssumedRole", principal_arn=None),
+        _write("a/0", role=None, principal_type="AssumedRole", principal_arn=session),
+    ):
+        found = _objects(s3_data_event=[event, _write("a/1")])
+        assert {key: row["foreign_writer"] for key, row in found.items()} == {"exports-phi/a/0@v1": None}
+    other = session.replace("exporter", "other")
+    event = _write("a/0", role=None, principal_type="AssumedRole", principal_arn=other)
+    assert _objects(s3_data_event=[event])["exports-phi/a/0@v1"]["foreign_writer"] is True
+
+
 def test_without_data_events_of_the_time_the_writer_of_an_object_is_not_known() -> None:
     version = {
         "bucket": "exports-phi",

@@ -46,7 +46,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         bucket = buckets.get(place[0], {})
         hidden = _hidden(sight, bucket, _time(known.get(place), stray.get(place), writers[place]), now)
         events = not hidden
-        foreign = [row for row in writers[place] if not _ours(row, roles, tables["config_writer"])]
+        ours = [(row, _ours(row, roles, tables["config_writer"])) for row in writers[place]]
+        foreign = [row for row, own in ours if own is False]
+        unsure = [row for row, own in ours if own is None]
         here = stray.get(place)
         base = {
             **_subject(bucket),
@@ -56,13 +58,14 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "objects_there": here["objects"] if here else None,
             "hidden": hidden[0] if hidden else "",
         }
-        yield from _rows(base, here, foreign, events, versions, judged_roles=bool(roles))
+        yield from _rows(base, here, foreign, unsure, events, versions, judged_roles=bool(roles))
 
 
 def _rows(
     base: dict[str, Any],
     stray: Row | None,
     foreign: Rows,
+    unsure: Rows,
     events: bool,
     versions: Mapping[tuple[str, str], str | None],
     *,
@@ -83,12 +86,15 @@ def _rows(
             version = versions.get((base["bucket"], key))
             examples[key, version] = {"orphan": orphan, "foreign_writer": None, "writer": None}
     if judged_roles:
+        for row in unsure[:EXAMPLES]:
+            unknown = {"orphan": orphan or None, "foreign_writer": None, "writer": row["writer"] or None}
+            examples.setdefault((row["key"], row["version_id"]), unknown)
         for row in foreign[:EXAMPLES]:
             found = examples.setdefault((row["key"], row["version_id"]), {"orphan": orphan or None})
             found |= {"foreign_writer": True, "writer": row["writer"] or row["principal_type"]}
     if not examples and (orphan is not False or (foreign and judged_roles)):
         examples["", None] = {"orphan": orphan, "foreign_writer": None, "writer": None}
-    writer_known = bool(events) and judged_roles
+    writer_known = bool(events) and judged_roles and not unsure
     for (key, version), facts in sorted(examples.items(), key=lambda item: (item[0][0], item[0][1] or "")):
         name = f"{base['bucket']}/{key}@{version or 'null'}" if key else f"{base['bucket']}/{base['dir']}"
         told = (
@@ -136,7 +142,18 @@ def _subject(bucket: Row) -> dict[str, Any]:
     return {name: bucket.get(name) for name in names}
 
 
-def _ours(row: Row, roles: set[str], declared: Rows) -> bool:
-    if row["principal_type"] == "AssumedRole" and row["writer"] in roles:
+def _ours(row: Row, roles: set[str], declared: Rows) -> bool | None:
+    """Tell whether the export role or a declared writer wrote; None when the event does not say who did."""
+    if any(matches(row["writer"], w["match"]) and matches(row["bucket"], w["bucket"]) for w in declared):
         return True
-    return any(matches(row["writer"], w["match"]) and matches(row["bucket"], w["bucket"]) for w in declared)
+    if not row["principal_type"]:
+        return None
+    if row["principal_type"] != "AssumedRole":
+        return False
+    if row["writer"] in roles:
+        return True
+    _, session, name = row["writer"].partition(":assumed-role/")
+    if row["writer"] and not session:
+        return False
+    name = name.partition("/")[0]  # without the role's ARN, which alone holds its path
+    return None if not name or any(role.endswith(f"/{name}") for role in roles) else False
