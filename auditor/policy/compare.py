@@ -1,11 +1,22 @@
-"""Two policies compared by the requests they admit."""
+"""Two policies compared by the requests they admit. docs/trust-procedure.md tells how, with a verdict checked by hand.
+
+For each Allow statement of one policy: is there a request that it matches, that no Deny of its own policy matches,
+and that the other policy refuses? The other refuses when none of its Allow statements matches, or one of its Deny
+statements does. So each question is: keep these statements, fail those (search.py), over classes of values in
+independent dimensions (classes*.py). Whatever is found is checked by `allowed` before it is returned.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from auditor.policy.evaluate import allowed
+from auditor.policy.globs import STATES, TooComplex
 from auditor.policy.model import Policy, Request
+from auditor.policy.pair import Goal, Pair
+from auditor.policy.search import best, choose
 
 Level = Literal["language", "feasible"]
 """`language`: what the texts admit, any key with any caller; `feasible`: only what a real caller can present."""
@@ -23,6 +34,91 @@ class Comparison:
     because: str
 
 
+_VERDICTS = {
+    (False, False): "equivalent",
+    (True, False): "narrower",
+    (False, True): "wider",
+    (True, True): "incomparable",
+}
+
+
 def compare(a: Policy, b: Policy, *, level: Level = "language") -> Comparison:
     """Say what B is against A, with a request for each side that has one; every request was checked by `allowed`."""
-    raise NotImplementedError(level)
+    pair = Pair(a, b, feasible=level == "feasible")
+    if pair.same:
+        return Comparison("equivalent", None, None, "both have the same statements")
+    a_only, doubt_a = _admitted(pair, a, b, pair.a, pair.b)
+    b_only, doubt_b = _admitted(pair, b, a, pair.b, pair.a)
+    doubt = doubt_a or doubt_b
+    verdict = "undecided" if doubt else _VERDICTS[a_only is not None, b_only is not None]
+    because = [doubt] if doubt else []
+    if b_only is not None:
+        because.append(
+            f"B admits what A refuses: {allowed(b, b_only).because}; in A {allowed(a, b_only).because}"
+        )
+    if a_only is not None:
+        because.append(
+            f"A admits what B refuses: {allowed(a, a_only).because}; in B {allowed(b, a_only).because}"
+        )
+    return Comparison(verdict, a_only, b_only, ". ".join(because) or "no request tells them apart")
+
+
+def _admitted(
+    pair: Pair, ours: Policy, theirs: Policy, own: tuple[int, int], other: tuple[int, int]
+) -> tuple[Request | None, str]:
+    """Find a request that one policy admits and the other refuses; else say why it may be there all the same."""
+    goals = list(_goals(own, other))
+    doubt = ""
+    for goal in goals:
+        try:
+            for request in pair_requests(pair, goal):
+                if allowed(ours, request).allowed and not allowed(theirs, request).allowed:
+                    return request, ""
+                doubt = (
+                    doubt
+                    or pair.doubt(goal)
+                    or "too complex: a request that was found did not stand the check"
+                )
+        except TooComplex:
+            doubt = f"too complex: more than {STATES:,} combinations of statements"
+    if doubt or not pair.doubts:
+        return None, doubt
+    for goal in goals:
+        if (doubt := pair.doubt(goal)) and _possible(pair, goal):
+            return None, doubt
+    return None, ""
+
+
+def _goals(own: tuple[int, int], other: tuple[int, int]) -> Iterator[Goal]:
+    allow, deny = own
+    for bit in _bits(allow):
+        if not bit & other[0]:
+            yield Goal(bit, other[0] | deny)
+    for bit in _bits(allow):
+        for denied in _bits(other[1] & ~deny):
+            yield Goal(bit | denied, deny)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    while mask:
+        yield mask & -mask
+        mask &= mask - 1
+
+
+def pair_requests(pair: Pair, goal: Goal) -> Iterator[Request]:
+    """Requests that meet a goal: at most one a kind of caller."""
+    for scene in pair.scenes(goal):
+        chosen = choose([best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad)
+        if chosen is not None:
+            yield scene.request(chosen)
+
+
+def _possible(pair: Pair, goal: Goal) -> bool:
+    """Say whether a goal could be met if what cannot be decided went the way that suits it."""
+    try:
+        return any(
+            choose([best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad) is not None
+            for scene in pair.scenes(goal, hopeful=True)
+        )
+    except TooComplex:
+        return True

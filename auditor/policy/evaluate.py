@@ -6,23 +6,20 @@ Rules: IAM User Guide, "Policy evaluation logic", "Condition operators", "Multiv
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from auditor.policy.model import NEW_VERSION, VARIABLE, Policy, Principal, Request, Statement, Test
+from auditor.policy.values import binary, folded, moment, number
 
 Context = Mapping[str, str | tuple[str, ...]]
 Spelled = list[tuple[str, bool]]
 """Characters, and whether each stands for itself even where `*` and `?` are wildcards."""
 
-NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _COMPARED: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
     "Equals": operator.eq,
     "LessThan": operator.lt,
@@ -33,7 +30,6 @@ _COMPARED: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
 _ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/(.+)", re.ASCII | re.DOTALL)
 _UNIQUE_ID = re.compile(r"A[A-Z0-9]{15,127}", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +87,18 @@ def mismatch(
         if found == (statement.principals is None):
             return 0, f"is not about {request.kind} principal {request.principal}"
     asked = statement.not_actions if statement.actions is None else statement.actions
-    if any(_like(_plain(_folded(each)), _folded(request.action)) for each in asked or ()) == (
+    if any(_like(_plain(folded(each)), folded(request.action)) for each in asked or ()) == (
         statement.actions is None
     ):
         return 1, f"is not about {request.action}"
     for element, wanted in ((statement.resources, True), (statement.not_resources, False)):
         if element is not None and _resource_matches(element, request.resource, context, version) != wanted:
             return 2, f"is not about the resource {request.resource or 'of the policy'}"
-    for number, test in enumerate(statement.tests):
+    for passed, test in enumerate(statement.tests):
         if not holds(test, context, version):
             value = context.get(test.key)
             shown = "is absent" if value is None else f"is {value!r}"
-            return 3 + number, f"asks {told(test)}, but {test.key} {shown}"
+            return 3 + passed, f"asks {told(test)}, but {test.key} {shown}"
     return None
 
 
@@ -158,7 +154,7 @@ def _matches(base: str, given: str, value: str, context: Context, version: str) 
         if base == "StringEquals":
             return given == text
         if base == "StringEqualsIgnoreCase":
-            return _folded(given) == _folded(text)
+            return folded(given) == folded(text)
         return _like(spelled, given) if base == "StringLike" else _arn_like(spelled, given)
     if base == "Bool":
         return given.lower() == value.lower() and value.lower() in ("true", "false")
@@ -238,36 +234,6 @@ def _resource_matches(element: tuple[str, ...], resource: str | None, context: C
             if (_arn_like if parts >= 5 else _like)(spelled, resource or ""):
                 return True
     return False
-
-
-def _folded(text: str) -> str:
-    """Fold ASCII letters only: which others IAM folds is not documented."""
-    return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
-
-
-def number(text: str) -> Decimal | None:
-    """Read a decimal number of at most 400 digits."""
-    return Decimal(text) if NUMBER.fullmatch(text) else None
-
-
-def moment(text: str) -> Decimal | None:
-    """Read a date, ISO 8601 or seconds since 1970, as seconds; UTC where no offset is given."""
-    if (seconds := number(text)) is not None:
-        return seconds
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    since = (read if read.tzinfo else read.replace(tzinfo=UTC)) - _EPOCH
-    return Decimal(since.days * 86400 + since.seconds) + Decimal(since.microseconds) / 1_000_000
-
-
-def binary(text: str) -> bytes | None:
-    """Decode base64."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _inside(given: str, block: str) -> bool:

@@ -1,0 +1,273 @@
+"""Who asks, for which action, about which resource: the classes that Principal, Action and Resource can tell apart.
+
+For an aws principal the Principal element, aws:PrincipalArn and aws:PrincipalAccount are patterns on one text, its
+ARN; so `"*"` with aws:PrincipalAccount is found to be the account principal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from auditor.policy.classes import Asked, patterns_of, type_of
+from auditor.policy.evaluate import context_of, holds, principal_matches, spell
+from auditor.policy.globs import (
+    ANY,
+    DIGIT,
+    NO_COLON,
+    NO_COLON_STAR,
+    STAR,
+    Pattern,
+    TooComplex,
+    arn,
+    classes,
+    exactly,
+    like,
+)
+from auditor.policy.model import ACTIONS, DERIVED, Principal, Request, Statement
+from auditor.policy.values import folded
+
+PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
+_ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
+_SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/(.+)", re.ASCII | re.DOTALL)
+_TAILS = (tuple("root"), (*"user/", ANY, STAR), (*"role/", ANY, STAR))
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One class of callers: an example, and the statements that are not about them."""
+
+    kind: str
+    principal: str
+    session: str | None
+    fails: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A statement of a compared pair with its bit."""
+
+    bit: int
+    statement: Statement
+    version: str
+    asked: tuple[Asked, ...]
+    """Its tests."""
+
+    @property
+    def named(self) -> tuple[Principal, ...] | None:
+        """Whom it is about, or not about; None in a policy that hangs on an identity."""
+        statement = self.statement
+        return statement.principals if statement.not_principals is None else statement.not_principals
+
+
+def partitions(stated: Sequence[Stated]) -> tuple[str, ...]:
+    """Return the partitions whose principals the statements can tell apart; `aws` when they name none."""
+    found: dict[str, None] = {}
+    for each in stated:
+        texts = [(named.value, False) for named in each.named or ()]
+        for asked in each.asked:
+            if asked.test.key == "aws:principalarn":
+                texts += [
+                    (value, "Like" in asked.test.base or "Arn" in asked.test.base)
+                    for value in asked.test.values
+                ]
+        for text, wild in texts:
+            parts = text.split(":", 2)
+            if parts[0] == "arn" and len(parts) > 1 and re.fullmatch(r"aws[a-z-]*", parts[1]):
+                found[parts[1]] = None
+            elif wild and any(sign in text.split(":iam:", 1)[0] for sign in "*?"):
+                found |= dict.fromkeys(PARTITIONS)
+    return tuple(sorted(found)) or PARTITIONS[:1]
+
+
+def aws_callers(
+    stated: Sequence[Stated], known_partitions: Sequence[str], extra: Iterable[str] = ()
+) -> tuple[list[Caller], bool]:
+    """Users, roles, roots and sessions of roles, and whether these are all classes of them.
+
+    `extra` are principals of other shapes, looked at one by one.
+    """
+    patterns: dict[Pattern, int] = {}
+
+    def numbered(pattern: Pattern) -> int:
+        return 1 << patterns.setdefault(pattern, len(patterns))
+
+    alternatives = [_alternatives(each.named or (), numbered) for each in stated]
+    tests = [
+        (each.bit, asked, _derived(asked, numbered))
+        for each in stated
+        for asked in each.asked
+        if asked.test.key in DERIVED
+    ]
+    sessions = sorted({session for found in alternatives for _, session in found if session})
+    shapes = tuple(
+        ((*f"arn:{partition}:iam::", *(DIGIT,) * 12, ":", *tail), False)
+        for partition in known_partitions
+        for tail in _TAILS
+    )
+    complete = True
+    try:
+        met = classes({pattern: 1 << i for pattern, i in patterns.items()}, shapes)
+    except TooComplex as error:
+        met, complete = list(error.found), False
+    callers = []
+    for principal, matched in met:
+        derived = 0
+        for bit, asked, mask in tests:
+            if not _derived_passes(asked, bool(matched & mask)):
+                derived |= bit
+        for session in (None, *sessions) if ":role/" in principal else (None,):
+            fails = derived
+            for each, found in zip(stated, alternatives, strict=True):
+                hit = any(matched & mask and wanted in (None, session) for mask, wanted in found)
+                hit = hit or any(named.kind == "any" for named in each.named or ())
+                if each.named is not None and hit != (each.statement.principals is not None):
+                    fails |= each.bit
+            callers.append(Caller("aws", principal, session, fails))
+    return callers + [_looked_at("aws", principal, stated) for principal in extra], complete
+
+
+def _alternatives(
+    named: Iterable[Principal], numbered: Callable[[Pattern], int]
+) -> list[tuple[int, str | None]]:
+    """Masks of patterns, any of which says that a statement is about the caller, with the session it must be."""
+    found: list[tuple[int, str | None]] = []
+    for each in named:
+        value = each.value
+        if each.kind != "aws" or "*" in value or "?" in value:
+            continue
+        if root := _ROOT.fullmatch(value):
+            partition = (NO_COLON_STAR,) if root[1] is None else tuple(root[1])
+            pattern = (*"arn:", *partition, *f":iam::{root[2]}:", STAR)
+            found.append((numbered((pattern, False)), None))
+        elif session := _SESSION.fullmatch(value):
+            role = f"arn:{session[1]}:iam::{session[2]}:role/"
+            mask = numbered(exactly(role + session[3]))
+            mask |= numbered(((*role, STAR, "/", *session[3]), False))
+            found.append((mask, session[4]))
+        else:
+            found.append((numbered(exactly(value)), None))
+    return found
+
+
+def _derived(asked: Asked, numbered: Callable[[Pattern], int]) -> int:
+    """Mask of the patterns on the ARN that stand for a test of aws:PrincipalArn or aws:PrincipalAccount."""
+    mask = 0
+    if type_of(asked.test) != "string":
+        return mask
+    for tokens, ignore_case in patterns_of(asked.test, asked.version, {}):
+        if asked.test.key == "aws:principalarn":
+            mask |= numbered((tokens, ignore_case))
+        elif ":" not in tokens:  # an account id holds no colon
+            account = tuple({STAR: NO_COLON_STAR, ANY: NO_COLON}.get(token, token) for token in tokens)
+            pattern = (*"arn:", NO_COLON_STAR, *":iam::", *account, ":", STAR)
+            mask |= numbered((pattern, ignore_case))
+    return mask
+
+
+def _derived_passes(asked: Asked, matched: bool) -> bool:
+    if asked.test.base == "Null":
+        return any(value.lower() == "false" for value in asked.test.values)
+    return matched != asked.test.negated
+
+
+def _looked_at(kind: str, principal: str, stated: Sequence[Stated], session: str | None = None) -> Caller:
+    """Judge one caller as the evaluator does."""
+    request = Request(kind, principal, session, "")
+    context = context_of(request)
+    fails = 0
+    for each in stated:
+        hit = any(principal_matches(named, request) for named in each.named or ())
+        if each.named is not None and hit != (each.statement.principals is not None):
+            fails |= each.bit
+        for asked in each.asked:
+            if asked.test.key in DERIVED and not holds(asked.test, context, asked.version):
+                fails |= each.bit
+    return Caller(kind, principal, session, fails)
+
+
+def other_callers(
+    kind: str, stated: Sequence[Stated], partition: str, more: Iterable[str] = ()
+) -> list[Caller]:
+    """Services, OIDC or SAML providers: those that are named, `more`, and one that is not."""
+    wanted = "service" if kind == "service" else "federated"
+    names = {
+        named.value
+        for each in stated
+        for named in each.named or ()
+        if named.kind == wanted and named.value
+        and (kind == "service" or (":saml-provider/" in named.value) == (kind == "saml"))
+    } | set(more)  # fmt: skip
+    pattern = {
+        "service": "other{}.amazonaws.com",
+        "oidc": f"arn:{partition}:iam::999999999999:oidc-provider/other{{}}.example",
+        "saml": f"arn:{partition}:iam::999999999999:saml-provider/Other{{}}",
+    }[kind]
+    other = next(name for n in range(len(names) + 1) if (name := pattern.format(n or "")) not in names)
+    return [_looked_at(kind, name, stated) for name in (*sorted(names), other)]
+
+
+def sts_actions(kind: str, stated: Sequence[Stated]) -> list[tuple[str, int]]:
+    """What a caller of a kind can ask of a role, with the statements that are not about it."""
+    found = []
+    for action in ACTIONS[kind]:
+        fails = 0
+        for each in stated:
+            if _is_about(each.statement, action) != (each.statement.actions is not None):
+                fails |= each.bit
+        found.append((action, fails))
+    return found
+
+
+def _is_about(statement: Statement, action: str) -> bool:
+    asked = statement.actions if statement.actions is not None else statement.not_actions or ()
+    return any(each == action or each == "*" or _action_matches(each, action) for each in asked)
+
+
+def _action_matches(pattern: str, action: str) -> bool:
+    if "*" not in pattern and "?" not in pattern:
+        return folded(pattern) == folded(action)
+    return re.fullmatch(
+        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in folded(pattern)), folded(action), re.DOTALL
+    ) is not None  # fmt: skip
+
+
+def any_actions(stated: Sequence[Stated]) -> list[tuple[str, int]]:
+    """Actions of every service, `service:Name`. Raises TooComplex."""
+    owners: dict[Pattern, int] = {}
+    for each in stated:
+        asked = each.statement.actions if each.statement.actions is not None else each.statement.not_actions
+        for action in asked or ():
+            pattern = (like((c, False) for c in action)[0], True)
+            owners[pattern] = owners.get(pattern, 0) | each.bit
+    shape = ((NO_COLON, NO_COLON_STAR, ":", NO_COLON, NO_COLON_STAR), False)
+    wanted = sum(each.bit for each in stated if each.statement.actions is not None)
+    every = sum(each.bit for each in stated)
+    return [(action, (mask ^ wanted) & every) for action, mask in classes(owners, (shape,))]
+
+
+def resources(
+    stated: Sequence[Stated], known: Mapping[str, str] | None = None
+) -> list[tuple[str | None, int]]:
+    """Resources, None for the one that carries the policy: it is what `*` alone stands for. Raises TooComplex."""
+    owners: dict[Pattern, int] = {}
+    wanted = every = unnamed = 0
+    for each in stated:
+        statement = each.statement
+        element = statement.resources if statement.resources is not None else statement.not_resources
+        if element is None:
+            continue
+        every |= each.bit
+        wanted |= each.bit if statement.resources is not None else 0
+        for text in element:
+            spelled = spell(text, known or {}, each.version)
+            if spelled is None:
+                continue
+            pattern = arn(spelled) or like(spelled)
+            owners[pattern] = owners.get(pattern, 0) | each.bit
+            unnamed |= each.bit if all(character == "*" for character in text) else 0
+    if not every:
+        return [(None, 0)]
+    found: list[tuple[str | None, int]] = [(None, (unnamed ^ wanted) & every)]
+    return found + [(text, (mask ^ wanted) & every) for text, mask in classes(owners)]

@@ -1,0 +1,275 @@
+"""Which of many patterns can match one text: a lazy product of automata, held as bits of one integer.
+
+A pattern of n tokens has n + 1 positions; a set of positions of all patterns is one integer, and reading a
+character is a few masks and a shift. Two facts keep the product small: only characters that some live position
+waits for can tell patterns apart, so each state branches on those and on one fresh character; and once a pattern
+stands on a star, its earlier positions add nothing (what they accept the star accepts), so they are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product as every
+from typing import Any
+
+from auditor.policy.values import folded
+
+STAR, ANY = "**", "??"
+NO_COLON_STAR, NO_COLON = "*:", "?:"
+"""As `*` and `?`, but never a colon: ARNs are compared part by part."""
+DIGIT = "09"
+
+Token = str
+Pattern = tuple[tuple[Token, ...], bool]
+"""Tokens (one character, or one of the above), and whether ASCII case is ignored."""
+Spelled = Iterable[tuple[str, bool]]
+
+STATES = 20_000
+"""States after which a product is given up as too complex (about half a second)."""
+_FRESH = "xzqwvkjybpgfmcudnhlirtsaeoXZQWVKJY0"
+
+
+class TooComplex(Exception):  # noqa: N818 - what it is, not what went wrong
+    """More states than the cap; `found` are the classes met so far."""
+
+    def __init__(self, found: Sequence[tuple[Any, int]]) -> None:
+        super().__init__(f"more than {STATES:,} states")
+        self.found = tuple(found)
+
+
+def like(spelled: Spelled) -> Pattern:
+    """Pattern of StringLike out of characters and whether each is literal."""
+    return _collapsed(_token(c, literal, STAR, ANY) for c, literal in spelled), False
+
+
+def arn(spelled: Spelled) -> Pattern | None:
+    """Pattern of ArnLike, whose stars cross no colon in the first five parts; None when it has not six."""
+    tokens, colons = [], 0
+    for character, literal in spelled:
+        inside = colons < 5
+        colons += inside and character == ":"
+        tokens.append(
+            _token(character, literal, NO_COLON_STAR if inside else STAR, NO_COLON if inside else ANY)
+        )
+    return (_collapsed(tokens), False) if colons == 5 else None
+
+
+def exactly(text: str, *, ignore_case: bool = False) -> Pattern:
+    """Pattern of one text."""
+    return tuple(text), ignore_case
+
+
+def _token(character: str, literal: bool, star: Token, any_: Token) -> Token:
+    return character if literal or character not in "*?" else star if character == "*" else any_
+
+
+def _collapsed(tokens: Iterable[Token]) -> tuple[Token, ...]:
+    kept: list[Token] = []
+    for token in tokens:
+        if not (kept and token == kept[-1] and token in (STAR, NO_COLON_STAR)):
+            kept.append(token)
+    return tuple(kept)
+
+
+class Automaton:
+    """Several patterns side by side."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.star = self.no_colon_star = self.any = self.no_colon = self.digit = self.start = self.waiting = 0
+        self.moves: dict[str, int] = {}
+        self.awaited: dict[int, tuple[str, ...]] = {}
+        self.below: dict[int, int] = {}
+        self.ends: list[int] = []
+        at = 0
+        for tokens, ignore_case in patterns:
+            first = at
+            self.start |= 1 << at
+            for token in tokens:
+                self._place(token, at, first, ignore_case)
+                at += 1
+            self.ends.append(at)
+            at += 1
+        self.stars = self.star | self.no_colon_star
+        self.start = self._settled(self.start)
+        self.fresh = next(c for c in _alphabet() if c not in self.moves)
+
+    def _place(self, token: Token, at: int, first: int, ignore_case: bool) -> None:
+        bit = 1 << at
+        if len(token) == 1:
+            both = {token: None, token.lower(): None, token.upper(): None}
+            cases = tuple(both) if ignore_case and token.isascii() else (token,)
+            for case in cases:
+                self.moves[case] = self.moves.get(case, 0) | bit
+            self.awaited[at] = cases
+            self.waiting |= bit
+        elif token in (STAR, NO_COLON_STAR):
+            self.below[at] = bit - (1 << first)
+            if token == STAR:
+                self.star |= bit
+            else:
+                self.no_colon_star |= bit
+        elif token == ANY:
+            self.any |= bit
+        elif token == NO_COLON:
+            self.no_colon |= bit
+        else:
+            self.digit |= bit
+
+    def _settled(self, state: int) -> int:
+        """Step over stars, which may stand for nothing, and drop what each star makes needless."""
+        state |= (state & self.stars) << 1
+        standing = state & self.stars
+        while standing:
+            highest = standing.bit_length() - 1
+            state &= ~self.below[highest]
+            standing &= ~(self.below[highest] | 1 << highest)
+        return state
+
+    def read(self, state: int, character: str) -> int:
+        """Return the positions after one more character."""
+        if character == ":":
+            loops, moves = self.star, self.any
+        else:
+            loops, moves = self.stars, self.any | self.no_colon
+            if "0" <= character <= "9":
+                moves |= self.digit
+        moves |= self.moves.get(character, 0)
+        return self._settled(state & loops | (state & moves) << 1)
+
+    def accepted(self, state: int) -> int:
+        """Return the mask of the patterns that match what was read."""
+        return sum(1 << i for i, end in enumerate(self.ends) if state >> end & 1)
+
+    def matching(self, text: str) -> int:
+        """Return the mask of the patterns that match a text."""
+        state = self.start
+        for character in text:
+            state = self.read(state, character)
+            if not state:
+                return 0
+        return self.accepted(state)
+
+    def branches(self, state: int) -> Iterator[str]:
+        """Yield every character that leads elsewhere than the others do."""
+        met: dict[str, None] = {}
+        waiting = state & self.waiting
+        while waiting:
+            lowest = waiting & -waiting
+            waiting ^= lowest
+            for case in self.awaited[lowest.bit_length() - 1]:
+                met[case] = None
+        if state & (self.no_colon_star | self.no_colon):
+            met[":"] = None
+        if state & self.digit:
+            met |= dict.fromkeys([digit for digit in "1234567890" if digit not in met][:1])
+        met[self.fresh] = None
+        return iter(met)
+
+
+def _alphabet() -> Iterator[str]:
+    yield from _FRESH
+    yield from map(chr, range(0x100, 0x20000))
+
+
+@lru_cache(4096)
+def _automaton(patterns: tuple[Pattern, ...]) -> Automaton:
+    return Automaton(patterns)
+
+
+@lru_cache(4096)
+def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> tuple[tuple[str, int], ...]:
+    """Classes of the non-empty texts that match one of the shapes (all, when none is given).
+
+    A class is the shortest example and the mask of the patterns that match. Complete; raises TooComplex.
+    """
+    automaton = _automaton(patterns + shapes)
+    own = (1 << len(patterns)) - 1
+    alive = sum(
+        (2 << end) - (1 << (end - len(tokens)))
+        for (tokens, _), end in zip(shapes, automaton.ends[len(patterns) :], strict=True)
+    )
+    seen: set[int] = set()  # not the start: texts are not empty
+    found: dict[int, str] = {}
+    frontier = [(automaton.start, "")]
+    while frontier:
+        following = []
+        for state, text in frontier:
+            for character in automaton.branches(state):
+                after = automaton.read(state, character)
+                if after in seen or (shapes and not after & alive):
+                    continue
+                seen.add(after)
+                accepted = automaton.accepted(after)
+                if not shapes or accepted > own:
+                    found.setdefault(accepted & own, text + character)
+                if len(seen) > STATES:
+                    raise TooComplex([(example, mask) for mask, example in found.items()])
+                following.append((after, text + character))
+        frontier = following
+    return tuple((example, mask) for mask, example in found.items())
+
+
+def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> list[tuple[str, int]]:
+    """Classes of texts by the OR of the owners of the patterns that match each; see `product`.
+
+    Texts that patterns spell out are points, looked at one by one: five hundred values need no automaton.
+    """
+    points = {"".join(tokens): mask for (tokens, ci), mask in owners.items() if _is_point(tokens, ci)}
+    globs = tuple(pattern for pattern in owners if not _is_point(*pattern))
+    if not shapes and all(len(token) == 1 for tokens, _ in globs for token in tokens):
+        return _without_wildcards(points, {"".join(tokens): owners[tokens, ci] for tokens, ci in globs})
+    beside = _automaton(globs + shapes)
+    own = (1 << len(globs)) - 1
+
+    def owned(mask: int) -> int:
+        total = 0
+        for i, pattern in enumerate(globs):
+            if mask >> i & 1:
+                total |= owners[pattern]
+        return total
+
+    found = []
+    for text, mask in points.items():
+        matching = beside.matching(text)
+        if text and (not shapes or matching > own):
+            found.append((text, mask | owned(matching & own)))
+    taken: dict[str, None] = {}
+    while (
+        True
+    ):  # an example that is a point is no example of what is no point: ask again with that point excluded
+        try:
+            apart = product(globs + tuple(exactly(text) for text in taken), shapes)
+        except TooComplex as error:
+            met = [(text, owned(mask)) for text, mask in error.found if mask <= own and text not in points]
+            raise TooComplex(found + met) from None
+        clear = [(text, mask) for text, mask in apart if mask <= own]
+        hit = [text for text, _ in clear if text in points]
+        if not hit:
+            return found + [(text, owned(mask)) for text, mask in clear]
+        taken |= dict.fromkeys(hit)
+
+
+def _is_point(tokens: tuple[Token, ...], ignore_case: bool) -> bool:
+    return not ignore_case and all(len(token) == 1 for token in tokens)
+
+
+def _without_wildcards(points: dict[str, int], folds: dict[str, int]) -> list[tuple[str, int]]:
+    """Texts spelled out, some in any case: each point, each fold in a case that is no point, and one other."""
+    by_fold: dict[str, int] = {}
+    for text, mask in folds.items():
+        by_fold[folded(text)] = by_fold.get(folded(text), 0) | mask
+    found = [(text, mask | by_fold.get(folded(text), 0)) for text, mask in points.items() if text]
+    for text, mask in by_fold.items():
+        cases = (
+            "".join(each)
+            for each in every(*(dict.fromkeys((c, c.upper() if c.isascii() else c)) for c in text))
+        )
+        other = next((case for case in cases if case not in points), None)
+        if other:
+            found.append((other, mask))
+    taken = points.keys() | by_fold.keys()
+    fresh = "other"
+    while fresh in taken:
+        fresh += "x"
+    return [*found, (fresh, 0)]
