@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from auditor.policy.compare import Level, compare
-from auditor.policy.evaluate import allowed, holds
+from auditor.policy.evaluate import allowed, context_of, holds, mismatch
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
 
@@ -107,6 +107,20 @@ class Inquiry:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
         whole = self.policy if policy is None else policy
         return self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
+
+    def plainer(
+        self, witness: Request, key: str, values: Iterable[str], regions: Iterable[Statement]
+    ) -> Request:
+        """Return the witness with the first of these values that leaves it admitted and within a region."""
+        asked = tuple(regions)
+        for value in values:
+            other = replace(witness, ctx={**witness.ctx, key: value})
+            context = context_of(other)
+            if allowed(self.policy, other).allowed and any(
+                mismatch(one, other, context) is None for one in asked
+            ):
+                return other
+        return witness
 
     def only(self, policy: Policy, other: Policy, level: Level = "feasible") -> Request | None:
         """Return a request that `policy` admits and `other` refuses, or None."""

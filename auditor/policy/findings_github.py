@@ -81,7 +81,7 @@ class _Ladder:
                     *self._repository(f"*/{self.repository}"),
                 ]
             ],
-            lambda w: f"Every repository of the GitHub owner {_owner(w)} may assume the role.",
+            lambda w: f"Every repository of {self._whose(w)} may assume the role.",
         )
         not_named = tuple(f"repo:{each}{end}" for each in repositories for end in ("", ":*"))
         if not_named:
@@ -155,11 +155,33 @@ class _Ladder:
             witness = self.q.admits(*regions)
             if witness is None:
                 return
+            held = matching(self._patterns(), str(witness.ctx.get(self.sub)))
             if first:
+                witness = self.q.plainer(witness, self.sub, self._plain(held), regions)
                 yield self.q.proven(name, because(witness), witness)
                 first = False
-            held = matching(self._patterns(), str(witness.ctx.get(self.sub)))
             self.told += held or ("*",)
+
+    def _plain(self, patterns: Sequence[str]) -> Iterator[str]:
+        """Yield subjects such as GitHub writes them, for a witness that people recognise."""
+        runs = [
+            "ref:refs/heads/main",
+            f"ref:refs/heads/{self.branch}",
+            f"ref:refs/tags/{self.branch}",
+            "pull_request",
+        ]
+        names = [f"{self.owner}/{self.repository}"]
+        for pattern in patterns:
+            name, _, run = pattern.removeprefix("repo:").partition(":")
+            owner, slash, repository = name.partition("/")
+            if "*" in owner:
+                owner = owner.replace("*", "-evil" if owner != "*" else self.owner)
+            names += [f"{owner}/{self.repository}"]
+            names += [f"{owner}/{repository.replace('-*', '-evil').replace('*', '-evil')}"] if slash else []
+            runs.append(run.replace("*", "main"))
+        for name in names:
+            for run in runs:
+                yield f"repo:{name}:{run}"
 
     def _patterns(self) -> tuple[str, ...]:
         return tuple(value for value in self.q.values(self.sub) if "${" not in value)
@@ -197,6 +219,18 @@ class _Ladder:
         key = self.key("repository")
         listed = [*self.q.exact(key), *repositories]
         return (test("StringNotLike", key, *listed),) if key in self.q.keys and listed else ()
+
+    def _whose(self, witness: Request) -> str:
+        owner = _owner(witness)
+        return (
+            f"the GitHub owner {owner}"
+            if owner in self._exact_owners()
+            else "one GitHub owner (its id is tested)"
+        )
+
+    def _which(self, witness: Request) -> str:
+        name = _repository(witness)
+        return name if name in self._exact_repositories() else "one GitHub repository (its id is tested)"
 
     def _exact_owners(self) -> tuple[str, ...]:
         """Return the owners that a pattern on the subject or the repository names in full."""

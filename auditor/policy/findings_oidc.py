@@ -176,13 +176,17 @@ def _eks(q: Inquiry, principal: Principal, provider: str) -> Iterator[Finding]:
     name, space = q.fresh("any-account"), q.fresh("any-namespace")
     plain = test("StringNotLike", f"{provider}:sub", "system:serviceaccount:*:*:*")
     account = (*_of(provider, "sub", f"system:serviceaccount:*:{name}", like=True), plain)
-    if witness := q.admits(region(*account, principals=(principal,), actions=WEB)):
+    wide = region(*account, principals=(principal,), actions=WEB)
+    if witness := q.admits(wide):
+        witness = q.plainer(witness, f"{provider}:sub", [f"system:serviceaccount:{space}:{name}"], [wide])
         where = str(witness.ctx.get(f"{provider}:sub", "")).split(":")
         there = f"namespace {where[2]}" if len(where) > 3 and where[2] in q.text else "every namespace"
         because = f"Every service account of {there} of the cluster may assume the role."
         yield q.proven("eks-any-serviceaccount", because, witness)
     namespace = (*_of(provider, "sub", f"system:serviceaccount:{space}:*", like=True), plain)
-    if witness := q.admits(region(*namespace, principals=(principal,), actions=WEB)):
+    wide = region(*namespace, principals=(principal,), actions=WEB)
+    if witness := q.admits(wide):
+        witness = q.plainer(witness, f"{provider}:sub", [f"system:serviceaccount:{space}:{name}"], [wide])
         because = "Whoever may make a namespace in the cluster may assume the role: a service account of any namespace passes."
         yield q.proven("eks-any-namespace", because, witness)
 
@@ -202,6 +206,7 @@ def _ci(q: Inquiry, principal: Principal, provider: str) -> Iterator[Finding]:
             *tests, *_others(q, provider, _CLAIMS_OF_A_TENANT), principals=(principal,), actions=WEB
         )
         if witness := q.admits(other):
+            witness = q.plainer(witness, f"{provider}:sub", [_written(shared[0].format(tenant))], [other])
             because = (
                 f"Every customer of {provider} may assume the role: no test pins whose pipelines it is for."
             )
@@ -210,11 +215,35 @@ def _ci(q: Inquiry, principal: Principal, provider: str) -> Iterator[Finding]:
     if subject is None:
         return
     operator = "ArnLike" if subject.count(":") > 4 else "StringLike"
-    if witness := q.admits(
-        region(test(operator, f"{provider}:sub", subject), *projects, principals=(principal,), actions=WEB)
-    ):
+    sub = f"{provider}:sub"
+    wide = region(test(operator, sub, subject), *projects, principals=(principal,), actions=WEB)
+    if witness := q.admits(wide):
+        ours = subject.split("?*")[0]
+        tenants = [
+            value[len(ours) :].replace("/", ":").split(":")[0]
+            for value in q.values(sub)
+            if value.startswith(ours)
+        ]
+        plain = [_written(subject.replace("?*", one)) for one in tenants if one and "*" not in one]
+        witness = q.plainer(witness, sub, plain, [wide])
         because = f"Every project of one tenant of {provider} may assume the role."
         yield q.proven("ci-broad-subject", because, witness)
+
+
+def _written(pattern: str) -> str:
+    """Return a subject of a pattern's form as the provider writes it."""
+    endings = {
+        "project_path": "ref_type:branch:ref:main",
+        "organization": "workspace:any-workspace:run_phase:apply",
+        "owner": "environment:production",
+    }
+    head = pattern.rstrip(":*/")
+    kind = head.partition(":")[0]
+    if kind == "project_path" and "/" not in head:
+        head += "/any-project"
+    elif kind in ("organization", "owner") and ":project:" not in head:
+        head += ":project:any-project"
+    return f"{head}:{endings.get(kind, 'any')}"
 
 
 def _saml(q: Inquiry, principal: Principal) -> Iterator[Finding]:

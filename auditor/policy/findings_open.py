@@ -83,7 +83,7 @@ def dead(q: Inquiry) -> Iterator[Finding]:
         if q.only(bare, none) is not None:
             because += "a Deny takes away all that it allows."
         elif q.only(bare, none, "language") is not None:
-            because += f"no caller that it names can present {_keys(statement)}."
+            because += f"no caller that it names can present what its tests ask of {_keys(statement)}."
         else:
             because += "its principals, actions and tests do not go together."
         yield finding("dead-statement", because, (statement.index,))

@@ -79,7 +79,7 @@ def _refused(each: Principal) -> str:
 def _actions(statement: Statement) -> Iterator[Finding]:
     for action in statement.actions or ():
         if not any(matching((action.lower(),), each.lower()) for each in _ASSUME_ACTIONS):
-            because = f"{statement.name} is about {action!r}, which nobody asks of a role: a trust policy knows sts:AssumeRole and its kin."
+            because = f"{statement.name} is about {action!r}, which nobody asks of a role: that is sts:AssumeRole and its kin."
             yield finding("invalid-action", because, (statement.index,))
 
 
