@@ -13,11 +13,10 @@ from datetime import timedelta
 from decimal import Decimal, localcontext
 from itertools import pairwise
 
-from auditor.policy.evaluate import spell
 from auditor.policy.globs import STATES, Pattern, TooComplex, arn, exactly, like
 from auditor.policy.globs import classes as texts
 from auditor.policy.model import MULTIVALUED, NEW_VERSION, VARIABLE, Test
-from auditor.policy.values import EPOCH, binary, moment, number
+from auditor.policy.values import EPOCH, binary, moment, number, spell
 
 Value = str | tuple[str, ...] | None
 """A value presented, several of a multivalued key, or none."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.policy.classes import Asked, patterns_of, type_of
-from auditor.policy.evaluate import context_of, holds, principal_matches, spell
+from auditor.policy.evaluate import context_of, holds, principal_matches
 from auditor.policy.globs import (
     ANY,
     DIGIT,
@@ -26,11 +26,12 @@ from auditor.policy.globs import (
     like,
 )
 from auditor.policy.model import ACTIONS, DERIVED, Principal, Request, Statement
-from auditor.policy.values import folded
+from auditor.policy.values import folded, spell
 
 PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
 _ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/(.+)", re.ASCII | re.DOTALL)
+_ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:.+/)?([^/]+)", re.ASCII | re.DOTALL)
 _TAILS = (tuple("root"), (*"user/", ANY, STAR), (*"role/", ANY, STAR))
 
 
@@ -82,24 +83,30 @@ def partitions(stated: Sequence[Stated]) -> tuple[str, ...]:
 
 
 def aws_callers(
-    stated: Sequence[Stated], known_partitions: Sequence[str], extra: Iterable[str] = ()
+    stated: Sequence[Stated],
+    known_partitions: Sequence[str],
+    telling: Iterable[tuple[str, Pattern]] = (),
+    extra: Iterable[str] = (),
 ) -> tuple[list[Caller], bool]:
     """Users, roles, roots and sessions of roles, and whether these are all classes of them.
 
-    `extra` are principals of other shapes, looked at one by one.
+    `telling` are patterns of keys that variables link to the caller; `extra` principals of other shapes, looked at alone.
     """
     patterns: dict[Pattern, int] = {}
 
     def numbered(pattern: Pattern) -> int:
         return 1 << patterns.setdefault(pattern, len(patterns))
 
-    alternatives = [_alternatives(each.named or (), numbered) for each in stated]
+    roles = _roles(stated)
+    alternatives = [_alternatives(each.named or (), known_partitions, roles, numbered) for each in stated]
     tests = [
-        (each.bit, asked, _derived(asked, numbered))
+        (each.bit, asked, _derived(asked.test.key, _texts(asked), known_partitions, numbered))
         for each in stated
         for asked in each.asked
         if asked.test.key in DERIVED
     ]
+    for key, pattern in telling:
+        _derived(key, [pattern], known_partitions, numbered)
     sessions = sorted({session for found in alternatives for _, session in found if session})
     shapes = tuple(
         ((*f"arn:{partition}:iam::", *(DIGIT,) * 12, ":", *tail), False)
@@ -129,7 +136,10 @@ def aws_callers(
 
 
 def _alternatives(
-    named: Iterable[Principal], numbered: Callable[[Pattern], int]
+    named: Iterable[Principal],
+    known_partitions: Sequence[str],
+    roles: Mapping[tuple[str, str, str], set[str]],
+    numbered: Callable[[Pattern], int],
 ) -> list[tuple[int, str | None]]:
     """Masks of patterns, any of which says that a statement is about the caller, with the session it must be."""
     found: list[tuple[int, str | None]] = []
@@ -138,32 +148,52 @@ def _alternatives(
         if each.kind != "aws" or "*" in value or "?" in value:
             continue
         if root := _ROOT.fullmatch(value):
-            partition = (NO_COLON_STAR,) if root[1] is None else tuple(root[1])
-            pattern = (*"arn:", *partition, *f":iam::{root[2]}:", STAR)
-            found.append((numbered((pattern, False)), None))
+            of_root = known_partitions if root[1] is None else (root[1],)
+            found += [(numbered(((*f"arn:{each}:iam::{root[2]}:", STAR), False)), None) for each in of_root]
         elif session := _SESSION.fullmatch(value):
-            role = f"arn:{session[1]}:iam::{session[2]}:role/"
-            mask = numbered(exactly(role + session[3]))
-            mask |= numbered(((*role, STAR, "/", *session[3]), False))
+            of = (session[1], session[2], session[3])
+            begin = f"arn:{session[1]}:iam::{session[2]}:role/"
+            mask = sum(numbered(exactly(role)) for role in roles.get(of, ()))
+            if not mask:  # the session's ARN does not tell the role's path
+                mask = numbered(exactly(begin + session[3])) | numbered(
+                    ((*begin, ANY, STAR, "/", *session[3]), False)
+                )
             found.append((mask, session[4]))
         else:
             found.append((numbered(exactly(value)), None))
     return found
 
 
-def _derived(asked: Asked, numbered: Callable[[Pattern], int]) -> int:
-    """Mask of the patterns on the ARN that stand for a test of aws:PrincipalArn or aws:PrincipalAccount."""
+def _roles(stated: Sequence[Stated]) -> dict[tuple[str, str, str], set[str]]:
+    """Role ARNs that the statements spell out, by partition, account and name: a name is used once in an account."""
+    texts = {named.value for each in stated for named in each.named or ()}
+    texts |= {
+        v for each in stated for asked in each.asked if asked.test.key in DERIVED for v in asked.test.values
+    }
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for text in texts:
+        if (role := _ROLE.fullmatch(text)) and "*" not in text and "?" not in text:
+            found.setdefault((role[1], role[2], role[3]), set()).add(text)
+    return found
+
+
+def _derived(
+    key: str, patterns: Iterable[Pattern], known_partitions: Sequence[str], numbered: Callable[[Pattern], int]
+) -> int:
+    """Mask of the patterns on the ARN that stand for patterns of aws:PrincipalArn or aws:PrincipalAccount."""
     mask = 0
-    if type_of(asked.test) != "string":
-        return mask
-    for tokens, ignore_case in patterns_of(asked.test, asked.version, {}):
-        if asked.test.key == "aws:principalarn":
+    for tokens, ignore_case in patterns:
+        if key == "aws:principalarn":
             mask |= numbered((tokens, ignore_case))
         elif ":" not in tokens:  # an account id holds no colon
             account = tuple({STAR: NO_COLON_STAR, ANY: NO_COLON}.get(token, token) for token in tokens)
-            pattern = (*"arn:", NO_COLON_STAR, *":iam::", *account, ":", STAR)
-            mask |= numbered((pattern, ignore_case))
+            for partition in known_partitions:
+                mask |= numbered(((*f"arn:{partition}:iam::", *account, ":", STAR), ignore_case))
     return mask
+
+
+def _texts(asked: Asked) -> Iterable[Pattern]:
+    return patterns_of(asked.test, asked.version, {}) if type_of(asked.test) == "string" else ()
 
 
 def _derived_passes(asked: Asked, matched: bool) -> bool:
@@ -269,5 +299,5 @@ def resources(
             unnamed |= each.bit if all(character == "*" for character in text) else 0
     if not every:
         return [(None, 0)]
-    found: list[tuple[str | None, int]] = [(None, (unnamed ^ wanted) & every)]
-    return found + [(text, (mask ^ wanted) & every) for text, mask in classes(owners)]
+    found: list[tuple[str | None, int]] = [(text, (mask ^ wanted) & every) for text, mask in classes(owners)]
+    return [*found, (None, (unnamed ^ wanted) & every)]

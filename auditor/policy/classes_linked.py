@@ -30,6 +30,8 @@ class _Shape:
     before: str
     exact: bool
     prefix: bool
+    alone: bool
+    """There is nothing beside it."""
 
 
 def linked_classes(
@@ -40,7 +42,7 @@ def linked_classes(
     named = {name for asked in tested.values() for each in asked for name in each.names}
     variables = sorted(name for name in named if name not in DERIVED and name not in MULTIVALUED)
     targets = [key for key in group if tested[key] and key not in variables]
-    complete = not named.intersection(DERIVED) and _decidable(tested, variables, targets)
+    complete = _decidable(tested, variables, targets)
     try:
         texts = _texts(tested, variables, targets)
     except TooComplex as error:
@@ -93,6 +95,8 @@ def _decidable(
         shapes = list(_shapes(tested[key]))
         if not all(shape.exact for _, shape in shapes):
             return False
+        if any(name in DERIVED and not shape.alone for name, shape in shapes):
+            return False
         befores = sorted({shape.before for _, shape in shapes})
         if any(other.startswith(before) for before, other in pairwise(befores)):
             return False  # the texts may overlap, as x in x…x
@@ -122,7 +126,7 @@ def _shapes(asked: Sequence[Asked]) -> Iterator[tuple[str, _Shape]]:
                 name = variable[1].partition(",")[0].strip().lower()
                 for sign, escape in zip("*?$", _ESCAPES.values(), strict=True):
                     before = before.replace(escape, sign)
-                yield name, _Shape(before, exact, prefix)
+                yield name, _Shape(before, exact, prefix, variable[0] == text)
 
 
 def _texts(

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from auditor.policy.evaluate import allowed
-from auditor.policy.globs import STATES, TooComplex
+from auditor.policy.globs import TooComplex
 from auditor.policy.model import Policy, Request
-from auditor.policy.pair import Goal, Pair
-from auditor.policy.search import best, choose
+from auditor.policy.pair import Pair
+from auditor.policy.search import Goal, best, choose
 
 Level = Literal["language", "feasible"]
 """`language`: what the texts admit, any key with any caller; `feasible`: only what a real caller can present."""
@@ -80,13 +80,21 @@ def _admitted(
                     or "too complex: a request that was found did not stand the check"
                 )
         except TooComplex:
-            doubt = f"too complex: more than {STATES:,} combinations of statements"
+            doubt = "too complex: too many combinations of statements"
+            break
     if doubt or not pair.doubts:
         return None, doubt
     for goal in goals:
         if (doubt := pair.doubt(goal)) and _possible(pair, goal):
             return None, doubt
     return None, ""
+
+
+def admitted(policy: Policy, *, level: Level = "language") -> tuple[Request | None, str]:
+    """Find a request that a policy admits; without one, the text says why there may be one all the same, or is empty."""
+    nothing = Policy(policy.version, None, ())
+    pair = Pair(nothing, policy, feasible=level == "feasible")
+    return _admitted(pair, policy, nothing, pair.b, pair.a)
 
 
 def _goals(own: tuple[int, int], other: tuple[int, int]) -> Iterator[Goal]:
@@ -108,7 +116,9 @@ def _bits(mask: int) -> Iterator[int]:
 def pair_requests(pair: Pair, goal: Goal) -> Iterator[Request]:
     """Requests that meet a goal: at most one a kind of caller."""
     for scene in pair.scenes(goal):
-        chosen = choose([best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad)
+        chosen = choose(
+            [best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad, pair.spent
+        )
         if chosen is not None:
             yield scene.request(chosen)
 
@@ -117,7 +127,8 @@ def _possible(pair: Pair, goal: Goal) -> bool:
     """Say whether a goal could be met if what cannot be decided went the way that suits it."""
     try:
         return any(
-            choose([best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad) is not None
+            choose([best(options, goal.keep, goal.bad) for options in scene.dimensions], goal.bad, pair.spent)
+            is not None
             for scene in pair.scenes(goal, hopeful=True)
         )
     except TooComplex:

@@ -6,20 +6,16 @@ Rules: IAM User Guide, "Policy evaluation logic", "Condition operators", "Multiv
 
 from __future__ import annotations
 
-import ipaddress
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from auditor.policy.model import NEW_VERSION, VARIABLE, Policy, Principal, Request, Statement, Test
-from auditor.policy.values import binary, folded, moment, number
+from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement, Test
+from auditor.policy.values import arn_like, binary, folded, inside, like, moment, number, plain, spell
 
 Context = Mapping[str, str | tuple[str, ...]]
-Spelled = list[tuple[str, bool]]
-"""Characters, and whether each stands for itself even where `*` and `?` are wildcards."""
-
 _COMPARED: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
     "Equals": operator.eq,
     "LessThan": operator.lt,
@@ -87,7 +83,7 @@ def mismatch(
         if found == (statement.principals is None):
             return 0, f"is not about {request.kind} principal {request.principal}"
     asked = statement.not_actions if statement.actions is None else statement.actions
-    if any(_like(_plain(folded(each)), folded(request.action)) for each in asked or ()) == (
+    if any(like(plain(folded(each)), folded(request.action)) for each in asked or ()) == (
         statement.actions is None
     ):
         return 1, f"is not about {request.action}"
@@ -117,12 +113,8 @@ def principal_matches(named: Principal, request: Request) -> bool:
     if root := _ROOT.fullmatch(value):
         return len(parts) > 5 and root[1] in (None, parts[1]) and parts[4] == root[2]
     if session := _SESSION.fullmatch(value):
-        role = parts[-1].rpartition("/")[2] if len(parts) > 5 and parts[5].startswith("role/") else None
-        return (parts[1:2], parts[4:5], role, request.session) == (
-            [session[1]],
-            [session[2]],
-            *session.groups()[2:],
-        )
+        role = parts[-1].rpartition("/")[2] if parts[-1].startswith("role/") else None
+        return [*parts[1:2], *parts[4:5], role, request.session] == list(session.groups())
     return value == request.principal
 
 
@@ -155,74 +147,16 @@ def _matches(base: str, given: str, value: str, context: Context, version: str) 
             return given == text
         if base == "StringEqualsIgnoreCase":
             return folded(given) == folded(text)
-        return _like(spelled, given) if base == "StringLike" else _arn_like(spelled, given)
+        return like(spelled, given) if base == "StringLike" else arn_like(spelled, given)
     if base == "Bool":
         return given.lower() == value.lower() and value.lower() in ("true", "false")
     if base == "BinaryEquals":
         return (one := binary(given)) is not None and one == binary(value)
     if base == "IpAddress":
-        return _inside(given, value)
+        return inside(given, value)
     read, compared = (number, base[7:]) if base.startswith("Numeric") else (moment, base[4:])
     left, right = read(given), read(value)
     return left is not None and right is not None and _COMPARED[compared](left, right)
-
-
-def spell(value: str, context: Context, version: str = NEW_VERSION) -> Spelled | None:
-    """Put variables and escapes in; None when a variable has neither a value nor a default."""
-    if version != NEW_VERSION:
-        return _plain(value)
-    spelled: Spelled = []
-    end = 0
-    for variable in VARIABLE.finditer(value):
-        spelled += _plain(value[end : variable.start()])
-        end = variable.end()
-        name, comma, default = variable[1].partition(",")
-        stands: str | tuple[str, ...] | None = context.get(name.strip().lower())
-        if variable[1] in ("*", "?", "$"):
-            stands = variable[1]
-        elif not isinstance(stands, str):  # a multivalued key cannot be a variable
-            default = default.strip()
-            stands = (
-                default[1:-1] if comma and len(default) > 1 and default[0] == default[-1] == "'" else None
-            )
-        if stands is None:
-            return None
-        spelled += [(character, True) for character in stands]
-    return spelled + _plain(value[end:])
-
-
-def _plain(text: str) -> Spelled:
-    return [(character, False) for character in text]
-
-
-def _like(spelled: Spelled, given: str) -> bool:
-    """Match `*` (any run) and `?` (one character) by the leftmost way, which never has to try twice."""
-    at = index = 0
-    star: tuple[int, int] | None = None
-    while at < len(given):
-        character, literal = spelled[index] if index < len(spelled) else ("", True)
-        if character == "*" and not literal:
-            star, index = (index + 1, at), index + 1
-        elif (character == "?" and not literal) or (index < len(spelled) and character == given[at]):
-            at, index = at + 1, index + 1
-        elif star is not None:
-            index, at = star[0], star[1] + 1
-            star = (index, at)
-        else:
-            return False
-    return all(rest == ("*", False) for rest in spelled[index:])
-
-
-def _arn_like(spelled: Spelled, given: str) -> bool:
-    """Compare the six parts one by one, so that a star crosses no colon in the first five."""
-    parts: list[Spelled] = [[]]
-    for each in spelled:
-        if each[0] == ":" and len(parts) < 6:
-            parts.append([])
-        else:
-            parts[-1].append(each)
-    values = given.split(":", 5)
-    return len(parts) == len(values) == 6 and all(map(_like, parts, values))
 
 
 def _resource_matches(element: tuple[str, ...], resource: str | None, context: Context, version: str) -> bool:
@@ -231,16 +165,9 @@ def _resource_matches(element: tuple[str, ...], resource: str | None, context: C
         spelled = spell(pattern, context, version)
         if spelled is not None:
             parts = sum(character == ":" for character, _ in spelled)
-            if (_arn_like if parts >= 5 else _like)(spelled, resource or ""):
+            if (arn_like if parts >= 5 else like)(spelled, resource or ""):
                 return True
     return False
-
-
-def _inside(given: str, block: str) -> bool:
-    try:
-        return ipaddress.ip_address(given) in ipaddress.ip_network(block, strict=False)
-    except (ValueError, TypeError):
-        return False
 
 
 def told(test: Test) -> str:

@@ -27,6 +27,10 @@ Spelled = Iterable[tuple[str, bool]]
 
 STATES = 20_000
 """States after which a product is given up as too complex (about half a second)."""
+_TOKENS = 100_000
+"""Tokens of all patterns above which it is not begun."""
+_BYTES = 100_000_000
+"""Of states held at once: with very many patterns fewer states are looked at."""
 _FRESH = "xzqwvkjybpgfmcudnhlirtsaeoXZQWVKJY0"
 
 
@@ -79,7 +83,7 @@ class Automaton:
         self.star = self.no_colon_star = self.any = self.no_colon = self.digit = self.start = self.waiting = 0
         self.moves: dict[str, int] = {}
         self.awaited: dict[int, tuple[str, ...]] = {}
-        self.below: dict[int, int] = {}
+        self.first: dict[int, int] = {}
         self.ends: list[int] = []
         at = 0
         for tokens, ignore_case in patterns:
@@ -90,6 +94,8 @@ class Automaton:
                 at += 1
             self.ends.append(at)
             at += 1
+        self.numbers = {end: i for i, end in enumerate(self.ends)}
+        self.accepting = sum(1 << end for end in self.ends)
         self.stars = self.star | self.no_colon_star
         self.start = self._settled(self.start)
         self.fresh = next(c for c in _alphabet() if c not in self.moves)
@@ -104,7 +110,7 @@ class Automaton:
             self.awaited[at] = cases
             self.waiting |= bit
         elif token in (STAR, NO_COLON_STAR):
-            self.below[at] = bit - (1 << first)
+            self.first[at] = first
             if token == STAR:
                 self.star |= bit
             else:
@@ -122,8 +128,9 @@ class Automaton:
         standing = state & self.stars
         while standing:
             highest = standing.bit_length() - 1
-            state &= ~self.below[highest]
-            standing &= ~(self.below[highest] | 1 << highest)
+            below = (1 << highest) - (1 << self.first[highest])
+            state &= ~below
+            standing &= ~(below | 1 << highest)
         return state
 
     def read(self, state: int, character: str) -> int:
@@ -139,7 +146,12 @@ class Automaton:
 
     def accepted(self, state: int) -> int:
         """Return the mask of the patterns that match what was read."""
-        return sum(1 << i for i, end in enumerate(self.ends) if state >> end & 1)
+        ended, mask = state & self.accepting, 0
+        while ended:
+            highest = ended.bit_length() - 1
+            mask |= 1 << self.numbers[highest]
+            ended ^= 1 << highest
+        return mask
 
     def matching(self, text: str) -> int:
         """Return the mask of the patterns that match a text."""
@@ -152,7 +164,7 @@ class Automaton:
 
     def branches(self, state: int) -> Iterator[str]:
         """Yield every character that leads elsewhere than the others do."""
-        met: dict[str, None] = {}
+        met: dict[str, None] = {self.fresh: None}  # first, for it makes the examples that read best
         waiting = state & self.waiting
         while waiting:
             lowest = waiting & -waiting
@@ -163,7 +175,6 @@ class Automaton:
             met[":"] = None
         if state & self.digit:
             met |= dict.fromkeys([digit for digit in "1234567890" if digit not in met][:1])
-        met[self.fresh] = None
         return iter(met)
 
 
@@ -183,13 +194,18 @@ def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> 
 
     A class is the shortest example and the mask of the patterns that match. Complete; raises TooComplex.
     """
+    if sum(len(tokens) for tokens, _ in patterns) > _TOKENS:
+        raise TooComplex([])
     automaton = _automaton(patterns + shapes)
     own = (1 << len(patterns)) - 1
     alive = sum(
         (2 << end) - (1 << (end - len(tokens)))
         for (tokens, _), end in zip(shapes, automaton.ends[len(patterns) :], strict=True)
     )
-    seen: set[int] = set()  # not the start: texts are not empty
+    # as bytes, for integers with few of many bits set hash alike; without the start, for texts are not empty
+    seen: set[bytes] = set()
+    width = automaton.accepting.bit_length() // 8 + 1
+    most = min(STATES, _BYTES // width)
     found: dict[int, str] = {}
     frontier = [(automaton.start, "")]
     while frontier:
@@ -197,13 +213,14 @@ def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> 
         for state, text in frontier:
             for character in automaton.branches(state):
                 after = automaton.read(state, character)
-                if after in seen or (shapes and not after & alive):
+                met = after.to_bytes(width, "little")
+                if met in seen or (shapes and not after & alive):
                     continue
-                seen.add(after)
+                seen.add(met)
                 accepted = automaton.accepted(after)
                 if not shapes or accepted > own:
                     found.setdefault(accepted & own, text + character)
-                if len(seen) > STATES:
+                if len(seen) > most:
                     raise TooComplex([(example, mask) for mask, example in found.items()])
                 following.append((after, text + character))
         frontier = following
@@ -219,6 +236,8 @@ def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> lis
     globs = tuple(pattern for pattern in owners if not _is_point(*pattern))
     if not shapes and all(len(token) == 1 for tokens, _ in globs for token in tokens):
         return _without_wildcards(points, {"".join(tokens): owners[tokens, ci] for tokens, ci in globs})
+    if sum(len(tokens) for tokens, _ in globs) > _TOKENS:
+        raise TooComplex([])
     beside = _automaton(globs + shapes)
     own = (1 << len(globs)) - 1
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from auditor.policy import keys
-from auditor.policy.classes import Asked, Value, key_classes, type_of, variables_of
+from auditor.policy.classes import Asked, Value, key_classes, patterns_of, type_of, variables_of
 from auditor.policy.classes_callers import (
     Caller,
     Stated,
@@ -19,47 +18,13 @@ from auditor.policy.classes_callers import (
     sts_actions,
 )
 from auditor.policy.classes_linked import linked_classes
-from auditor.policy.globs import STATES, TooComplex
-from auditor.policy.model import DERIVED, KINDS, Policy, Request, Statement, Test
-from auditor.policy.search import Option
-from auditor.policy.values import folded
+from auditor.policy.globs import STATES, Pattern, TooComplex
+from auditor.policy.meaning import asks, meaning
+from auditor.policy.model import DERIVED, KINDS, Policy
+from auditor.policy.search import Goal, Option, Scene, Spent
 
 Assigned = Mapping[str, Value]
 _SERVICE_NAME = "aws:principalservicename"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Statements (bits) that must all match, and statements that must all fail."""
-
-    keep: int
-    bad: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The dimensions of the requests of one kind of caller."""
-
-    kind: str
-    dimensions: tuple[Sequence[Option], ...]
-    """Callers, actions, resources, then one a group of keys."""
-
-    def request(self, chosen: Sequence[object]) -> Request:
-        """Put what was chosen in each dimension together."""
-        caller, action, resource, *assigned = chosen
-        assert isinstance(caller, Caller)
-        assert isinstance(action, str)
-        ctx = {
-            key: value
-            for each in assigned
-            if isinstance(each, Mapping)
-            for key, value in each.items()
-            if value is not None and key not in DERIVED
-        }
-        resource = resource if isinstance(resource, str) else None
-        return Request(
-            self.kind, caller.principal, caller.session, action, dict(sorted(ctx.items())), resource
-        )
 
 
 class Pair:
@@ -67,6 +32,7 @@ class Pair:
 
     def __init__(self, a: Policy, b: Policy, *, feasible: bool) -> None:
         self.feasible = feasible
+        self.spent = Spent()
         self.stated: list[Stated] = []
         bits: dict[object, int] = {}
         self.a = self._masks(a, bits)
@@ -83,10 +49,10 @@ class Pair:
         """Give each statement a bit; return the masks of the Allow and the Deny statements."""
         masks = {"Allow": 0, "Deny": 0}
         for statement in policy.statements:
-            meaning = _meaning(statement, policy.version)
-            bit = bits.get(meaning)
+            said = meaning(statement, policy.version)
+            bit = bits.get(said)
             if bit is None:
-                bit = bits[meaning] = 1 << len(bits)
+                bit = bits[said] = 1 << len(bits)
                 asked = tuple(
                     Asked(bit, test, policy.version, variables_of(test, policy.version))
                     for test in statement.tests
@@ -154,13 +120,26 @@ class Pair:
         if kind not in self._callers:
             known = partitions(self.stated)
             if kind == "aws":
-                found, complete = aws_callers(self.stated, known, self._extra())
+                found, complete = aws_callers(self.stated, known, self._telling(), self._extra())
                 if not complete:
                     self._too_complex("principal")
             else:
                 found = other_callers(kind, self.stated, known[0], self._more(kind))
             self._callers[kind] = [(caller, caller.fails) for caller in found]
         return self._callers[kind]
+
+    def _telling(self) -> list[tuple[str, Pattern]]:
+        """Patterns of the keys that are linked to the caller: `StringEquals aws:SourceAccount ${aws:PrincipalAccount}`."""
+        return [
+            (derived, pattern)
+            for group in self.groups
+            for derived in DERIVED
+            if derived in group
+            for key in group
+            for each in self.by_key.get(key, ())
+            if type_of(each.test) == "string"
+            for pattern in patterns_of(each.test, each.version, {})
+        ]
 
     def _extra(self) -> list[str]:
         """Principals of other shapes than users, roles and roots; none of these calls STS but the federated user."""
@@ -327,10 +306,10 @@ class Pair:
                 yield [({key: value}, fails) for value, fails in key_classes(key, plain)]
             except TooComplex:
                 doubtful = asked
-        kept = {_asks(each.test) for each in doubtful if each.bit & goal.keep}
+        kept = {asks(each.test) for each in doubtful if each.bit & goal.keep}
         fails = 0
         for each in doubtful:
-            if each.bit & goal.bad and _asks(each.test) not in kept:
+            if each.bit & goal.bad and asks(each.test) not in kept:
                 fails |= each.bit
         yield [({}, fails)]
 
@@ -370,12 +349,12 @@ class Pair:
         bad = [each for each in self.stated if each.bit & goal.bad]
         if kind == "aws" and any(what in self.doubts for what in ("principal", *DERIVED)):
             same = {(each.statement.principals, each.statement.not_principals) for each in kept}
-            tests = {_asks(each.test) for stated in kept for each in stated.asked}
+            tests = {asks(each.test) for stated in kept for each in stated.asked}
             fails = 0
             for each in bad:
                 derived = [asked for asked in each.asked if asked.test.key in DERIVED]
                 named = (each.statement.principals, each.statement.not_principals)
-                if named not in same or any(_asks(asked.test) not in tests for asked in derived):
+                if named not in same or any(asks(asked.test) not in tests for asked in derived):
                     fails |= each.bit
             callers = [*callers, (Caller("aws", "", None, fails), fails)]
         if "action" in self.doubts:
@@ -395,29 +374,3 @@ class Pair:
             )
             held = [*held, ("", fails)]
         return callers, actions, held
-
-
-def _asks(test: Test) -> object:
-    """What a test asks, whatever the order of its values."""
-    if_exists = test.if_exists and not test.modifier
-    base = {"ArnEquals": "ArnLike", "ArnNotEquals": "ArnNotLike"}.get(test.base, test.base)
-    return base, test.modifier, if_exists, test.key, frozenset(test.values)
-
-
-def _meaning(statement: Statement, version: str) -> object:
-    """What a statement says, whatever its sid, its place and the order of its parts."""
-    texts = [value for test in statement.tests for value in test.values]
-    texts += [*(statement.resources or ()), *(statement.not_resources or ())]
-    variables = any("${" in text for text in texts) and version
-    asked = [
-        None if each is None else frozenset(map(folded, each))
-        for each in (statement.actions, statement.not_actions)
-    ]
-    others = (statement.principals, statement.not_principals, statement.resources, statement.not_resources)
-    return (
-        statement.effect,
-        *asked,
-        *(None if each is None else frozenset(each) for each in others),
-        frozenset(map(_asks, statement.tests)),
-        variables,
-    )

@@ -5,15 +5,67 @@ A class fails some statements. A choice is a proof when nothing to keep fails an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from auditor.policy.classes_callers import Caller
 from auditor.policy.globs import STATES, TooComplex
+from auditor.policy.model import DERIVED, Request
 
 Option = tuple[Any, int]
 """A class (what it stands for) and the mask of the statements it fails."""
+COMBINATIONS = 1_000_000
+"""Combinations of classes after which a comparison is given up as too complex (about half a second)."""
 _MINIMAL_UP_TO = 256
 """Sets of remaining statements among which those that contain another are dropped; above it costs more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Statements (bits) that must all match, and statements that must all fail."""
+
+    keep: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The dimensions of the requests of one kind of caller."""
+
+    kind: str
+    dimensions: tuple[Sequence[Option], ...]
+    """Callers, actions, resources, then one a group of keys."""
+
+    def request(self, chosen: Sequence[object]) -> Request:
+        """Put what was chosen in each dimension together."""
+        caller, action, resource, *assigned = chosen
+        assert isinstance(caller, Caller)
+        assert isinstance(action, str)
+        ctx = {
+            key: value
+            for each in assigned
+            if isinstance(each, Mapping)
+            for key, value in each.items()
+            if value is not None and key not in DERIVED
+        }
+        resource = resource if isinstance(resource, str) else None
+        return Request(
+            self.kind, caller.principal, caller.session, action, dict(sorted(ctx.items())), resource
+        )
+
+
+class Spent:
+    """What one comparison has looked at so far, in all its questions together."""
+
+    def __init__(self) -> None:
+        self.combinations = 0
+
+    def on(self, combinations: int) -> None:
+        """Count; raises TooComplex above COMBINATIONS."""
+        self.combinations += combinations
+        if self.combinations > COMBINATIONS:
+            raise TooComplex([])
 
 
 def best(options: Sequence[Option], keep: int, bad: int) -> list[Option]:
@@ -31,10 +83,10 @@ def best(options: Sequence[Option], keep: int, bad: int) -> list[Option]:
     return kept
 
 
-def choose(dimensions: Sequence[Sequence[Option]], bad: int) -> list[Any] | None:
+def choose(dimensions: Sequence[Sequence[Option]], bad: int, spent: Spent) -> list[Any] | None:
     """Choose one option of each dimension, of those that `best` left, so that all bad fails; None when none does.
 
-    Raises TooComplex when more than STATES sets remain.
+    Raises TooComplex when more than STATES sets remain, or all is spent.
     """
     union = 0
     for options in dimensions:
@@ -51,12 +103,14 @@ def choose(dimensions: Sequence[Sequence[Option]], bad: int) -> list[Any] | None
         if 0 in remaining:
             break
         following: dict[int, tuple[int, Any]] = {}
+        spent.on(len(remaining) * len(dimensions[i]))
         for left in remaining:
             for what, fails in dimensions[i]:
                 following.setdefault(left & ~fails, (left, what))
         if 0 in following:
             following = {0: following[0]}
         elif 1 < len(following) <= _MINIMAL_UP_TO:
+            spent.on(len(following) ** 2 // 8)
             following = _minimal(following)
         elif len(following) > STATES:
             raise TooComplex([])
