@@ -23,6 +23,7 @@ SECTIONS = {
     "Scan": ("scan", "status"),
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
     "Rules and controls": ("rules", "controls", "waivers"),
+    "Trust policies": ("trust",),
     "Evidence": ("report", "bundle", "replay", "sample"),
     "Upkeep": ("alerts", "db", "key"),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -33,6 +33,8 @@ class Document:
     error: str | None = None
     side: str = ""
     """`before` or `after` in a plan; else empty."""
+    role: str = ""
+    """The role within its file; empty for a bare document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,11 @@ def _entries(pairs: list[tuple[str, Any]]) -> Entries:
 
 def _found(tree: Entries, name: str, values: Mapping[str, str]) -> Iterator[Document]:
     """Yield the trust policies of whatever kind of file this is."""
+    for each in _of_file(tree, name, values):
+        yield replace(each, role=each.name.removeprefix(f"{name}: ") if each.name != name else "")
+
+
+def _of_file(tree: Entries, name: str, values: Mapping[str, str]) -> Iterator[Document]:
     if isinstance(role := tree.get("Role"), Entries):
         yield from _role(role, name)
     elif isinstance(roles := tree.get("RoleDetailList") or tree.get("Roles"), list):
@@ -262,6 +269,19 @@ def _of_module(module: Any, name: str) -> Iterator[Document]:
                 else:
                     yield Document(label, None, account, "its assume_role_policy is known only after apply")
         waiting += _listed(here.get("child_modules"))
+
+
+def parts(text: str) -> Any:
+    """Return a JSON object whose own values that are objects stand as JSON text, every key as often as it was."""
+    tree = json.loads(text, object_pairs_hook=_entries, parse_int=_Number, parse_float=_Number)
+    if not isinstance(tree, Entries):
+        return tree
+    try:
+        return {
+            key: _text(value, _DEEPEST) if isinstance(value, Entries) else value for key, value in tree.pairs
+        }
+    except Open as error:
+        raise ValueError(str(error)) from None
 
 
 def _listed(value: Any) -> list[Any]:

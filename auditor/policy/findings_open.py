@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from auditor.policy.evaluate import told
 from auditor.policy.findings_ask import Finding, Inquiry, finding, region, test
 from auditor.policy.keys import known
 from auditor.policy.model import Statement, Test
+from auditor.policy.words import told
 
 _ASKED_FOR = ("aws:tagkeys", "sts:transitivetagkeys")
 """What the caller asks for: nothing asked for is nothing given, so that absence harms nobody."""

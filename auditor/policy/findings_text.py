@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from auditor.policy.evaluate import told
 from auditor.policy.findings_ask import Finding, Inquiry, finding, matching, named
 from auditor.policy.keys import BUILT_IN, known
 from auditor.policy.model import ACTIONS, NEW_VERSION, VARIABLE, Principal, Statement
 from auditor.policy.parse import UNIQUE_ID, refused
+from auditor.policy.words import told
 
 _ASSUMABLE = re.compile(
     r"arn:aws[a-z-]*:(iam::\d{12}:(root|user/.+|role/.+)|sts::\d{12}:(assumed-role/[^/]+/.+|federated-user/.+))",

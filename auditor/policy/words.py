@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from auditor.policy.keys import is_eks, is_github, known, provider_of
-from auditor.policy.model import Request
+from auditor.policy.model import Request, Test
 
 _ASSUMES = frozenset(("sts:assumerole", "sts:assumerolewithwebidentity", "sts:assumerolewithsaml"))
 _DOES = {
@@ -15,6 +17,7 @@ _DOES = {
 }
 _CLAIMED = re.compile(r"[^:]*:(sub|aud|oaud|amr|app_id)", re.DOTALL)
 _LONGEST = 120
+_RUNS = ("ref:refs/", "environment:", "pull_request")
 
 
 def sentence(request: Request, *, may: str = "may") -> str:
@@ -35,6 +38,49 @@ def caller(request: Request) -> str:
         name = request.principal.partition(":saml-provider/")[2] or request.principal
         return f"somebody whom the SAML provider {_cut(name)} signs in"
     return _token(request)
+
+
+def told(test: Test) -> str:
+    """Say a test in one clause, the key as the reference spells it."""
+    facts = known(test.key)
+    values = " or ".join(f'"{_cut(value)}"' for value in test.values[:3]) or "nothing"
+    more = f" or {len(test.values) - 3} more" if len(test.values) > 3 else ""
+    return f"{test.operator} {facts.key if facts else test.key} {values}{more}"
+
+
+def plainer(request: Request, holds: Callable[[Request], bool]) -> Request:
+    """Return a witness that people recognise where one holds as well: a GitHub subject with a branch, a role's name."""
+    for other in _plainer(request):
+        if holds(other):
+            return other
+    return request
+
+
+def _plainer(request: Request) -> Iterator[Request]:
+    provider = provider_of(request.principal) if request.kind == "oidc" else None
+    key = next((key for key in request.ctx if key.lower() == f"{provider}:sub"), None)
+    subject = request.ctx.get(key) if key else None
+    if provider and is_github(provider) and key and isinstance(subject, str) and subject.startswith("repo:"):
+        name, _, run = subject[5:].partition(":")
+        owner, _, repository = name.partition("/")
+        for one in (
+            name,
+            f"{owner}/{repository}-evil",
+            f"{owner}/any-repo",
+            f"{owner}-evil/{repository}",
+            "someone-else/any-repo",
+        ):
+            for tail in (
+                *([run] if run.startswith(_RUNS) else []),
+                "ref:refs/heads/main",
+                "ref:refs/heads/any-branch",
+                "pull_request",
+            ):
+                yield replace(request, ctx={**request.ctx, key: f"repo:{one}:{tail}"})
+    if request.kind == "aws" and request.principal.count(":") == 5:
+        head, _, what = request.principal.rpartition(":")
+        if what == "root" or len(what) <= len("role/xx"):
+            yield replace(request, principal=f"{head}:role/anyone")
 
 
 def _aws(request: Request) -> str:
