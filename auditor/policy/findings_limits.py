@@ -97,15 +97,8 @@ def _session_tags(q: Inquiry) -> Iterator[Finding]:
     tagged = (
         test("Null", "aws:PrincipalArn", "false"),
         test("ForAnyValue:StringEquals", "aws:TagKeys", name),
-        test("ForAllValues:StringEquals", "aws:TagKeys", name),
     )
-    tags = [
-        each
-        for key in sorted(q.keys)
-        if key.startswith("aws:requesttag/")
-        for each in (test("Null", key, "true"),)
-    ]
-    if witness := q.admits(region(*tagged, *tags, actions=("sts:TagSession",))):
+    if witness := q.admits(region(*tagged, actions=("sts:TagSession",))):
         because = "Callers may set any session tag, so whatever trusts aws:PrincipalTag trusts what they say of themselves."
         yield q.proven("unbounded-session-tags", because, witness)
 
