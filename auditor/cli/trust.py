@@ -259,7 +259,8 @@ def diff(
             wrong.append(error.args[0])
             rows.append({"name": name, "error": error.args[0]})
             continue
-        language, feasible = trust.recognisable(compare(a, b), a, b), compare(a, b, level="feasible")
+        language, feasible = compare(a, b), compare(a, b, level="feasible")
+        language = trust.recognisable(feasible if feasible.verdict == language.verdict else language, a, b)
         verdicts.append(feasible.verdict if level == "feasible" else language.verdict)
         rows.append({"name": name, "error": None} | trust.comparison_row(language, feasible))
         if not app().json:
