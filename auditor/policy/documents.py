@@ -55,10 +55,11 @@ class Open(Exception):  # noqa: N818  # a value left open is no error of the tem
     """Raised for a value that the template does not hold."""
 
 
-class _Number(str):
+@dataclass(frozen=True, slots=True)
+class _Number:
     """A number as it was written."""
 
-    __slots__ = ()
+    text: str
 
 
 def documents(
@@ -277,11 +278,15 @@ def parts(text: str) -> Any:
     if not isinstance(tree, Entries):
         return tree
     try:
-        return {
-            key: _text(value, _DEEPEST) if isinstance(value, Entries) else value for key, value in tree.pairs
-        }
+        return {key: _plain(value) for key, value in tree.pairs}
     except Open as error:
         raise ValueError(str(error)) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Number):
+        return json.loads(value.text)
+    return _text(value, _DEEPEST) if isinstance(value, Entries) else value
 
 
 def _listed(value: Any) -> list[Any]:
@@ -305,4 +310,4 @@ def _text(tree: Any, left: int) -> str:
         )
     if isinstance(tree, list):
         return "[" + ", ".join(_text(each, left - 1) for each in tree) + "]"
-    return str(tree) if isinstance(tree, _Number) else json.dumps(tree)
+    return tree.text if isinstance(tree, _Number) else json.dumps(tree)
