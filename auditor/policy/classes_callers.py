@@ -18,6 +18,7 @@ from auditor.policy.globs import (
     NO_COLON,
     NO_COLON_STAR,
     STAR,
+    Automaton,
     Pattern,
     TooComplex,
     arn,
@@ -26,7 +27,7 @@ from auditor.policy.globs import (
     like,
 )
 from auditor.policy.model import ACTIONS, DERIVED, Principal, Request, Statement
-from auditor.policy.values import folded, spell
+from auditor.policy.values import folded, plain, spell
 
 PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
 _ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
@@ -63,22 +64,28 @@ class Stated:
 
 
 def partitions(stated: Sequence[Stated]) -> tuple[str, ...]:
-    """Return the partitions whose principals the statements can tell apart; `aws` when they name none."""
+    """Return the partitions whose principals are asked about: those that ARNs of principals name; `aws` when none does.
+
+    A role and its callers live in one partition, which no policy tells: `"*"` does not bring the others in.
+    """
     found: dict[str, None] = {}
     for each in stated:
-        texts = [(named.value, False) for named in each.named or ()]
-        for asked in each.asked:
-            if asked.test.key == "aws:principalarn":
-                texts += [
-                    (value, "Like" in asked.test.base or "Arn" in asked.test.base)
-                    for value in asked.test.values
-                ]
-        for text, wild in texts:
+        texts = [named.value for named in each.named or ()]
+        texts += [
+            value
+            for asked in each.asked
+            if asked.test.key == "aws:principalarn"
+            for value in asked.test.values
+        ]
+        for text in texts:
             parts = text.split(":", 2)
-            if parts[0] == "arn" and len(parts) > 1 and re.fullmatch(r"aws[a-z-]*", parts[1]):
+            if parts[0] != "arn" or len(parts) < 3:
+                continue
+            if re.fullmatch(r"aws[a-z-]*", parts[1]):
                 found[parts[1]] = None
-            elif wild and any(sign in text.split(":iam:", 1)[0] for sign in "*?"):
-                found |= dict.fromkeys(PARTITIONS)
+            else:
+                matching = like(plain(parts[1]))
+                found |= dict.fromkeys(p for p in PARTITIONS if Automaton([matching]).matching(p))
     return tuple(sorted(found)) or PARTITIONS[:1]
 
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from auditor.policy.classes import Asked, Value, key_classes, patterns_of, type_of
 from auditor.policy.evaluate import holds
 from auditor.policy.globs import Automaton, Pattern, TooComplex
 from auditor.policy.model import DERIVED, MULTIVALUED, VARIABLE
 
-_STATES = 2_000
-_COMBINATIONS = 3_000
+_TEXTS = 2_000
+"""Texts tried for a variable, at most."""
+_JOINED = 500
+"""Classes of several linked keys at once that are kept for each text."""
+_WORK = 100_000
+"""Tokens of the patterns that the linked keys have, times the combinations of texts that are tried."""
 _ESCAPES = {"${*}": "\ue000", "${?}": "\ue001", "${$}": "\ue002"}
 """Stand-ins that are no wildcards while a value is looked at."""
 
@@ -48,8 +52,9 @@ def linked_classes(
     except TooComplex as error:
         texts, complete = [text for text, _ in error.found], False
     found: dict[tuple[int, tuple[bool, ...]], Mapping[str, Value]] = {}
+    size = 1 + sum(len(value) for asked in tested.values() for each in asked for value in each.test.values)
     for tried, assigned in enumerate(_assignments(variables, [None, *texts])):
-        if tried > _COMBINATIONS:
+        if tried * size > _WORK:
             return [(each, fails) for (fails, _), each in found.items()], False
         given = {**known, **{name: value for name, value in assigned.items() if value is not None}}
         fails = 0
@@ -69,7 +74,8 @@ def linked_classes(
             for (failed, absent), chosen in joined.items():
                 for value, more in classes:
                     wider.setdefault((failed | more, (*absent, value is None)), {**chosen, key: value})
-            joined = wider
+            complete = complete and len(wider) <= _JOINED
+            joined = dict(islice(wider.items(), _JOINED))
         for signature, chosen in joined.items():
             found.setdefault(signature, chosen)
     return [(each, fails) for (fails, _), each in found.items()], complete
@@ -150,6 +156,8 @@ def _texts(
         befores = {shape.before for _, shape in _shapes(tested[key])}
         relations += len(befores)
         blocks += [(before, patterns) for before in sorted(befores)]
+    if sum(len(tokens) for _, patterns in blocks for tokens, _ in patterns) * (relations + 1) > _WORK // 4:
+        raise TooComplex([("x", 0)])
     automaton = Automaton([pattern for _, patterns in blocks for pattern in patterns])
     start, first = 0, 0
     for before, patterns in blocks:
@@ -175,7 +183,7 @@ def _reaching(automaton: Automaton, start: int, each: int) -> list[str]:
                 if len(texts) < each:
                     texts.append(text + character)
                     following.append((after, text + character))
-                if len(met) > _STATES:
+                if len(met) * each > _TEXTS:
                     raise TooComplex([(found, 0) for texts in met.values() for found in texts[:1]])
         frontier = following
     return [text for texts in met.values() for text in texts]

@@ -281,6 +281,10 @@ class Pair:
         forms: tuple[tuple[str, tuple[str, ...]], ...],
     ) -> list[list[Option]]:
         """Dimensions of a group of keys; several only when hopeful."""
+        if len(group) == 1 and there.get(group[0]) == "never":
+            return [
+                [({group[0]: None}, sum({e.bit for e in self.by_key[group[0]] if not e.test.passes_absent}))]
+            ]
         found = self._group(group, known, tuple(each for each in forms if each[0] in group))
         possible: list[Option] = [
             (assigned, fails)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from auditor.policy import keys
 from auditor.policy.compare import Comparison, Level, admitted, compare
-from auditor.policy.model import Policy, Principal, Request, Statement, Test
+from auditor.policy.evaluate import allowed
+from auditor.policy.model import ACTIONS, Policy, Principal, Request, Statement, Test
+from auditor.policy.values import like, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,55 @@ def _apart(statement: Statement) -> Iterator[tuple[str, str, Statement]]:
 
 
 def _example(policy: Policy) -> tuple[Request | None, str]:
-    feasible, _ = admitted(policy, level="feasible")
-    return (feasible, "") if feasible is not None else admitted(policy)
+    """Find a request, a real one before one that only the text admits, and a plain one before one that has to be sought."""
+    doubt = ""
+    levels: tuple[Level, ...] = ("feasible", "language")
+    for level in levels:
+        guessed = _guess(policy, level)
+        found, doubt = (guessed, "") if guessed is not None else admitted(policy, level=level)
+        if found is not None:
+            return found, ""
+    return None, doubt
+
+
+def _guess(policy: Policy, level: Level) -> Request | None:
+    """Try the plainest request: the first principal and action, and of each test the first value without its wildcards."""
+    statement = policy.statements[0]
+    if not statement.principals or not statement.actions:
+        return None
+    named = statement.principals[0]
+    kind = (
+        "saml"
+        if ":saml-provider/" in named.value
+        else {"federated": "oidc", "any": "aws"}.get(named.kind, named.kind)
+    )
+    ctx = {}
+    for test in statement.tests:
+        if (
+            not test.passes_absent
+            and test.base in ("StringEquals", "StringLike", "ArnLike", "Bool")
+            and test.values
+        ):
+            ctx[test.key] = test.values[0].replace("*", "x").replace("?", "x")
+    for action in ACTIONS.get(kind, ())[:1]:
+        principal = f"arn:aws:iam::{named.value}:root" if named.value.isdigit() else named.value
+        request = Request(kind, principal, None, action, dict(sorted(ctx.items())))
+        if (level == "language" or _real(request, statement)) and allowed(policy, request).allowed:
+            return request
+    return None
+
+
+def _real(request: Request, statement: Statement) -> bool:
+    """Say whether a caller can present these keys, and leave out the others that are tested."""
+    for test in statement.tests:
+        there = keys.presence(request.kind, request.principal, request.action, test.key)
+        value = request.ctx.get(test.key)
+        forms = keys.forms(request.kind, request.principal, test.key)
+        if there == ("always" if value is None else "never"):
+            return False
+        if isinstance(value, str) and forms and not any(like(plain(form), value) for form in forms):
+            return False
+    return True
 
 
 def outside(policy: Policy, allowlist: Policy, *, level: Level = "language") -> Comparison:
