@@ -113,7 +113,7 @@ def test_a_wider_policy_is_proven_in_words(tmp_path: Path) -> None:
     base = put(tmp_path, "base.json", github("repo:acme/app:ref:refs/heads/main"))
     after = put(tmp_path, "new.json", github("repo:acme/*:ref:refs/heads/main"))
     said = " ".join(run("trust", "diff", base, after).stdout.split())
-    assert "a workflow of the GitHub repository acme/app-evil (branch main) may now assume the role" in said
+    assert "a workflow of the GitHub repository acme/any-repo (branch main) may now assume the role" in said
 
 
 def test_feasible_and_textual_verdicts_are_both_told(tmp_path: Path) -> None:

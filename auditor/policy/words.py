@@ -17,6 +17,7 @@ _DOES = {
 }
 _CLAIMED = re.compile(r"[^:]*:(sub|aud|oaud|amr|app_id)", re.DOTALL)
 _LONGEST = 120
+_REPOSITORY = re.compile(r"[\w.-]*\w/[\w.-]+")
 _RUNS = ("ref:refs/", "environment:", "pull_request")
 
 
@@ -63,13 +64,14 @@ def _plainer(request: Request) -> Iterator[Request]:
     if provider and is_github(provider) and key and isinstance(subject, str) and subject.startswith("repo:"):
         name, _, run = subject[5:].partition(":")
         owner, _, repository = name.partition("/")
-        for one in (
+        names = (
             name,
-            f"{owner}/{repository}-evil",
             f"{owner}/any-repo",
+            f"{owner}/{repository}-evil",
             f"{owner}-evil/{repository}",
             "someone-else/any-repo",
-        ):
+        )
+        for one in filter(_REPOSITORY.fullmatch, names):
             for tail in (
                 *([run] if run.startswith(_RUNS) else []),
                 "ref:refs/heads/main",
