@@ -63,13 +63,13 @@ def test_a_sound_role_is_one_line(tmp_path: Path) -> None:
     path = put(tmp_path, "role.json", export_role())
     done = run("trust", "judge", path)
     assert done.exit_code == 0
-    assert done.stdout == f"✓ {path}: sound; it admits 1 principal\n"
+    assert done.stdout == f"✓ {path}: sound; it names 1 principal\n"
 
 
 def test_a_finding_is_told_as_verdict_sentence_proof_and_request(tmp_path: Path) -> None:
     path = put(tmp_path, "role.json", github("repo:acme/app:*"))
     lines = run("trust", "judge", path, "--account", OWN).stdout.splitlines()
-    assert lines[0] == f"✗ {path}: 1 finding, the worst medium; it admits 1 principal"
+    assert lines[0] == f"✗ {path}: 1 finding, the worst medium; it names 1 principal"
     assert lines[2:5] == [
         "  medium  github-any-ref  Statement[0]",
         "    Every branch or tag of acme/app may assume the role, so anyone who can push to it.",
@@ -326,7 +326,7 @@ def test_a_batch_of_judgements_gives_findings_and_who() -> None:
         ],
     )
     assert rows[0]["findings"] == [] and [row["principal"] for row in rows[0]["who"]] == [GOOGLE]
-    assert [each["name"] for each in rows[1]["findings"]] == ["external-account", "missing-external-id"]
+    assert [each["name"] for each in rows[1]["findings"]] == ["missing-external-id", "external-account"]
     assert {"name", "because", "witness", "severity", "statements"} <= set(rows[1]["findings"][0])
     assert [each["name"] for each in rows[2]["findings"]] == ["invalid-principal"]
     assert [each["name"] for each in rows[3]["findings"]] == ["duplicate-key"] and rows[3]["error"]

@@ -227,6 +227,8 @@ FIRING: dict[str, list[dict[str, Any]]] = {
         policy(may(ROLE), may(ANYONE, "sts:*", "Deny")),
         policy(may(ROLE, StringEquals={"aws:SourceAccount": OWN})),
         policy(may(ROLE, StringEquals={"aws:PrincipalAccount": OTHER})),
+        policy(),
+        policy(may("*", effect="Deny")),
     ],
     "literal-wildcard": [
         github("repo:acme/*", operator="StringEquals"),
@@ -277,6 +279,8 @@ NEAR: dict[str, list[dict[str, Any]]] = {
     "org-wide": [
         policy(may(ROOT, StringEquals={"aws:PrincipalOrgID": "o-mine000000"})),
         policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "o-mine000000", "aws:PrincipalAccount": OWN})),
+        policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "o-mine000000", "aws:PrincipalTag/team": "data"})),
+        policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "o-mine000000"}, ArnLike={"aws:PrincipalArn": "arn:aws:iam::*:role/deployer"})),
     ],
     "account-wide-trust": [
         policy(may(ROLE)),
@@ -303,7 +307,7 @@ NEAR: dict[str, list[dict[str, Any]]] = {
         policy(may(BACKUP), may("*", "*", "Deny", StringNotEquals={"aws:SourceAccount": OWN})),
     ],
     "any-github-repo": [github("repo:acme/*"), github(repository_owner_id="1"), policy(web("*", StringLike={f"{GITHUB}:sub": "repo:acme/*"}))],
-    "github-owner-prefix": [github("repo:acme/*"), github("repo:acme/app*")],
+    "github-owner-prefix": [github("repo:acme/*"), github("repo:acme/app*"), github("repo:Acme/app:ref:refs/heads/main", operator="StringEqualsIgnoreCase")],
     "github-org-wide": [github("repo:acme/app*"), github("repo:acme/app:*"), github("repo:acme/*", repository="acme/app")],
     "github-repo-prefix": [github("repo:acme/app:*"), github("repo:acme/app*", repository_id="1")],
     "github-any-ref": [
@@ -336,6 +340,7 @@ NEAR: dict[str, list[dict[str, Any]]] = {
         ci("oidc.circleci.com/org/1111", "org/1111/project/2222/user/*"),
     ],
     "fail-open-forallvalues": [
+        policy(may(ROLE, ForAllValues__StringEquals={f"{GITHUB}:iss": "https://x"})),
         policy(may(ROLE, POD_ACTIONS, ForAllValues__StringEquals={"aws:TagKeys": ["team"]})),
         policy(may(ROLE, ForAllValues__StringEquals={"aws:PrincipalOrgPaths": "o-a/r-b/"}, Null={"aws:PrincipalOrgPaths": "false"})),
     ],

@@ -35,11 +35,11 @@ def judged(
     """Tell what was found of one policy."""
     who_can = plural(len(who), "principal") if who else "nobody"
     if not found:
-        yield verdict(f"✓ {safe(name)}: sound; it admits {who_can}")
+        yield verdict(f"✓ {safe(name)}: sound; it names {who_can}")
     else:
         worst = found[0].severity
         yield verdict(
-            f"✗ {safe(name)}: {plural(len(found), 'finding')}, the worst {worst}; it admits {who_can}"
+            f"✗ {safe(name)}: {plural(len(found), 'finding')}, the worst {worst}; it names {who_can}"
         )
     for each in found:
         yield ""

@@ -69,7 +69,7 @@ def _without_the_implied(found: Iterable[Finding]) -> list[Finding]:
     return [
         each
         for each in held
-        if not (each.name == "dead-statement" and set(each.statements) <= explained)
+        if not (each.name == "dead-statement" and each.statements and set(each.statements) <= explained)
         and not (
             each.name.startswith("fail-open-")
             and any(f" {key} " in f"{each.because} ".lower() for key in open_keys)

@@ -15,6 +15,7 @@ from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import allowed, context_of, holds, mismatch
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
+from auditor.policy.words import plainer
 
 EVERYONE = (Principal("any", "*"),)
 ASSUME = ("sts:AssumeRole",)
@@ -49,12 +50,12 @@ def region(
 SEVERITY: Mapping[str, str] = {
     "public": "critical", "any-github-repo": "critical", "github-owner-prefix": "critical",
     "any-google-identity": "critical", "cognito-missing-aud": "critical", "ci-any-tenant": "critical",
-    "public-weak-condition": "high", "org-wide": "high", "external-account": "high", "github-org-wide": "high",
+    "public-weak-condition": "high", "org-wide": "high", "missing-external-id": "high", "github-org-wide": "high",
     "missing-sub": "high", "google-subject-wildcard": "high", "google-org-wide": "high",
     "cognito-unauthenticated": "high", "eks-any-namespace": "high", "fail-open-forallvalues": "high",
     "fail-open-ifexists": "high", "fail-open-negated": "high", "mfa-absent-hole": "high", "duplicate-key": "high",
     "undecided": "high",
-    "missing-external-id": "medium", "confused-deputy": "medium", "github-repo-prefix": "medium",
+    "external-account": "medium", "confused-deputy": "medium", "github-repo-prefix": "medium",
     "github-any-ref": "medium", "github-pull-request": "medium", "missing-aud": "medium",
     "google-aud-misread": "medium", "google-own-provider": "medium", "saml-missing-aud": "medium",
     "eks-any-serviceaccount": "medium", "eks-any-pod": "medium", "ci-broad-subject": "medium",
@@ -106,7 +107,29 @@ class Inquiry:
     ) -> Request | None:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
         whole = self.policy if policy is None else policy
-        return self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
+        witness = self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
+        return None if witness is None else self._recognisable(witness, whole, regions)
+
+    def _recognisable(self, witness: Request, policy: Policy, regions: tuple[Statement, ...]) -> Request:
+        """Return a witness with names that tell people something, where one lies within a region as well."""
+
+        def holds(other: Request) -> bool:
+            context = context_of(other)
+            inside = any(mismatch(one, other, context, policy.version) is None for one in regions)
+            return inside and allowed(policy, other).allowed
+
+        parts = witness.principal.split(":")
+        if (
+            witness.kind == "aws"
+            and len(parts) > 5
+            and parts[4] not in (*self.accounts, *self.trusted, self.own)
+        ):
+            other = replace(
+                witness, principal=":".join((*parts[:4], self.stranger, "role/anyone")), session=None
+            )
+            if holds(other):
+                return other
+        return plainer(witness, holds)
 
     def plainer(
         self, witness: Request, key: str, values: Iterable[str], regions: Iterable[Statement]

@@ -103,12 +103,24 @@ def _held_back(q: Inquiry, witness: Request) -> str:
 
 
 def _members(q: Inquiry) -> list[Statement]:
-    """Return the region of every principal of an organisation, in accounts that nobody named."""
+    """Return the regions of a role that nobody named, of an organisation, in an account that nobody named."""
     ties = [each for key, base in _BOUND.items() if key not in _ORG for each in q.other(key, base)]
+    ties += _untagged(q)
+    who = (Principal("aws", f"arn:{q.partition}:iam::{q.stranger}:role/{q.fresh('anyone')}"),)
     return [
-        region(*_outside(q), test("Null", key, "false"), *ties, actions=ASSUME)
+        region(test("Null", key, "false"), *ties, principals=who, actions=ASSUME)
         for key in _ORG
         if key in q.keys
+    ]
+
+
+def _untagged(q: Inquiry) -> list[Test]:
+    """Return the tests of a principal without the tags that the policy asks for."""
+    return [
+        each
+        for key in sorted(q.keys)
+        if key.startswith("aws:principaltag/")
+        for each in q.other(key, "anything")
     ]
 
 
@@ -124,7 +136,7 @@ def _account(q: Inquiry, account: str) -> Iterator[Finding]:
         because = f"Every principal of account {account} whose own policies let it may assume the role.{tail}"
         yield q.proven("account-wide-trust", because, witness)
         return
-    because = f"Every principal of account {account} may assume the role, and that account is not this one's."
+    because = f"Every principal of account {account} may assume the role, which is neither the own nor a trusted account."
     yield q.proven("external-account", because, witness)
     exact = q.exact("sts:externalid")
     without: tuple[Test, ...] = (
@@ -142,12 +154,7 @@ def _everyone_of(q: Inquiry, account: str, *more: Test, external: bool) -> list[
     ties = [each for key, base in _BOUND.items() if key not in _ORG for each in q.other(key, base)]
     ties += q.other("aws:username", "anyone")
     if not external:  # the tags of one's own principals are one's own to give
-        ties += [
-            each
-            for key in sorted(q.keys)
-            if key.startswith("aws:principaltag/")
-            for each in q.other(key, "anything")
-        ]
+        ties += _untagged(q)
     name = q.fresh("anyone")
     return [
         region(

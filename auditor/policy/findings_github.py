@@ -45,6 +45,12 @@ class _Ladder:
         self.owner, self.repository, self.branch = (
             q.fresh(name) for name in ("someone-else", "any-repo", "any-branch")
         )
+        self.any_case = tuple(
+            value
+            for each in q.tests
+            if each.key == self.sub and each.base == "StringEqualsIgnoreCase"
+            for value in each.values
+        )
         self.told: list[str] = []
         """Patterns on the subject that a wider rung has reported."""
 
@@ -145,7 +151,9 @@ class _Ladder:
         assert callable(because)
         first = True
         for _ in range(8):
-            out = (test("StringNotLike", self.sub, *self.told),) if self.told else ()
+            out = [test("StringNotLike", self.sub, *self.told)] if self.told else []
+            if self.any_case:  # the names of owners and repositories differ by more than case
+                out.append(test("StringNotEqualsIgnoreCase", self.sub, *self.any_case))
             regions: list[Statement] = [
                 region(
                     test("Null", self.sub, "false"), *tests, *out, principals=(self.principal,), actions=WEB

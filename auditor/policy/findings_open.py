@@ -11,7 +11,10 @@ from auditor.policy.model import Statement, Test
 from auditor.policy.words import told
 
 _ASKED_FOR = ("aws:tagkeys", "sts:transitivetagkeys")
-"""What the caller asks for: nothing asked for is nothing given, so that absence harms nobody."""
+"""What the caller asks for: nothing asked for is nothing given, so that absence harms nobody.
+
+An unknown key has a finding of its own, which says what becomes of the test.
+"""
 _ELSEWHERE = ("aws:multifactorauthpresent", "aws:multifactorauthage", "aws:currenttime", "aws:epochtime")
 """Keys with findings of their own."""
 
@@ -31,7 +34,7 @@ def open_tests(q: Inquiry) -> Iterator[Finding]:
 
 
 def _only_asked_for(each: Test) -> bool:
-    return each.key in _ASKED_FOR or each.key.startswith("aws:requesttag/")
+    return each.key in _ASKED_FOR or each.key.startswith("aws:requesttag/") or known(each.key) is None
 
 
 def _absent(q: Inquiry, statement: Statement, each: Test, name: str) -> Iterator[Finding]:
@@ -71,6 +74,12 @@ def _unlisted(q: Inquiry, statement: Statement, each: Test) -> Iterator[Finding]
 
 def dead(q: Inquiry) -> Iterator[Finding]:
     """Ask of each Allow statement whether it admits anybody, by itself and under every Deny."""
+    if not q.allows:
+        yield finding(
+            "dead-statement",
+            "The policy admits nobody: it has no Allow statement.",
+            range(len(q.policy.statements)),
+        )
     for statement in q.allows:
         alone = q.alone(statement.index)
         nothing = replace(alone, statements=tuple(each for each in alone.statements if each.effect == "Deny"))

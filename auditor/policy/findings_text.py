@@ -30,8 +30,14 @@ def texts(q: Inquiry) -> Iterator[Finding]:
         yield from _values(statement, q.policy.version)
     for key in sorted(q.keys):
         if known(key) is None:
+            about = [each for each in q.tests if each.key == key]
             where = [one.index for one in q.policy.statements if any(each.key == key for each in one.tests)]
-            yield finding("unknown-condition-key", _unknown(key), where)
+            passes = {each.passes_absent for each in about}
+            tail = {
+                (True,): " The test always passes and holds nobody back.",
+                (False,): " The test never passes.",
+            }
+            yield finding("unknown-condition-key", _unknown(key) + tail, where)
 
 
 def _principals(statement: Statement) -> Iterator[Finding]:
