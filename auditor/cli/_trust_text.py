@@ -142,7 +142,7 @@ def _said(statement: Statement) -> str:
     return f"{statement.effect} {'all but ' if statement.not_principals is not None else ''}{who}: {actions}{tests}"
 
 
-def admitted(name: str, rows: Sequence[Who], *, explain: bool) -> Iterator[str]:
+def admitted(name: str, rows: Sequence[Who], *, explain: bool, policy: Policy) -> Iterator[str]:
     """Tell who may assume a role, and under which tests."""
     from auditor.policy.words import told
 
@@ -152,6 +152,9 @@ def admitted(name: str, rows: Sequence[Who], *, explain: bool) -> Iterator[str]:
         for each in row.tests:
             yield from wrapped(f"if {told(each)}", indent="    ")
         if not row.tests:
-            yield "    without any test"
+            yield "    without any test of its statement"
         if explain and row.example:
             yield from _witness(row.example, "may")
+    for statement in policy.statements if rows else ():
+        if statement.effect == "Deny":
+            yield from wrapped(f"but not what this denies: {_said(statement)}", indent="  ")

@@ -196,14 +196,20 @@ def who_(paths: tuple[str, ...], sets: tuple[str, ...], explain: bool, batch: bo
         if document.side == "before":
             continue
         try:
-            found = who(trust.policy_of(document, strict=False))
+            policy = trust.policy_of(document, strict=False)
         except UsageError as error:
             wrong.append(error.args[0])
             rows.append({"name": document.name, "error": error.args[0], "who": []})
             continue
+        found = who(policy)
         rows.append({"name": document.name, "error": None, "who": [trust.who_row(each) for each in found]})
         if not app().json:
-            write([*([""] if len(rows) > 1 else []), *admitted(document.name, found, explain=explain)])
+            write(
+                [
+                    *([""] if len(rows) > 1 else []),
+                    *admitted(document.name, found, explain=explain, policy=policy),
+                ]
+            )
     _finish("trust.who", rows, wrong)
 
 

@@ -33,10 +33,8 @@ def texts(q: Inquiry) -> Iterator[Finding]:
             about = [each for each in q.tests if each.key == key]
             where = [one.index for one in q.policy.statements if any(each.key == key for each in one.tests)]
             passes = {each.passes_absent for each in about}
-            tail = {
-                (True,): " The test always passes and holds nobody back.",
-                (False,): " The test never passes.",
-            }
+            tail = " The test never passes." if passes == {False} else ""
+            tail = " The test always passes and holds nobody back." if passes == {True} else tail
             yield finding("unknown-condition-key", _unknown(key) + tail, where)
 
 
