@@ -21,6 +21,8 @@ _TEXTS = 2_000
 """Texts tried for a variable, at most."""
 _JOINED = 500
 """Classes of several linked keys at once that are kept for each text."""
+_STEPS = 100_000
+"""Classes joined, at most."""
 _WORK = 100_000
 """Tokens of the patterns that the linked keys have, times the combinations of texts that are tried."""
 _ESCAPES = {"${*}": "\ue000", "${?}": "\ue001", "${$}": "\ue002"}
@@ -53,8 +55,9 @@ def linked_classes(
         texts, complete = [text for text, _ in error.found], False
     found: dict[tuple[int, tuple[bool, ...]], Mapping[str, Value]] = {}
     size = 1 + sum(len(value) for asked in tested.values() for each in asked for value in each.test.values)
+    steps = 0
     for tried, assigned in enumerate(_assignments(variables, [None, *texts])):
-        if tried * size > _WORK:
+        if tried * size > _WORK or steps > _STEPS:
             return [(each, fails) for (fails, _), each in found.items()], False
         given = {**known, **{name: value for name, value in assigned.items() if value is not None}}
         fails = 0
@@ -74,6 +77,7 @@ def linked_classes(
             for (failed, absent), chosen in joined.items():
                 for value, more in classes:
                     wider.setdefault((failed | more, (*absent, value is None)), {**chosen, key: value})
+            steps += len(joined) * len(classes)
             complete = complete and len(wider) <= _JOINED
             joined = dict(islice(wider.items(), _JOINED))
         for signature, chosen in joined.items():

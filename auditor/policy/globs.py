@@ -97,7 +97,7 @@ class Automaton:
         self.numbers = {end: i for i, end in enumerate(self.ends)}
         self.accepting = sum(1 << end for end in self.ends)
         self.stars = self.star | self.no_colon_star
-        self.start = self._settled(self.start)
+        self.start = self._settled(self.start, 0)
         self.fresh = next(c for c in _alphabet() if c not in self.moves)
 
     def _place(self, token: Token, at: int, first: int, ignore_case: bool) -> None:
@@ -122,10 +122,10 @@ class Automaton:
         else:
             self.digit |= bit
 
-    def _settled(self, state: int) -> int:
-        """Step over stars, which may stand for nothing, and drop what each star makes needless."""
+    def _settled(self, state: int, before: int) -> int:
+        """Step over stars, which may stand for nothing, and drop what each star newly reached makes needless."""
         state |= (state & self.stars) << 1
-        standing = state & self.stars
+        standing = state & self.stars & ~before
         while standing:
             highest = standing.bit_length() - 1
             below = (1 << highest) - (1 << self.first[highest])
@@ -142,7 +142,7 @@ class Automaton:
             if "0" <= character <= "9":
                 moves |= self.digit
         moves |= self.moves.get(character, 0)
-        return self._settled(state & loops | (state & moves) << 1)
+        return self._settled(state & loops | (state & moves) << 1, state)
 
     def accepted(self, state: int) -> int:
         """Return the mask of the patterns that match what was read."""
