@@ -166,6 +166,9 @@ class Automaton:
         """Yield every character that leads elsewhere than the others do."""
         met: dict[str, None] = {self.fresh: None}  # first, for it makes the examples that read best
         waiting = state & self.waiting
+        if waiting.bit_count() > len(self.moves):
+            met |= dict.fromkeys(character for character, mask in self.moves.items() if mask & waiting)
+            waiting = 0
         while waiting:
             lowest = waiting & -waiting
             waiting ^= lowest
@@ -243,9 +246,10 @@ def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> lis
 
     def owned(mask: int) -> int:
         total = 0
-        for i, pattern in enumerate(globs):
-            if mask >> i & 1:
-                total |= owners[pattern]
+        while mask:
+            highest = mask.bit_length() - 1
+            total |= owners[globs[highest]]
+            mask ^= 1 << highest
         return total
 
     found = []
