@@ -141,7 +141,8 @@ class Request:
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Request:
         """Read the JSON form {kind, principal, session, action, ctx, resource?}; ValueError says what is wrong."""
-        kind, ctx = told.get("kind"), told.get("ctx") or {}
+        kind = told.get("kind")
+        ctx = {} if told.get("ctx") is None else told["ctx"]
         if kind not in KINDS:
             raise ValueError(f"a request's kind is one of {', '.join(KINDS)}, not {kind!r}")
         for name, needed in (("principal", True), ("action", True), ("session", False), ("resource", False)):
