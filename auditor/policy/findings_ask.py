@@ -91,6 +91,8 @@ class Causes:
     """Why a question could not be decided."""
 
     said: list[str] = field(default_factory=list)
+    times: int = 0
+    """How often it could not."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Inquiry:
         self, *regions: Statement, policy: Policy | None = None, level: Level = "feasible"
     ) -> Request | None:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
-        whole = self.policy if policy is None else policy
+        whole = _about(self.policy if policy is None else policy, regions)
         witness = self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
         return None if witness is None else self._recognisable(witness, whole, regions)
 
@@ -150,8 +152,10 @@ class Inquiry:
         if not any(each.effect == "Allow" for each in policy.statements):
             return None
         found = compare(policy, other, level=level)
-        if found.verdict == "undecided" and found.because not in self.causes.said:
-            self.causes.said.append(found.because)
+        if found.verdict == "undecided":
+            self.causes.times += 1
+            if found.because not in self.causes.said:
+                self.causes.said.append(found.because)
         return found.witness_a_only
 
     def alone(self, index: int) -> Policy:
@@ -338,6 +342,31 @@ def named(statement: Statement) -> tuple[Principal, ...]:
     if statement.principals is not None:
         return statement.principals
     return EVERYONE
+
+
+def _about(policy: Policy, regions: tuple[Statement, ...]) -> Policy:
+    """Return what a policy says of the principals of some regions; the rest cannot matter to the question."""
+    asked = [each for one in regions for each in named(one)]
+    if any(each.kind == "any" for each in asked):
+        return policy
+    ours = {(each.kind, _key(each)) for each in asked}
+    kept = []
+    for statement in policy.statements:
+        if statement.principals is not None:
+            those = tuple(
+                each for each in statement.principals if each.kind == "any" or (each.kind, _key(each)) in ours
+            )
+            if not those:
+                continue
+            statement = replace(statement, principals=those)  # noqa: PLW2901
+        kept.append(statement)
+    return replace(policy, statements=tuple(kept))
+
+
+def _key(each: Principal) -> str:
+    """Return the account of an AWS principal, which is all that tells it apart here; the name of another."""
+    found = _ACCOUNT.search(each.value) if each.kind == "aws" else None
+    return found[0] if found else each.value
 
 
 def _family(base: str) -> str:

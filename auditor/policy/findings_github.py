@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from auditor.policy.evaluate import context_of, mismatch
 from auditor.policy.findings_ask import WEB, Finding, Inquiry, matching, region, test
 from auditor.policy.keys import is_github
 from auditor.policy.model import Principal, Request, Statement, Test
@@ -169,6 +170,9 @@ class _Ladder:
                 yield self.q.proven(name, because(witness), witness)
                 first = False
             self.told += held or ("*",)
+            self.told += [
+                each for each in self._patterns() if each not in self.told and self._within(each, regions)
+            ]
 
     def _plain(self, patterns: Sequence[str]) -> Iterator[str]:
         """Yield subjects such as GitHub writes them, for a witness that people recognise."""
@@ -190,6 +194,16 @@ class _Ladder:
         for name in names:
             for run in runs:
                 yield f"repo:{name}:{run}"
+
+    def _within(self, pattern: str, regions: Sequence[Statement]) -> bool:
+        """Say whether a subject of this pattern lies within what a rung asked, so that it is reported by it too."""
+        for value in self._plain((pattern,)):
+            request = Request("oidc", self.principal.value, None, WEB[0], {self.sub: value})
+            if matching((pattern,), value) and any(
+                mismatch(one, request, context_of(request)) is None for one in regions
+            ):
+                return True
+        return False
 
     def _patterns(self) -> tuple[str, ...]:
         return tuple(value for value in self.q.values(self.sub) if "${" not in value)

@@ -83,8 +83,8 @@ def dead(q: Inquiry) -> Iterator[Finding]:
     for statement in q.allows:
         alone = q.alone(statement.index)
         nothing = replace(alone, statements=tuple(each for each in alone.statements if each.effect == "Deny"))
-        doubts = len(q.causes.said)
-        if q.only(alone, nothing) is not None or len(q.causes.said) > doubts:
+        doubts = q.causes.times
+        if q.only(alone, nothing) is not None or q.causes.times > doubts:
             continue
         bare = replace(alone, statements=(statement,))
         none = replace(alone, statements=())
