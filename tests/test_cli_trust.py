@@ -241,6 +241,8 @@ def test_yaml_templates_are_read_with_their_tags_dates_and_account_ids(tmp_path:
         ("a.json", json.dumps({"Statement": [], "x": "y" * 10_000_000}), "10,000,"),
         ("a.json", json.dumps(policy(may("*", Strings={"a": "b"}))), "Condition"),
         ("a.json", json.dumps(policy(may({"AWS": 5}))), "Principal"),
+        ("a.json", json.dumps(policy(may({"AWS": "11112222333"}))), "Statement[0].Principal.AWS"),
+        ("a.json", json.dumps(policy(may({"AWS": "arn:aws:iam::x:role/y"}))), "Statement[0].Principal.AWS"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_error_with_file_and_place(name: str, told: str, place: str, tmp_path: Path) -> None:
@@ -329,6 +331,7 @@ def test_a_batch_of_judgements_gives_findings_and_who() -> None:
     assert [each["name"] for each in rows[1]["findings"]] == ["missing-external-id", "external-account"]
     assert {"name", "because", "witness", "severity", "statements"} <= set(rows[1]["findings"][0])
     assert [each["name"] for each in rows[2]["findings"]] == ["invalid-principal"]
+    assert rows[2]["place"] == "Statement[0].Principal.AWS" and "12" in rows[2]["error"]
     assert [each["name"] for each in rows[3]["findings"]] == ["duplicate-key"] and rows[3]["error"]
     assert rows[4]["error"]
 

@@ -70,6 +70,51 @@ def policy_of(document: Document, *, strict: bool = True) -> Policy:
         raise wrong from error
 
 
+def all_documents(paths: tuple[str, ...], values: Mapping[str, str]) -> list[Document]:
+    """Return the trust policies of all files."""
+    if not paths:
+        raise UsageError("no file was named", remedy="Name a policy document, or - for stdin.")
+    return [each for path in paths for each in documents_of(path, values)]
+
+
+def pairs(
+    paths: tuple[str, ...], values: Mapping[str, str]
+) -> list[tuple[Document | None, Document | None, str]]:
+    """Return what is to be compared with what: two files role by role, or a plan's two sides."""
+    if len(paths) not in (1, 2):
+        raise UsageError(
+            "two files are compared", remedy="Name two, or --base OLD NEW, or one Terraform plan."
+        )
+    read = [all_documents((path,), values) for path in paths]
+    if len(read) == 1:
+        if not any(each.side for each in read[0]):
+            raise UsageError(
+                f"{paths[0]} is no Terraform plan, and there is no second file", remedy="Name two files."
+            )
+        sides = [[each for each in read[0] if each.side == side] for side in ("before", "after")]
+    else:
+        sides = [[each for each in found if each.side != "before"] for found in read]
+    if len(sides[0]) == len(sides[1]) == 1:
+        return [(sides[0][0], sides[1][0], sides[1][0].name)]
+    old, new = ({each.role: each for each in side} for side in sides)
+    names = [*new, *(role for role in old if role not in new)]
+    return [(old.get(role), new.get(role), (new.get(role) or old[role]).name) for role in names]
+
+
+def or_nobody(document: Document | None) -> Policy:
+    """Return a policy; a role that is not there admits nobody."""
+    from auditor.policy.model import NEW_VERSION, Policy
+
+    return Policy(NEW_VERSION, None, ()) if document is None else policy_of(document)
+
+
+def title(document: Document | None, side: str) -> str:
+    """Name one side of a comparison."""
+    if document is None:
+        return f"no role {side}"
+    return f"{document.name} ({document.side})" if document.side else document.name
+
+
 def finding_row(found: Finding) -> dict[str, Any]:
     """Return a finding as JSON."""
     from auditor.policy.words import sentence

@@ -91,7 +91,7 @@ def judge(
     rows: list[dict[str, Any]] = []
     wrong: list[str] = []
     worst = len(SEVERITIES)
-    for document in _documents(paths, trust.given(sets, account)):
+    for document in trust.all_documents(paths, trust.given(sets, account)):
         if document.side == "before":
             continue
         try:
@@ -105,12 +105,14 @@ def judge(
             continue
         found = findings(policy, account=document.account or account, trusted_accounts=frozenset(trusted))
         admitted = who(policy)
+        refusal = _refusal(document)
+        wrong += [refusal] if refusal else []
         worst = min([worst, *(SEVERITIES.index(each.severity) for each in found)])
         rows.append(
             {
                 "name": document.name,
                 "account": document.account or account,
-                "error": None,
+                "error": refusal,
                 "findings": [trust.finding_row(each) for each in found],
                 "who": [trust.who_row(each) for each in admitted],
             }
@@ -129,9 +131,15 @@ def judge(
 def _judged_row(asked: Mapping[str, Any], account: str | None, trusted: tuple[str, ...]) -> dict[str, Any]:
     from auditor.cli import _trust as trust
     from auditor.policy.findings import findings
+    from auditor.policy.parse import PolicyError
     from auditor.policy.who import who
 
     policy = trust.policy_in(asked, "policy", strict=False)
+    refusal: dict[str, Any] = {}
+    try:
+        trust.policy_in(asked, "policy")
+    except PolicyError as error:
+        refusal = {"error": error.args[0], "place": error.place or None}
     own = asked.get("account")
     if own is not None and not isinstance(own, str):
         raise UsageError("account is a text of 12 digits")
@@ -139,15 +147,18 @@ def _judged_row(asked: Mapping[str, Any], account: str | None, trusted: tuple[st
     return {
         "findings": [trust.finding_row(each) for each in found],
         "who": [trust.who_row(each) for each in who(policy)],
-    }
+    } | refusal
 
 
-def _documents(paths: tuple[str, ...], values: Mapping[str, str]) -> list[Document]:
+def _refusal(document: Document) -> str | None:
+    """Return what IAM would refuse in a document that could be judged all the same: an ill-formed principal."""
     from auditor.cli import _trust as trust
 
-    if not paths:
-        raise UsageError("no file was named", remedy="Name a policy document, or - for stdin.")
-    return [each for path in paths for each in trust.documents_of(path, values)]
+    try:
+        trust.policy_of(document)
+    except UsageError as error:
+        return str(error.args[0])
+    return None
 
 
 def _named(error: UsageError) -> dict[str, Any]:
@@ -192,7 +203,7 @@ def who_(paths: tuple[str, ...], sets: tuple[str, ...], explain: bool, batch: bo
         return
     rows: list[dict[str, Any]] = []
     wrong: list[str] = []
-    for document in _documents(paths, trust.given(sets, None)):
+    for document in trust.all_documents(paths, trust.given(sets, None)):
         if document.side == "before":
             continue
         try:
@@ -258,9 +269,9 @@ def diff(
     rows: list[dict[str, Any]] = []
     wrong: list[str] = []
     verdicts: list[str] = []
-    for old, new, name in _pairs((base, *paths) if base else paths, trust.given(sets, None)):
+    for old, new, name in trust.pairs((base, *paths) if base else paths, trust.given(sets, None)):
         try:
-            a, b = _or_nobody(old), _or_nobody(new)
+            a, b = trust.or_nobody(old), trust.or_nobody(new)
         except UsageError as error:
             wrong.append(error.args[0])
             rows.append({"name": name, "error": error.args[0]})
@@ -271,7 +282,11 @@ def diff(
         rows.append({"name": name, "error": None} | trust.comparison_row(language, feasible))
         if not app().json:
             said = compared(
-                (_title(old, "before"), a), (_title(new, "after"), b), language, feasible, explain=explain
+                (trust.title(old, "before"), a),
+                (trust.title(new, "after"), b),
+                language,
+                feasible,
+                explain=explain,
             )
             write([*([""] if len(rows) > 1 else []), *said])
     _finish("trust.diff", rows, wrong)
@@ -285,44 +300,6 @@ def _diff_row(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     a, b = trust.policy_in(asked, "a"), trust.policy_in(asked, "b")
     return trust.comparison_row(compare(a, b), compare(a, b, level="feasible"))
-
-
-def _pairs(
-    paths: tuple[str, ...], values: Mapping[str, str]
-) -> list[tuple[Document | None, Document | None, str]]:
-    """Return what is to be compared with what: two files role by role, or a plan's two sides."""
-    if len(paths) not in (1, 2):
-        raise UsageError(
-            "two files are compared", remedy="Name two, or --base OLD NEW, or one Terraform plan."
-        )
-    read = [_documents((path,), values) for path in paths]
-    if len(read) == 1:
-        if not any(each.side for each in read[0]):
-            raise UsageError(
-                f"{paths[0]} is no Terraform plan, and there is no second file", remedy="Name two files."
-            )
-        sides = [[each for each in read[0] if each.side == side] for side in ("before", "after")]
-    else:
-        sides = [[each for each in found if each.side != "before"] for found in read]
-    if len(sides[0]) == len(sides[1]) == 1:
-        return [(sides[0][0], sides[1][0], sides[1][0].name)]
-    old, new = ({each.role: each for each in side} for side in sides)
-    names = [*new, *(role for role in old if role not in new)]
-    return [(old.get(role), new.get(role), (new.get(role) or old[role]).name) for role in names]
-
-
-def _or_nobody(document: Document | None) -> Any:
-    """Return a policy; a role that is not there admits nobody."""
-    from auditor.cli import _trust as trust
-    from auditor.policy.model import NEW_VERSION, Policy
-
-    return Policy(NEW_VERSION, None, ()) if document is None else trust.policy_of(document)
-
-
-def _title(document: Document | None, side: str) -> str:
-    if document is None:
-        return f"no role {side}"
-    return f"{document.name} ({document.side})" if document.side else document.name
 
 
 @command.command("evaluate")
@@ -342,7 +319,7 @@ def evaluate(paths: tuple[str, ...], batch: bool) -> None:
         raise UsageError(
             "a policy and a request are needed", remedy="auditor trust evaluate POLICY.json REQUEST.json"
         )
-    documents = [each for each in _documents(paths[:1], {}) if each.side != "before"]
+    documents = [each for each in trust.all_documents(paths[:1], {}) if each.side != "before"]
     if len(documents) != 1:
         raise UsageError(f"{paths[0]} holds {len(documents)} roles; one is judged")
     import json
