@@ -109,6 +109,7 @@ FIRING: dict[str, list[dict[str, Any]]] = {
         policy(may(BACKUP, StringEqualsIfExists={"aws:SourceAccount": OWN})),
         policy(may(BACKUP, ArnLike={"aws:SourceArn": "arn:aws:backup:*:*:*"})),
         policy(may(BACKUP, StringLike={"aws:SourceAccount": "*"})),
+        policy(may(ANYONE, Bool={"aws:PrincipalIsAWSService": "true"})),
     ],
     "any-github-repo": [
         github(),
@@ -267,11 +268,14 @@ FIRING: dict[str, list[dict[str, Any]]] = {
 NEAR: dict[str, list[dict[str, Any]]] = {
     "public": [
         policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "o-mine000000"})),
+        policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "${aws:ResourceOrgID}"})),
         policy(may(ANYONE), may(ANYONE, "sts:*", "Deny", StringNotEquals={"aws:PrincipalAccount": OWN})),
         policy(may(ANYONE, StringEquals={"aws:SourceVpce": "vpce-1"})),
         policy(may(ANYONE, "s3:GetObject")),
     ],
     "public-weak-condition": [
+        policy(may(ANYONE, StringEquals={"aws:PrincipalOrgID": "${aws:ResourceOrgID}"})),
+        policy(may(ANYONE, StringEquals={"aws:PrincipalAccount": "${aws:ResourceAccount}"})),
         policy(may(ANYONE, StringEquals={"aws:SourceVpce": "vpce-1"})),
         policy(may(ANYONE, ArnLike={"aws:PrincipalArn": f"arn:aws:iam::{OWN}:role/*"})),
         policy(may(ANYONE, StringEquals={"aws:NoSuchKey": "x"})),
@@ -304,6 +308,7 @@ NEAR: dict[str, list[dict[str, Any]]] = {
         policy(may(BACKUP, ArnLike={"aws:SourceArn": f"arn:aws:backup:*:{OWN}:*"})),
         policy(may({"Service": "s3.amazonaws.com"}, ArnLike={"aws:SourceArn": "arn:aws:s3:::acme"})),
         policy(may(BACKUP, StringEquals={"aws:SourceOrgID": "o-mine000000"})),
+        policy(may(BACKUP, StringEquals={"aws:SourceAccount": "${aws:ResourceAccount}"})),
         policy(may(BACKUP), may("*", "*", "Deny", StringNotEquals={"aws:SourceAccount": OWN})),
     ],
     "any-github-repo": [github("repo:acme/*"), github(repository_owner_id="1"), policy(web("*", StringLike={f"{GITHUB}:sub": "repo:acme/*"}))],
@@ -359,7 +364,7 @@ NEAR: dict[str, list[dict[str, Any]]] = {
         policy(may(ROOT, NumericLessThan={"aws:MultiFactorAuthAge": "3600"})),
     ],
     "dead-principal": [policy(may(ROLE)), policy(may(ROLE), may({"AWS": "AIDAEXAMPLEEXAMPLEEXA"}, effect="Deny"))],
-    "dead-statement": [policy(may(ROLE)), policy(web(provider(OKTA), **LIVE))],
+    "dead-statement": [policy(may(ROOT, StringLike={"sts:RoleSessionName": "${aws:username}"})), policy(may(ROLE)), policy(web(provider(OKTA), **LIVE))],
     "literal-wildcard": [github("repo:acme/app:*"), policy(may(ROLE, StringEquals={"sts:ExternalId": "a${*}b"}))],
     "variable-in-2008": [policy(may(ROOT, StringLike={"sts:RoleSessionName": "${aws:username}"}))],
     "unknown-condition-key": [github(repository_owner_id="1"), policy(may(ROLE, StringEquals={"AWS:principaltag/Team": "x"}))],

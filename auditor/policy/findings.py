@@ -41,7 +41,7 @@ def findings(
     `account` is the role's own, `trusted_accounts` those that are not external. What cannot be decided is the finding
     `undecided`, with its cause.
     """
-    q = Inquiry(policy, account, frozenset(trusted_accounts))
+    q = Inquiry.of(policy, account, frozenset(trusted_accounts))
     found = [*texts(q), *callers(q), *github(q), *providers(q), *limits(q), *open_tests(q), *dead(q)]
     found += [
         finding("undecided", f"Not everything could be decided: {cause}.", ()) for cause in q.causes.said
@@ -60,6 +60,7 @@ def _without_the_implied(found: Iterable[Finding]) -> list[Finding]:
     """Leave out what another finding already says."""
     held = list(found)
     explained = {at for each in held if each.name in _EXPLAINS_DEAD for at in each.statements}
+    anyone = {at for each in held if each.name.startswith("public") for at in each.statements}
     open_keys = [
         key
         for name, keys in _EXPLAINS_OPEN.items()
@@ -70,6 +71,7 @@ def _without_the_implied(found: Iterable[Finding]) -> list[Finding]:
         each
         for each in held
         if not (each.name == "dead-statement" and each.statements and set(each.statements) <= explained)
+        and not (each.name == "confused-deputy" and set(each.statements) <= anyone)
         and not (
             each.name.startswith("fail-open-")
             and any(f" {key} " in f"{each.because} ".lower() for key in open_keys)

@@ -103,6 +103,26 @@ class Inquiry:
     account: str | None = None
     trusted: frozenset[str] = frozenset()
     causes: Causes = field(default_factory=Causes)
+    written: Policy | None = None
+    """The policy as it was written, where variables about the role itself were filled in."""
+    home: Mapping[str, str] = field(default_factory=dict)
+    """Those variables: every request to the role carries them."""
+
+    @classmethod
+    def of(cls, policy: Policy, account: str | None, trusted: frozenset[str]) -> Inquiry:
+        """Begin with the variables filled in that say where the role is: the same for whoever asks."""
+        own = cls(policy, account, trusted).own
+        home = {"aws:ResourceAccount": own or "000000000000", "aws:ResourceOrgID": "o-ofthisrole"}
+        used = {
+            key: value for key, value in home.items() if f"${{{key.lower()}}}" in cls(policy).text.lower()
+        }
+        if not used or not policy.has_variables:
+            return cls(policy, account, trusted)
+        filled = tuple(
+            replace(each, tests=tuple(_filled(test, used) for test in each.tests))
+            for each in policy.statements
+        )
+        return cls(replace(policy, statements=filled), account, trusted, written=policy, home=used)
 
     def admits(
         self, *regions: Statement, policy: Policy | None = None, level: Level = "feasible"
@@ -165,7 +185,9 @@ class Inquiry:
 
     def proven(self, name: str, because: str, witness: Request) -> Finding:
         """Make a finding of a witness, once the evaluator has said that the policy admits it."""
-        verdict = allowed(self.policy, witness)
+        if self.home:
+            witness = replace(witness, ctx={**witness.ctx, **self.home})
+        verdict = allowed(self.written or self.policy, witness)
         if not verdict.allowed:  # never shown unproven
             return finding("undecided", f"a request for {name} could not be confirmed: {verdict.because}", ())
         return finding(name, because, verdict.statements, witness)
@@ -342,6 +364,14 @@ def named(statement: Statement) -> tuple[Principal, ...]:
     if statement.principals is not None:
         return statement.principals
     return EVERYONE
+
+
+def _filled(test: Test, home: Mapping[str, str]) -> Test:
+    values = test.values
+    for key, value in home.items():
+        variable = re.compile(r"\$\{\s*" + re.escape(key) + r"\s*(,[^}]*)?\}", re.IGNORECASE)
+        values = tuple(variable.sub(value, each) for each in values)
+    return replace(test, values=values)
 
 
 def _about(policy: Policy, regions: tuple[Statement, ...]) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from auditor.policy.findings_ask import ASSUME, Finding, Inquiry, region, test
+from auditor.policy.findings_ask import ASSUME, Finding, Inquiry, named, region, test
 from auditor.policy.keys import POD_IDENTITY
 from auditor.policy.model import Policy, Principal, Test
 
@@ -31,7 +31,11 @@ def limits(q: Inquiry) -> Iterator[Finding]:
     yield from _by_name(q)
     yield from _session_tags(q)
     yield from _expires(q)
-    for service in q.services:
+    anyone = any(each.kind == "any" for one in q.allows for each in named(one))
+    for service in (
+        *q.services,
+        *([Principal("service", q.fresh("any-service") + ".amazonaws.com")] if anyone else []),
+    ):
         yield from _deputy(q, service)
     yield from _pods(q)
 

@@ -126,7 +126,7 @@ _add("aws:ResourceOrgPaths", many=True)
 # What the call asks for
 _add("aws:RequestTag/*", actions=_TAG)
 _add("aws:TagKeys sts:TransitiveTagKeys", actions=_TAG, many=True)
-_add("sts:ExternalId", "aws service", ["sts:assumerole"])
+_add("sts:ExternalId", "aws", ["sts:assumerole"])
 _add("sts:RoleSessionName", always=_EVERY)
 _add("sts:SourceIdentity", actions=(*_ASSUME, "sts:setsourceidentity"))
 _add("sts:RequestContext/*", "aws service", ["sts:assumerole", "sts:setcontext"])
@@ -278,6 +278,8 @@ def presence(kind: str, principal: str, action: str, key: str) -> Presence:
 def _of_the_principal(kind: str, principal: str, action: str, key: str) -> Presence | None:
     """Return what the very principal or call adds to the table."""
     if key == "aws:username" and kind == "aws":
+        if principal.endswith(":root"):  # also stands for everyone of the account, users among them
+            return Presence.MAYBE
         return Presence.ALWAYS if ":user/" in principal else Presence.NEVER
     if key == "sts:rolesessionname" and action.lower() not in _ASSUME:
         return Presence.MAYBE
