@@ -114,3 +114,17 @@ def test_a_failed_listing_is_a_gap_for_all_that_only_it_can_lead_to() -> None:
     with guard(Seen("s3_bucket", "a"), also=[below]) as read:
         pass
     assert list(read) == [Seen("s3_bucket", "a")]
+
+
+def test_credentials_in_an_answer_that_cannot_be_parsed_are_never_told() -> None:
+    from botocore.parsers import QueryParser
+
+    body = b"<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>very-secret</SecretAcc"
+    with pytest.raises(ResponseParserError, match="very-secret") as told:
+        QueryParser().parse({"status_code": 200, "headers": {}, "body": body}, None)
+    reason = reason_of(told.value)
+    assert reason is not None
+    assert reason[0] == "malformed"
+    assert "Unable to parse response" in reason[1]
+    assert "secret" not in reason[1]
+    assert "Credentials" not in reason[1]
