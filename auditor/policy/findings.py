@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from auditor.policy.findings_ask import SEVERITY, Finding, Inquiry, finding
+from auditor.policy.findings_ask import Inquiry
 from auditor.policy.findings_callers import callers
 from auditor.policy.findings_github import github
 from auditor.policy.findings_limits import limits
+from auditor.policy.findings_meaning import SEVERITY, Finding, finding
 from auditor.policy.findings_oidc import providers
 from auditor.policy.findings_open import dead, open_tests
 from auditor.policy.findings_text import texts

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import allowed, context_of, holds, mismatch
+from auditor.policy.findings_meaning import Finding, finding
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
 from auditor.policy.words import plainer
@@ -45,45 +46,6 @@ def region(
     return Statement(
         -1, None, "Deny", principals, None, actions, None, None, None, tests, "the region asked about"
     )
-
-
-SEVERITY: Mapping[str, str] = {
-    "public": "critical", "any-github-repo": "critical", "github-owner-prefix": "critical",
-    "any-google-identity": "critical", "cognito-missing-aud": "critical", "ci-any-tenant": "critical",
-    "public-weak-condition": "high", "org-wide": "high", "missing-external-id": "high", "github-org-wide": "high",
-    "missing-sub": "high", "google-subject-wildcard": "high", "google-org-wide": "high",
-    "cognito-unauthenticated": "high", "eks-any-namespace": "high", "fail-open-forallvalues": "high",
-    "fail-open-ifexists": "high", "fail-open-negated": "high", "mfa-absent-hole": "high", "duplicate-key": "high",
-    "undecided": "high",
-    "external-account": "medium", "confused-deputy": "medium", "github-repo-prefix": "medium",
-    "github-any-ref": "medium", "github-pull-request": "medium", "missing-aud": "medium",
-    "google-aud-misread": "medium", "google-own-provider": "medium", "saml-missing-aud": "medium",
-    "eks-any-serviceaccount": "medium", "eks-any-pod": "medium", "ci-broad-subject": "medium",
-    "dead-principal": "medium", "literal-wildcard": "medium", "variable-in-2008": "medium",
-    "unknown-condition-key": "medium", "invalid-principal": "medium", "invalid-notprincipal": "medium",
-    "invalid-action": "medium",
-    "account-wide-trust": "low", "dead-statement": "low", "role-by-name": "low", "unbounded-session-tags": "low",
-    "expires": "low",
-}  # fmt: skip
-"""Every finding there is, the worst first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to know about a policy, with a request that proves it where one can."""
-
-    name: str
-    severity: str
-    because: str
-    witness: Request | None
-    """A request that the policy admits; None for what is about the text, or admits nobody."""
-    statements: tuple[int, ...]
-    """Indexes of the statements it is about."""
-
-
-def finding(name: str, because: str, statements: Iterable[int], witness: Request | None = None) -> Finding:
-    """Make a finding of a known name."""
-    return Finding(name, SEVERITY[name], because, witness, tuple(sorted(set(statements))))
 
 
 @dataclass(slots=True)

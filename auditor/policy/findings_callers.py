@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.policy.findings_ask import ASSUME, WEB, Finding, Inquiry, region, test
+from auditor.policy.findings_ask import ASSUME, WEB, Inquiry, region, test
+from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import known
 from auditor.policy.model import DERIVED, Principal, Request, Statement, Test
 

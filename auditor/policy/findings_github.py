@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from auditor.policy.evaluate import context_of, mismatch
-from auditor.policy.findings_ask import WEB, Finding, Inquiry, matching, region, test
+from auditor.policy.findings_ask import WEB, Inquiry, matching, region, test
+from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import is_github
 from auditor.policy.model import Principal, Request, Statement, Test
 

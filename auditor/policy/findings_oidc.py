@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from auditor.policy.findings_ask import SAML, WEB, Finding, Inquiry, matching, region, test
+from auditor.policy.findings_ask import SAML, WEB, Inquiry, matching, region, test
+from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import BUILT_IN, is_eks, is_github
 from auditor.policy.model import Principal, Test
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from auditor.policy.findings_ask import Finding, Inquiry, finding, region, test
+from auditor.policy.findings_ask import Inquiry, region, test
+from auditor.policy.findings_meaning import Finding, finding
 from auditor.policy.keys import known
 from auditor.policy.model import Statement, Test
 from auditor.policy.words import told
