@@ -40,6 +40,7 @@ def test_each_principal_of_each_statement_is_named_with_its_tests_and_an_example
         statement({"AWS": f"arn:aws:iam::{A}:role/*"}),
         statement(ROOT, WEB),
         statement(ROOT, StringEquals={"k:x": "a"}, StringLike={"k:x": "b*"}),
+        statement(ROOT, StringEquals={"aws:TagKeys": "a"}),
         statement(
             {"AWS": f"arn:aws:iam::{A}:role/ci"}, ArnLike={"aws:PrincipalArn": f"arn:aws:iam::{A}:user/*"}
         ),

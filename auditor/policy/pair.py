@@ -42,7 +42,7 @@ class Pair:
             each.statement.resources is not None or each.statement.not_resources is not None
             for each in self.stated
         )
-        self._classes: dict[object, tuple[Sequence[tuple[Assigned, int]], bool]] = {}
+        self._classes: dict[object, Sequence[tuple[Assigned, int]]] = {}
         self._callers: dict[str, list[Option]] = {}
 
     def _masks(self, policy: Policy, bits: dict[object, int]) -> tuple[int, int]:
@@ -323,8 +323,8 @@ class Pair:
         """Classes of one key, or of keys that variables link; what they leave open goes to `doubts`."""
         cached = (group, tuple(known.items()), forms)
         if cached not in self._classes:
-            self._classes[cached] = self._classed(group, known, dict(forms)), True
-        return self._classes[cached][0]
+            self._classes[cached] = self._classed(group, known, dict(forms))
+        return self._classes[cached]
 
     def _classed(
         self, group: tuple[str, ...], known: Mapping[str, str], forms: Mapping[str, tuple[str, ...]]

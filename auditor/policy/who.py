@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from auditor.policy import keys
 from auditor.policy.compare import Comparison, Level, admitted, compare
 from auditor.policy.evaluate import allowed
-from auditor.policy.model import ACTIONS, Policy, Principal, Request, Statement, Test
+from auditor.policy.model import ACTIONS, MULTIVALUED, Policy, Principal, Request, Statement, Test
 from auditor.policy.values import like, plain
 
 
@@ -82,14 +82,15 @@ def _guess(policy: Policy, level: Level) -> Request | None:
         if ":saml-provider/" in named.value
         else {"federated": "oidc", "any": "aws"}.get(named.kind, named.kind)
     )
-    ctx = {}
+    ctx: dict[str, str | tuple[str, ...]] = {}
     for test in statement.tests:
         if (
             not test.passes_absent
             and test.base in ("StringEquals", "StringLike", "ArnLike", "Bool")
             and test.values
         ):
-            ctx[test.key] = test.values[0].replace("*", "x").replace("?", "x")
+            value = test.values[0].replace("*", "x").replace("?", "x")
+            ctx[test.key] = (value,) if test.key in MULTIVALUED else value
     for action in ACTIONS.get(kind, ())[:1]:
         principal = f"arn:aws:iam::{named.value}:root" if named.value.isdigit() else named.value
         request = Request(kind, principal, None, action, dict(sorted(ctx.items())))
