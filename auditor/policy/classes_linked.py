@@ -21,6 +21,8 @@ _TEXTS = 2_000
 """Texts tried for a variable, at most."""
 _JOINED = 500
 """Classes of several linked keys at once that are kept for each text."""
+_FOUND = 2_000
+"""Classes of linked keys, at most."""
 _STEPS = 100_000
 """Classes joined, at most."""
 _WORK = 100_000
@@ -57,7 +59,7 @@ def linked_classes(
     size = 1 + sum(len(value) for asked in tested.values() for each in asked for value in each.test.values)
     steps = 0
     for tried, assigned in enumerate(_assignments(variables, [None, *texts])):
-        if tried * size > _WORK or steps > _STEPS:
+        if tried * size > _WORK or steps > _STEPS or len(found) > _FOUND:
             return [(each, fails) for (fails, _), each in found.items()], False
         given = {**known, **{name: value for name, value in assigned.items() if value is not None}}
         fails = 0

@@ -8,15 +8,16 @@ independent dimensions (classes*.py). Whatever is found is checked by `allowed` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from auditor.policy.evaluate import allowed
 from auditor.policy.globs import TooComplex
-from auditor.policy.model import Policy, Request
+from auditor.policy.meaning import meaning
+from auditor.policy.model import Policy, Request, Statement
 from auditor.policy.pair import Pair
-from auditor.policy.search import Goal, best, choose
+from auditor.policy.search import Goal, Spent, best, choose
 
 Level = Literal["language", "feasible"]
 """`language`: what the texts admit, any key with any caller; `feasible`: only what a real caller can present."""
@@ -90,11 +91,22 @@ def _admitted(
     return None, ""
 
 
-def admitted(policy: Policy, *, level: Level = "language") -> tuple[Request | None, str]:
-    """Find a request that a policy admits; without one, the text says why there may be one all the same, or is empty."""
-    nothing = Policy(policy.version, None, ())
-    pair = Pair(nothing, policy, feasible=level == "feasible")
-    return _admitted(pair, policy, nothing, pair.b, pair.a)
+def examples(
+    policy: Policy, apart: Sequence[Statement], *, level: Level = "language"
+) -> Iterator[tuple[Request | None, str]]:
+    """For each Allow statement, find a request that it and none of the policy's Deny statements matches.
+
+    Without one, the text says why there may be one all the same, or is empty. The statements may be parts of the
+    policy's own: the whole policy tells which values a key holds, and which roles there are.
+    """
+    denying = tuple(each for each in policy.statements if each.effect == "Deny")
+    nothing = replace(policy, statements=())
+    pair = Pair(policy, replace(policy, statements=(*apart, *denying)), feasible=level == "feasible")
+    for statement in apart:
+        pair.spent = Spent()
+        bit = pair.bits[meaning(statement, policy.version)]
+        alone = replace(policy, statements=(statement, *denying))
+        yield _admitted(pair, alone, nothing, (bit, pair.b[1]), (0, 0))
 
 
 def _goals(own: tuple[int, int], other: tuple[int, int]) -> Iterator[Goal]:

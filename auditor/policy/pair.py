@@ -34,9 +34,10 @@ class Pair:
         self.feasible = feasible
         self.spent = Spent()
         self.stated: list[Stated] = []
-        bits: dict[object, int] = {}
-        self.a = self._masks(a, bits)
-        self.b = self._masks(b, bits)
+        self.bits: dict[object, int] = {}
+        """By what a statement says."""
+        self.a = self._masks(a)
+        self.b = self._masks(b)
         self.same = self.a == self.b
         self.any_action = any(
             each.statement.resources is not None or each.statement.not_resources is not None
@@ -45,14 +46,14 @@ class Pair:
         self._classes: dict[object, Sequence[tuple[Assigned, int]]] = {}
         self._callers: dict[str, list[Option]] = {}
 
-    def _masks(self, policy: Policy, bits: dict[object, int]) -> tuple[int, int]:
+    def _masks(self, policy: Policy) -> tuple[int, int]:
         """Give each statement a bit; return the masks of the Allow and the Deny statements."""
         masks = {"Allow": 0, "Deny": 0}
         for statement in policy.statements:
             said = meaning(statement, policy.version)
-            bit = bits.get(said)
+            bit = self.bits.get(said)
             if bit is None:
-                bit = bits[said] = 1 << len(bits)
+                bit = self.bits[said] = 1 << len(self.bits)
                 asked = tuple(
                     Asked(bit, test, policy.version, variables_of(test, policy.version))
                     for test in statement.tests

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from auditor.policy import keys
-from auditor.policy.compare import Comparison, Level, admitted, compare
+from auditor.policy.compare import Comparison, Level, compare, examples
 from auditor.policy.evaluate import allowed
 from auditor.policy.model import ACTIONS, MULTIVALUED, Policy, Principal, Request, Statement, Test
 from auditor.policy.values import like, plain
@@ -32,15 +32,32 @@ def who(policy: Policy) -> tuple[Who, ...]:
     A principal that no request brings in has no row: a deleted one, or one whose tests contradict each other or a Deny.
     """
     denying = tuple(each for each in policy.statements if each.effect == "Deny")
-    found = []
-    for statement in policy.statements:
-        if statement.effect == "Deny":
-            continue
-        for kind, name, alone in _apart(statement):
-            example, doubt = _example(replace(policy, statements=(alone, *denying)))
-            if example is not None or doubt:
-                found.append(Who(kind, name, statement.tests, example))
-    return tuple(found)
+    allowing = [each for each in policy.statements if each.effect == "Allow"]
+    rows = [row for statement in allowing for row in _apart(statement)]
+    left = list(range(len(rows)))
+    shown: dict[int, Request] = {}
+    doubts: dict[int, str] = {}
+    levels: tuple[Level, ...] = ("feasible", "language")
+    for (
+        level
+    ) in levels:  # a real request before one that only the text admits, a plain one before one that is sought
+        for i in left:
+            guessed = _guess(replace(policy, statements=(rows[i][2], *denying)), level)
+            if guessed is not None:
+                shown[i] = guessed
+        left = [i for i in left if i not in shown]
+        if left:
+            sought = examples(policy, [rows[i][2] for i in left], level=level)
+            for i, (found, doubt) in zip(left, sought, strict=True):
+                if found is not None:
+                    shown[i] = found
+                doubts[i] = doubt
+        left = [i for i in left if i not in shown]
+    return tuple(
+        Who(kind, name, statement.tests, shown.get(i))
+        for i, (kind, name, statement) in enumerate(rows)
+        if i in shown or doubts.get(i)
+    )
 
 
 def _apart(statement: Statement) -> Iterator[tuple[str, str, Statement]]:
@@ -57,18 +74,6 @@ def _apart(statement: Statement) -> Iterator[tuple[str, str, Statement]]:
             each.kind if each.kind != "federated" else "saml" if ":saml-provider/" in each.value else "oidc"
         )
         yield kind, each.value, replace(statement, principals=(each,))
-
-
-def _example(policy: Policy) -> tuple[Request | None, str]:
-    """Find a request, a real one before one that only the text admits, and a plain one before one that has to be sought."""
-    doubt = ""
-    levels: tuple[Level, ...] = ("feasible", "language")
-    for level in levels:
-        guessed = _guess(policy, level)
-        found, doubt = (guessed, "") if guessed is not None else admitted(policy, level=level)
-        if found is not None:
-            return found, ""
-    return None, doubt
 
 
 def _guess(policy: Policy, level: Level) -> Request | None:
