@@ -5,47 +5,73 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from fault_world import FULL_WALK, Fault, FaultWorld, Judged, Operation, judged
+from fault_world import FULL_WALK, Fault, FaultWorld, Operation
 
 from auditor.model import LINKS
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from fault_judge import Judged
 
 STRENGTHS = ("none", "inferred", "strong", "exact")
 Scope = tuple[str, str, str, str]
 """Table, account, region and resource."""
 
 
-def gaps(snapshot: Snapshot) -> set[tuple[Any, ...]]:
-    """Return the scopes and times of a snapshot's gaps, without their reasons."""
-    return {
-        (row["table_name"], row["account"], row["region"], row["resource"], row["from_at"], row["until_at"])
-        for row in snapshot.rows("coverage")
-        if not row["complete"]
-    }
+class Sight:
+    """A snapshot's rows by their keys, and its gaps: each read once."""
 
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._rows: dict[str, Mapping[str, Mapping[str, Any]]] = {}
 
-def look_of(snapshot: Snapshot, tables: Iterable[str]) -> tuple[Any, ...]:
-    """Return what judging depends on: rows by their digest, and where the gaps are, whatever their reasons."""
-    of = frozenset(tables)
-    held = snapshot.manifest["tables"]
-    return tuple(sorted((name, held[name]["digest"]) for name in of)), frozenset(
-        g for g in gaps(snapshot) if g[0] in of
-    )
+    @cached_property
+    def gaps(self) -> set[tuple[Any, ...]]:
+        """Their scopes and times, without their reasons."""
+        return {
+            (
+                row["table_name"],
+                row["account"],
+                row["region"],
+                row["resource"],
+                row["from_at"],
+                row["until_at"],
+            )
+            for row in self.snapshot.rows("coverage")
+            if not row["complete"]
+        }
+
+    def rows(self, table: str) -> Mapping[str, Mapping[str, Any]]:
+        if table not in self._rows:
+            key = schema_tables()[table].key
+            self._rows[table] = {_key(key, row): row for row in self.snapshot.rows(table)}
+        return self._rows[table]
+
+    def look(self, tables: Iterable[str]) -> tuple[Any, ...]:
+        """Return what judging depends on: rows by their digest, and where the gaps are, whatever their reasons."""
+        of = frozenset(tables)
+        held = self.snapshot.manifest["tables"]
+        digests = tuple(sorted((name, held[name]["digest"]) for name in of))
+        return digests, frozenset(gap for gap in self.gaps if gap[0] in of)
+
+    def fewer(self, truth: Sight, tables: Iterable[str]) -> bool:
+        """Tell whether rows are missing: then the sources that read them have to be asked again too."""
+        held, whole = (each.snapshot.manifest["tables"] for each in (self, truth))
+        return any(held[name]["rows"] < whole[name]["rows"] for name in tables)
 
 
 # What is collected ----------------------------------------------------------------------------------------------------
 
 
-def untrue(case: Snapshot, truth: Snapshot, tables: Iterable[str]) -> Iterator[str]:
+def untrue(case: Sight, truth: Sight, tables: Iterable[str]) -> Iterator[str]:
     """Nothing is told that is not so, and what is missing lies under a gap."""
     for name in sorted(tables):
-        table = schema_tables()[name]
-        real = {_key(table.key, row): row for row in truth.rows(name)}
-        found = {_key(table.key, row): row for row in case.rows(name)}
-        hidden = [scope for scope in gaps(case) if scope[0] == name]
+        real, found = truth.rows(name), case.rows(name)
+        hidden = [scope for scope in case.gaps if scope[0] == name]
         for key, row in found.items():
             if key not in real:
                 yield f"{name} {key} is told and is not there"
@@ -63,9 +89,9 @@ def untrue(case: Snapshot, truth: Snapshot, tables: Iterable[str]) -> Iterator[s
                 yield f"{name} {key} is missing, and no gap says so"
 
 
-def silent(case: Snapshot, truth: Snapshot, tables: Iterable[str]) -> Iterator[str]:
+def silent(case: Sight, truth: Sight, tables: Iterable[str]) -> Iterator[str]:
     """A fault shows as a gap, unless all that was wanted was collected all the same."""
-    if not gaps(case) - gaps(truth) and look_of(case, tables) != look_of(truth, tables):
+    if not case.gaps - truth.gaps and case.look(tables) != truth.look(tables):
         yield "rows differ from the undisturbed ones, and there is no gap"
 
 
@@ -160,41 +186,31 @@ def _sessions(case: Judged, truth: Judged) -> Iterator[str]:
 # The walk -------------------------------------------------------------------------------------------------------------
 
 
-def _fewer(case: Snapshot, truth: Snapshot, tables: Iterable[str]) -> bool:
-    """Tell whether rows are missing: then the sources that read them have to be asked again too."""
-    return any(
-        case.manifest["tables"][name]["rows"] < truth.manifest["tables"][name]["rows"] for name in tables
-    )
-
-
 class Walk:
     """Faults put to one world: each is judged unless another of its operation looked the same to the judge."""
 
     def __init__(self, world: FaultWorld) -> None:
         self.world = world
+        self.truth = Sight(world.snapshot)
         self._judged: dict[Operation, set[tuple[Any, ...]]] = defaultdict(set)
 
     def broken(self, fault: Fault) -> list[str]:
         """Return every law that a fault breaks."""
         world = self.world
         operation = (fault["service"], fault["operation"])
-        callers = world.operations[operation]
+        callers, concerned = world.operations[operation], world.concerned(fault)
         tables = {table for name in callers for table in world.heard[name].TABLES}
-        whole: Snapshot | None = None
-        if not self._judged[operation] and world.concerned(fault) == callers:
-            seen = whole = world.disturbed(fault)
-        else:
-            seen, yielded = world.alone(fault)
-        said = [*untrue(seen, world.snapshot, tables), *silent(seen, world.snapshot, tables)]
-        look = look_of(seen, tables)
-        if look not in self._judged[operation] and look != look_of(world.snapshot, tables):
+        draft, owners = world.disturbed(fault, callers)
+        seen = Sight(draft)
+        said = [*untrue(seen, self.truth, tables), *silent(seen, self.truth, tables)]
+        look = seen.look(tables)
+        if look not in self._judged[operation] and look != self.truth.look(tables):
             self._judged[operation].add(look)
-            if whole is None:
-                live = FULL_WALK or _fewer(seen, world.snapshot, tables)
-                whole = world.disturbed(fault) if live else world.replayed(yielded)
-            said += better(judged(whole), world.undisturbed)
-        for each in {seen.dir} | ({whole.dir} if whole else set()):
-            shutil.rmtree(each)
+            if concerned != callers and (FULL_WALK or seen.fewer(self.truth, tables)):
+                shutil.rmtree(draft.dir)
+                draft, owners = world.disturbed(fault, concerned)
+            said += better(world.judged(draft, owners), world.undisturbed)
+        shutil.rmtree(draft.dir, ignore_errors=True)
         return said
 
     def over(self, faults: Iterable[Fault]) -> dict[str, list[str]]:

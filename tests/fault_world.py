@@ -7,22 +7,19 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from fault_judge import Judge, Judged, judged, pack
+
 from auditor import config as configuration
-from auditor.builtin import builtin
 from auditor.collect import collect
-from auditor.correlate import correlate
-from auditor.engines.duckdb import Engine
-from auditor.evaluate import evaluate
 from auditor.ledger import Ledger
 from auditor.model import Gap, Row, Seen, Window
-from auditor.rulepack import Pack, load
 from auditor.sandbox.aws import AwsCloud
 from auditor.sandbox.estate import Estate
 from auditor.sandbox.estate_story import Story
@@ -35,6 +32,8 @@ from auditor.sources import NAMES, source
 FULL_WALK = bool(os.environ.get("AUDITOR_FULL_WALK"))
 """Walk everything (`make soak`), and not only what fits in a minute."""
 SECTIONS = {f"sources.{name}": source(name).Settings for name in NAMES}
+EXCUSING = "aws_cloudtrail"
+"""The source of deletions: what they account for is no suspect loss."""
 HANG_S = 1
 """Seconds after which a call that hangs is given up."""
 
@@ -118,36 +117,6 @@ def _without(said: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name != key}
 
 
-@cache
-def pack() -> Pack:
-    """Return the rules that ship."""
-    return load([builtin("rules")], [builtin("rules") / "frameworks"])
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What one snapshot comes to: verdicts by rule and subject, links by export, and sessions by key."""
-
-    outcomes: Mapping[tuple[str, str], Mapping[str, Any]]
-    exports: Mapping[str, Mapping[str, Any]]
-    sessions: Mapping[str, Mapping[str, Any]]
-    protection: Mapping[str, Mapping[str, Any]]
-
-
-def judged(snapshot: Snapshot) -> Judged:
-    """Correlate and evaluate in memory; nothing is written."""
-    with Engine.open(snapshot) as engine:
-        correlate(engine)
-        evaluate(engine, pack())
-        outcomes = {(row["rule"], row["subject_key"]): row for row in engine.rows("SELECT * FROM outcome")}
-        return Judged(
-            outcomes,
-            {row["export_id"]: row for row in engine.rows("SELECT * FROM export")},
-            {row["session_key"]: row for row in engine.rows("SELECT * FROM orphan_session")},
-            {row["bucket_arn"]: row for row in engine.rows("SELECT * FROM protection")},
-        )
-
-
 @dataclass
 class Noting(Faults):
     """Faults that remember every place an operation was asked for."""
@@ -212,6 +181,7 @@ class FaultWorld:
         self.estate = Estate(aws, gcp, story or small_story())
         self.estate.endpoints = (aws.start(), gcp.start())
         self.one_at_a_time = Lock()
+        self._asking: dict[bool, Any] = {}
         self.config = configuration.load(self.estate.config(self.dir), SECTIONS)
         self.now = self.estate.now(2)
         self.estate.advance(1)
@@ -231,6 +201,8 @@ class FaultWorld:
 
     def close(self) -> None:
         self.estate.close()
+        if "judge" in self.__dict__:
+            self.judge.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def calls(self) -> Counter[Operation]:
@@ -238,8 +210,22 @@ class FaultWorld:
         return Counter(self.estate.aws.calls) + Counter(self.estate.gcp.counts)
 
     @cached_property
+    def judge(self) -> Judge:
+        return Judge(self.snapshot)
+
+    @property
     def undisturbed(self) -> Judged:
-        return judged(self.snapshot)
+        return self.judge.undisturbed
+
+    def judged(self, case: Snapshot, owners: Collection[str]) -> Judged:
+        """Return what week 2 comes to with what some sources collected; `make soak` judges it from nothing."""
+        if not FULL_WALK:
+            return self.judge.judged(case, owners)
+        whole = case.joined(self.joins)
+        try:
+            return judged(whole)
+        finally:
+            shutil.rmtree(whole.dir)
 
     @cached_property
     def operations(self) -> Mapping[Operation, frozenset[str]]:
@@ -259,24 +245,16 @@ class FaultWorld:
             names |= more
         return names
 
-    def disturbed(self, fault: Fault) -> Snapshot:
-        """Collect week 2 once more with a fault: what it concerns is asked again, the rest is as it was."""
-        real = self.concerned(fault)
-        sources = {n: source(n) if n in real else Replaying(heard) for n, heard in self.heard.items()}
-        return self.draft(fault, sources).joined(self.joins)
+    def disturbed(self, fault: Fault, live: Collection[str]) -> tuple[Snapshot, Collection[str]]:
+        """Collect week 2 once more with a fault, by the sources that it concerns; a draft.
 
-    def alone(self, fault: Fault) -> tuple[Snapshot, dict[str, Listening]]:
-        """Collect only the sources that call an operation, after those they wait for; a draft, never judged."""
-        callers = {n: Listening(n, self) for n in self.operations[fault["service"], fault["operation"]]}
-        before = {name for caller in callers for name in self._before(caller)} - callers.keys()
-        replayed = {name: Replaying(self.heard[name]) for name in before}
-        return self.draft(fault, {**replayed, **callers}), callers
-
-    def replayed(self, callers: Mapping[str, Listening]) -> Snapshot:
-        """Collect week 2 from what some sources yielded under a fault, and the others undisturbed."""
-        return self.draft(
-            {}, {n: Replaying(callers.get(n, heard)) for n, heard in self.heard.items()}
-        ).joined(self.joins)
+        Returned with it are the sources whose tables it holds: those asked again, or all of them when it is known
+        less of who deleted what, which makes fewer rows suspect whose ever they are.
+        """
+        every = FULL_WALK or EXCUSING in live
+        told = set(NAMES) if every else {EXCUSING, *(name for each in live for name in self._before(each))}
+        sources = {name: Replaying(self.heard[name]) for name in told} | {name: source(name) for name in live}
+        return self.draft(fault, sources), NAMES if every else live
 
     def _before(self, name: str) -> Iterator[str]:
         for each in self.heard[name].AFTER:
@@ -288,15 +266,24 @@ class FaultWorld:
         start = self.week1.snapshot.as_of - OVERLAP
         with self.broken(fault):
             return collect(
-                impatient(self.config, fault)
-                if fault
-                else dataclasses.replace(self.config),  # no client waits for it
+                self.asking(fault),
                 now=self.now,
                 window=Window(start, self.now),
                 carried=self.week1.snapshot,
                 into=self.dir / "collected",
                 sources=sources,
             )
+
+    def asking(self, fault: Fault) -> Any:
+        """Return the configuration to ask by: the same object, and so the same clients, for faults that leave them whole."""
+        if not fault:
+            return dataclasses.replace(self.config)  # no client waits for it
+        if FULL_WALK or fault["service"] == "sts" or fault["kind"] == "expire":
+            return impatient(self.config, fault)
+        hangs = fault["kind"] == "hang"
+        if hangs not in self._asking:
+            self._asking[hangs] = impatient(self.config, fault)
+        return self._asking[hangs]
 
     def broken(self, fault: Fault) -> _Broken:
         """Hold a fault while a block runs."""

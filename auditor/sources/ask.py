@@ -325,9 +325,8 @@ def _aws_reason(error: Exception, action: str) -> tuple[str, str] | None:
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, ResponseParserError):  # an Exception, and no BotoCoreError
-        said, quotes, _ = str(error).partition(
-            ", invalid XML received"
-        )  # it quotes the body: keys, in an AssumeRole
+        # What it quotes after this is the body: of an AssumeRole, the keys.
+        said, quotes, _ = str(error).partition(", invalid XML received")
         return "malformed", _words(f"{said}: invalid XML" if quotes else error)
     if not isinstance(error, botocore.BotoCoreError | botocore.HTTPClientError):
         return None
