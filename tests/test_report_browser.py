@@ -100,8 +100,13 @@ def test_report_has_no_known_barrier(page: Any, url: str) -> None:
 
     page.goto(url)
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    found = Axe().run(page, options=rules).response["violations"]
+    options: dict[str, Any] = {
+        "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+        "resultTypes": ["violations"],  # to name every node that passed takes longer than to look at it
+    }
+    if page.viewport_size["width"] == 320:
+        options["rules"] = {"color-contrast": {"enabled": False}}  # the colours are those of the wide page
+    found = Axe().run(page, options=options).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == []
 
 
