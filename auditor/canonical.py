@@ -41,7 +41,7 @@ SQL_TYPES: Mapping[Type, str] = {
 
 _UNSAFE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef]")
 _UNSAFE_JSON = re.compile(r"[\ud800-\udfff\ufdd0-\ufdef]|\\u0000")
-_BATCH = 24_000_000
+_BATCH = 8_000_000
 _INT64 = range(-(2**63), 2**63)
 EMPTY = hashlib.sha256().hexdigest()
 """The digest of a table without rows."""

@@ -44,8 +44,8 @@ class Limits:
     """Seconds to wait for an answer."""
     source_budget_s: int = 900
     """Seconds one source may take in one scan; what is left then is a gap."""
-    memory_mb: int = 256
-    """Memory of the engine; what does not fit spills to disk."""
+    memory_mb: int = 1024
+    """Most memory the engine may take; it begins with less, and what does not fit spills to disk."""
     keep_raw: bool = False
     """Keep the answers of both clouds as received beside each snapshot."""
 

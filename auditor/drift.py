@@ -7,14 +7,17 @@ as unknown, and a setting that was not read this time has not changed.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
+from auditor.spool import ordered
 from auditor.watch import Watched, attribute_drift
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Standing:
 class Past:
     """What the ledger remembers of the scan before."""
 
-    findings: tuple[Standing, ...] = ()
+    findings: Collection[Standing] = ()
     watch: tuple[Watched, ...] = ()
     listed: frozenset[tuple[str, str, str]] = frozenset()
     """(table, account, region) an earlier scan listed to the end: only there can a row be new."""
@@ -95,7 +98,7 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
     return _digest([rule, subject_table, subject_key])
 
 
-def compare(past: Past, present: Present, *, now: datetime) -> list[Drift]:
+def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
     settings = attribute_drift(
         past.watch,
@@ -112,40 +115,63 @@ def compare(past: Past, present: Present, *, now: datetime) -> list[Drift]:
         for move in moves(past, present, now=now)
         if move.kind != "reworded"
     )
-    return sorted(
-        (*settings, *findings),
+    return ordered(
+        chain(settings, findings),
         key=lambda d: (d.subject_table, d.subject_key, d.rule or "", d.field or "", d.kind),
     )
 
 
 def moves(past: Past, present: Present, *, now: datetime) -> Iterator[Move]:
-    """Yield every step a finding takes, sorted by rule and subject; quiet ones yield nothing."""
-    standing = {_key(one.outcome): one for one in past.findings}
-    judged: dict[_Key, Outcome] = {}
+    """Yield every step a finding takes, sorted by rule and subject; quiet ones yield nothing.
+
+    Past and present are merged in that order, so that neither is ever held whole.
+    """
     scopes: dict[str, list[Outcome]] = {}
     rules = set(present.judged or ())
-    for outcome in present.outcomes:
-        if present.judged is None:
-            rules.add(outcome.rule)
-        if outcome.verdict is Verdict.UNKNOWN and outcome.subject_key.startswith("*"):
-            scopes.setdefault(outcome.rule, []).append(outcome)
-        key = _key(outcome)
-        if outcome.verdict not in _OPEN and key not in standing:
-            continue
-        twin = judged.get(key)
-        if twin is None or _RANK[outcome.verdict] > _RANK[twin.verdict]:
-            judged[key] = outcome
-    if present.judged is None:
-        rules.update(rule for rule, _, _ in standing)
+
+    def told() -> Iterator[Outcome]:
+        for outcome in present.outcomes:
+            if present.judged is None:
+                rules.add(outcome.rule)
+            if outcome.verdict is Verdict.UNKNOWN and outcome.subject_key.startswith("*"):
+                scopes.setdefault(outcome.rule, []).append(outcome)
+            yield outcome
+
+    def stood() -> Iterator[Standing]:
+        for standing in past.findings:
+            if present.judged is None:
+                rules.add(standing.outcome.rule)
+            yield standing
+
+    outcomes = ordered(told(), key=_key)
+    standings = ordered(stood(), key=lambda standing: _key(standing.outcome))
     hidden = _Hidden(scopes, present.coverage, rules, present.broken)
-    for key in sorted({*standing, *judged}):
-        before, after = standing.get(key), judged.get(key)
-        if before is None and after is not None:
+    both: Iterator[tuple[_Key, Standing | None, Outcome | None]] = heapq.merge(
+        ((_key(one.outcome), one, None) for one in standings),
+        ((_key(one), None, one) for one in outcomes),
+        key=lambda each: each[0],
+    )
+    for _, some in groupby(both, key=lambda each: each[0]):
+        before, after = _one(some)
+        if before is None and after is not None and after.verdict in _OPEN:
             yield _opened(after, past.resolved, now)
         elif before is not None:
             move = _gone(before, hidden) if after is None else _judged(before, after, past, now)
             if move is not None:
                 yield move
+
+
+def _one(
+    some: Iterable[tuple[_Key, Standing | None, Outcome | None]],
+) -> tuple[Standing | None, Outcome | None]:
+    """Return what stood of one finding, and the worst that is said of it now."""
+    before: Standing | None = None
+    after: Outcome | None = None
+    for _, standing, outcome in some:
+        before = standing or before
+        if outcome is not None and (after is None or _RANK[outcome.verdict] > _RANK[after.verdict]):
+            after = outcome
+    return before, after
 
 
 def _opened(after: Outcome, resolved: Mapping[str, datetime], now: datetime) -> Move:

@@ -38,7 +38,7 @@ class Judging(Protocol):
 
 
 def evaluate(engine: Judging, pack: Pack) -> None:
-    """Judge every subject by every rule of its kind and write `outcome`, ordered by code, rule and subject."""
+    """Judge every subject by every rule of its kind and write `outcome`, in no order."""
     columns = ", ".join(f"{name} {kind}" for name, kind in OUTCOME)
     engine.execute(f"CREATE OR REPLACE TABLE outcome ({columns})")
     estate = _Estate(engine)
@@ -53,9 +53,6 @@ def evaluate(engine: Judging, pack: Pack) -> None:
     for broken in pack.broken_rules:
         if broken.id and all(rule.id != broken.id for rule in pack.rules):
             _insert(engine, _not_loaded(broken))
-    engine.execute(
-        "CREATE OR REPLACE TABLE outcome AS SELECT * FROM outcome ORDER BY code, rule, subject_key"
-    )
 
 
 def examples(pack: Pack) -> Iterator[tuple[Rule, Example, str, str]]:
@@ -152,6 +149,7 @@ def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule], sight: _S
         if hidden:
             engine.execute(f"CREATE OR REPLACE TEMP TABLE _hidden AS {hidden_sql(table)}")
     except duckdb.Error as error:
+        _unless_of_the_machine(error)
         for rule in rules:
             _insert(engine, _failed(rule, error))
         return
@@ -192,12 +190,22 @@ def _judge(engine: Judging, judged: Sequence[_Judged]) -> None:
         ]
         together = " UNION ALL ".join(f"SELECT * FROM ({each.sql})" for each in known)
         engine.execute(f"INSERT INTO outcome {together}")
-    except duckdb.Error:
+    except duckdb.Error as together_failed:
+        _unless_of_the_machine(together_failed)
         for each in judged:
             try:
                 engine.execute(f"INSERT INTO outcome {each.sql}")
             except duckdb.Error as error:
+                _unless_of_the_machine(error)
                 _insert(engine, _failed(each.rule, error))
+
+
+def _unless_of_the_machine(error: Exception) -> None:
+    """Raise what says nothing of a rule: too little memory or disk is no verdict, and another machine has more."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+        raise error
 
 
 def _hidden(rule: Rule) -> str:

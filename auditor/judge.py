@@ -9,6 +9,7 @@ The same snapshot and the same rules give the same digests on any machine: this 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -23,7 +24,6 @@ from auditor.model import LINKS, Outcome, Ref, State, Verdict
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
     from auditor.rulepack import Pack
-    from auditor.schema import Type
     from auditor.snapshot import Snapshot
 
 FACTS = ("export", "session_match", "orphan_session", "unattributed_object", "protection", "outcome")
@@ -63,7 +63,7 @@ class Judgement:
 
         with Engine() as engine:
             engine.attach(table, self.dir / f"{table}.parquet")
-            yield from engine.table(table)
+            yield from engine.each(table)
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield every outcome, in the order of code, rule and subject."""
@@ -76,34 +76,70 @@ class Judgement:
         """
         from auditor.engines.duckdb import Engine
 
-        columns: dict[str, Type] = {"rule": "TEXT", "subject_table": "TEXT", "subject_key": "TEXT"}
-        with Engine() as engine:
-            engine.attach("every_outcome", self.dir / "outcome.parquet")
-            keys = ({"rule": r, "subject_table": t, "subject_key": k} for r, t, k in sorted(set(standing)))
-            engine.insert("standing", keys, columns=columns)
-            engine.run(
-                "outcome",
-                "SELECT * FROM every_outcome o WHERE verdict IN ('fail', 'unknown') OR EXISTS (SELECT 1 FROM standing s "
-                "WHERE s.rule = o.rule AND s.subject_table = o.subject_table AND s.subject_key = o.subject_key)",
+        with Engine(memory_limit=_ASKING, threads=1) as engine:
+            engine.attach("outcome", self.dir / "outcome.parquet")
+            keys = ({"mark": _mark(*key)} for key in standing)
+            engine.insert("standing", keys, columns={"mark": "INT"})
+            mark = (
+                "CAST(md5_number_lower(concat_ws(chr(31), rule, subject_table, subject_key)) >> 1 AS BIGINT)"
             )
-            yield from map(outcome_of, engine.table("outcome"))
+            moving = (
+                "SELECT * FROM outcome WHERE verdict IN ('fail', 'unknown') "
+                f"OR {mark} IN (SELECT mark FROM standing)"
+            )
+            yield from map(outcome_of, engine.each("outcome", moving))
+
+
+def _mark(rule: str, subject_table: str, subject_key: str) -> int:
+    """Return 63 bits that stand for a finding; two that share them only bring one outcome too many."""
+    text = "\x1f".join((rule, subject_table, subject_key))
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
+
+
+_ASKING = "96MB"
+"""What the engine may hold while it looks through what was judged."""
 
 
 def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) -> Judgement:
-    """Correlate and evaluate a joined snapshot; a judgement that is there already is made again and replaced."""
+    """Correlate and evaluate a joined snapshot; a judgement that is there already is made again and replaced.
+
+    The engine begins with little memory and is given more, up to `memory_mb`, where that does not do.
+    """
+    import duckdb
+
+    into.mkdir(parents=True, exist_ok=True)
+    *fewer, most = _rungs(snapshot, memory_mb)
+    for held_mb in fewer:
+        try:
+            return _judged(snapshot, pack, into, held_mb)
+        except duckdb.OutOfMemoryException:
+            continue
+    return _judged(snapshot, pack, into, most)
+
+
+_SMALL_MB, _MEDIUM_MB = 64, 256
+_SMALL_BYTES, _MEDIUM_BYTES = 24_000_000, 64_000_000
+
+
+def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
+    """Return how much memory to try, in MB: by the size of the evidence, then more, then all that is allowed."""
+    size = sum(path.stat().st_size for path in (snapshot.dir / "tables").iterdir())
+    first = (_SMALL_MB, _SMALL_BYTES), (_MEDIUM_MB, _MEDIUM_BYTES)
+    return [*(mb for mb, largest in first if mb < memory_mb and size <= largest), memory_mb]
+
+
+def _judged(snapshot: Snapshot, pack: Pack, into: Path, held_mb: int) -> Judgement:
     from auditor.correlate import correlate
     from auditor.engines.duckdb import Engine
     from auditor.evaluate import evaluate
 
-    into.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
+    threads = 1 if held_mb <= _SMALL_MB else 2
     try:
-        with Engine.open(snapshot, memory_limit=f"{memory_mb}MB") as engine:
+        with Engine.open(snapshot, memory_limit=f"{held_mb}MB", threads=threads) as engine:
             correlate(engine)
             evaluate(engine, pack)
-            for table in FACTS:
-                engine.export(table, work / f"{table}.parquet")
-            digests = {table: engine.digest(table) for table in FACTS}
+            digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}
             tally = _tally(engine)
             gaps = engine.rows(_GAPS)
         body = {

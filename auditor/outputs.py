@@ -6,7 +6,7 @@ Pure. Used by correlation to find exports, and by collection to know which bucke
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -55,7 +55,7 @@ def prefix_of(path: str | None) -> str:
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
-def outputs(job: Mapping[str, Any], exports: Sequence[Mapping[str, Any]], label: str) -> list[Output]:
+def outputs(job: Mapping[str, Any], exports: Collection[Mapping[str, Any]], label: str) -> list[Output]:
     """Return the outputs of one job (a row of `dataproc_job`), found in the order of links.md.
 
     `exports` are rows of `config_export`; `label` is the job label that names one of them.
@@ -134,7 +134,7 @@ def _fits(export: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
 
 
 def _configured(
-    bucket: str, prefix: str, job: Mapping[str, Any], exports: Sequence[Mapping[str, Any]]
+    bucket: str, prefix: str, job: Mapping[str, Any], exports: Collection[Mapping[str, Any]]
 ) -> str | None:
     """Return the configured export whose bucket and prefix this is; the one that names the job first."""
     fitting = [e for e in exports if e["bucket"] == bucket and _pattern(e["prefix"]).fullmatch(prefix)]

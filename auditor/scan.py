@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from auditor.model import Drift, Gap, Seen, State, Window
 from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
+from auditor.spool import spooled
 from auditor.watch import watched
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Scan:
     row: ScanRow
     snapshot: Snapshot
     judgement: Judgement
-    drift: tuple[Drift, ...]
+    drift: Collection[Drift]
     gaps: tuple[Gap, ...]
     broken_rules: tuple[str, ...]
 
@@ -114,9 +115,9 @@ def _scanned(
         progress("judging", {"snapshot": snapshot.id[:12]})
     judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
     keep(pack, folder / "rules", judgement.dir)
-    open_before = [finding.outcome for finding in before.past.findings]
-    outcomes = list(judgement.moving((o.rule, o.subject_table, o.subject_key) for o in open_before))
-    exports = list(judgement.rows("export"))
+    open_before = (finding.outcome for finding in before.past.findings)
+    outcomes = spooled(judgement.moving((o.rule, o.subject_table, o.subject_key) for o in open_before))
+    exports = spooled(judgement.rows("export"))
     coverage = tuple(coverage_of(snapshot))
     memories = _memories(snapshot, exports, before, now)
     present = Present(
@@ -162,24 +163,25 @@ def _scanned(
         at=now,
     )
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
-    return Scan(row, snapshot, judgement, tuple(drift), gaps, pack.broken)
+    return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
 
 
 def joins(
     config: Config, pack: Pack, before: Before, *, now: datetime, slot: str
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, Collection[dict[str, Any]]]:
     """Return every table a snapshot is joined with: the configuration, the history, and the scan itself."""
-    tables = dict(config.tables((*pack.rules, *pack.broken_rules)))
+    tables: dict[str, Collection[dict[str, Any]]] = dict(config.tables((*pack.rules, *pack.broken_rules)))
     (scan_row,) = tables["as_of"]
     tables["as_of"] = [scan_row | {"as_of": now, "slot": slot, "previous_at": before.previous_at}]
     described = schema_tables()
     for name, rows in before.tables.items():
         as_json = {column.name for column in described[name].columns if column.type == "JSON"}
-        tables[name] = [
-            {key: json.loads(value) if key in as_json and value else value for key, value in row.items()}
-            for row in rows
-        ]
+        tables[name] = [_decoded(row, as_json) for row in rows] if as_json else rows
     return tables
+
+
+def _decoded(row: Mapping[str, Any], as_json: Collection[str]) -> dict[str, Any]:
+    return {key: json.loads(value) if key in as_json and value else value for key, value in row.items()}
 
 
 def coverage_of(snapshot: Snapshot, *, seen_at: datetime | None = None) -> Iterator[Seen | Gap]:
@@ -225,7 +227,9 @@ def _memories(
     buckets = [
         BucketMemory(row["arn"], row["versioning"], row["eventbridge"]) for row in snapshot.rows("s3_bucket")
     ]
-    points = [PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point")]
+    points = (
+        PointMemory(*(row[name] for name in _POINT)) for row in snapshot.rows("backup_recovery_point", _POINT)
+    )
     members = [
         (row["user_id"], row["group_name"])
         for row in snapshot.rows("directory_membership")
@@ -234,7 +238,7 @@ def _memories(
     zones = {row["zone"]: row for row in snapshot.rows("config_zone")}
     looks = sorted({*(row["at"] for row in before.tables["history_scan"] if row["state"] == "finished"), now})
     return Memories(
-        exports=[_export_memory(row, zones, looks, now) for row in exports],
+        exports=(_export_memory(row, zones, looks, now) for row in exports),
         buckets=buckets,
         points=points,
         watch=watch,

@@ -238,7 +238,7 @@ def test_order_of_rows_and_rules_does_not_change_the_digest(tmp_path: Path) -> N
         engine.insert(THING.name, things[::turn], columns=KINDS)
         evaluate(engine, pack_of(tmp_path / str(turn), *rules[::turn]))
         digests.add(engine.digest("outcome"))
-        keys = [(row["code"], row["subject_key"]) for row in engine.rows("SELECT * FROM outcome")]
+        keys = [(row["code"], row["subject_key"]) for row in engine.table("outcome")]
         assert keys == sorted(keys)
     assert len(digests) == 1
 

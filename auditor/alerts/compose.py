@@ -66,7 +66,7 @@ class _Item:
 
 
 def compose(
-    drift: Sequence[Drift],
+    drift: Iterable[Drift],
     outcomes: Iterable[Outcome] = (),
     exports: Iterable[Mapping[str, Any]] = (),
     routes: Sequence[Route] = (),
@@ -83,13 +83,14 @@ def compose(
     """
     if not routes:
         return []
-    items = [*_drifted(drift, outcomes, rules or {}), *_sight(coverage)]
-    reached = list(exports)
+    wanted = _Wanted(routes, alerting)
+    items = [*_drifted(drift, outcomes, rules or {}, wanted), *_sight(coverage)]
+    reached = list(exports) if items else []
     alerts = []
     for route in routes:
         groups: dict[tuple[str, ...], list[_Item]] = {}
         for item in items:
-            if _wanted(item, route, alerting):
+            if wanted.by(route, item.event, item.key, item.severity):
                 groups.setdefault((item.event, *item.group), []).append(item)
         alerts += [_alert(route, group, reached, now) for _, group in sorted(groups.items())]
     return alerts
@@ -101,13 +102,23 @@ def dedup_key(kind: str, resource: str, drift_class: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _wanted(item: _Item, route: Route, alerting: AbstractSet[tuple[str, str]]) -> bool:
-    told = (route.channel, item.key) in alerting
-    if item.event in {"recovered", "vanished"}:
-        return told  # whoever heard of it hears of its end, whatever else they want
-    if told and item.event in {"opened", "scanner_blind"}:
-        return False
-    return item.event in route.events and _rank(item.severity) <= _rank(route.severity)
+class _Wanted:
+    """What the routes want to hear, asked before a message is made of it: most of what moves nobody asked for."""
+
+    def __init__(self, routes: Sequence[Route], alerting: AbstractSet[tuple[str, str]]) -> None:
+        self._routes = routes
+        self._alerting = alerting
+
+    def by_any(self, event: str, key: str, severity: str) -> bool:
+        return any(self.by(route, event, key, severity) for route in self._routes)
+
+    def by(self, route: Route, event: str, key: str, severity: str) -> bool:
+        told = (route.channel, key) in self._alerting
+        if event in {"recovered", "vanished"}:
+            return told  # whoever heard of it hears of its end, whatever else they want
+        if told and event in {"opened", "scanner_blind"}:
+            return False
+        return event in route.events and _rank(severity) <= _rank(route.severity)
 
 
 def _rank(severity: str) -> int:
@@ -115,28 +126,31 @@ def _rank(severity: str) -> int:
 
 
 def _drifted(
-    drift: Sequence[Drift], outcomes: Iterable[Outcome], rules: Mapping[str, RuleNote]
+    drift: Iterable[Drift], outcomes: Iterable[Outcome], rules: Mapping[str, RuleNote], wanted: _Wanted
 ) -> Iterable[_Item]:
-    subjects = {(d.rule, d.subject_key) for d in drift if d.rule}
-    judged = {(o.rule, o.subject_key): o for o in outcomes if (o.rule, o.subject_key) in subjects}
-    causes = {d.subject_key: d.actor for d in drift if d.rule is None and d.actor}
+    causes: dict[str, str] = {}
+    told: list[tuple[Drift, str, str]] = []
     for one in drift:
+        if one.rule is None and one.actor:
+            causes[one.subject_key] = one.actor
         event = _finding_event(one) if one.rule else _setting_event(one)
-        if event is None:
-            continue
+        key = _key(one)
+        if event is not None and wanted.by_any(event, key, one.severity):
+            told.append((one, event, key))
+    subjects = {(one.rule, one.subject_key) for one, _, _ in told if one.rule}
+    judged = {(o.rule, o.subject_key): o for o in outcomes if (o.rule, o.subject_key) in subjects}
+    for one, event, key in told:
         outcome = judged.get((one.rule or "", one.subject_key))
         account = (outcome.account or outcome.project if outcome else None) or _account(one)
         actor = one.actor or causes.get(one.subject_key)
         group = ("by", actor, account) if actor else ("of", account, one.rule or _setting(one))
-        kind = "finding" if one.rule else "setting"
-        yield _Item(
-            event,
-            dedup_key(kind, f"{one.subject_table}/{one.subject_key}", one.rule or str(one.field)),
-            group,
-            one.severity,
-            one.subject_key,
-            _said(one, outcome, account, rules.get(one.rule or "", RuleNote())),
-        )
+        said = _said(one, outcome, account, rules.get(one.rule or "", RuleNote()))
+        yield _Item(event, key, group, one.severity, one.subject_key, said)
+
+
+def _key(one: Drift) -> str:
+    kind = "finding" if one.rule else "setting"
+    return dedup_key(kind, f"{one.subject_table}/{one.subject_key}", one.rule or str(one.field))
 
 
 def _finding_event(one: Drift) -> str | None:

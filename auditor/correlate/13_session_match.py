@@ -10,7 +10,7 @@ end. Two jobs that fit equally well leave it unknown, and so does one whose own 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -57,7 +57,7 @@ def derive(tables: Tables) -> Iterator[Row]:
 class _ByDay:
     """Jobs by the days on which a session of theirs may be issued."""
 
-    def __init__(self, jobs: Sequence[Row], now: datetime, skew: timedelta) -> None:
+    def __init__(self, jobs: Collection[Row], now: datetime, skew: timedelta) -> None:
         self._days: dict[date, list[tuple[datetime, datetime, Row]]] = defaultdict(list)
         for job in jobs:
             if job["started_at"] is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -116,7 +116,7 @@ def _demanded(zone: Row, region: str | None) -> dict[str, Any]:
     }
 
 
-def _recorded(bucket: Row, trails: Sequence[Row], written: Sequence[str]) -> dict[str, Any]:
+def _recorded(bucket: Row, trails: Collection[Row], written: Sequence[str]) -> dict[str, Any]:
     """Return what records writes to the bucket: data events of a trail that is on, or access logs."""
     seen: set[bool | None] = set()
     for trail in trails:
@@ -183,7 +183,7 @@ def _meets(prefix: str, written: Sequence[str]) -> bool:
     return not written or any(path.startswith(prefix) or prefix.startswith(path) for path in written)
 
 
-def _planned(protection: Row | None, rules: Sequence[Row]) -> dict[str, Any]:
+def _planned(protection: Row | None, rules: Collection[Row]) -> dict[str, Any]:
     covered = protection["covered"] if protection else None
     plans = parsed(protection["plans"]) or [] if protection else []
     serving = {plan["plan_id"] for plan in plans if plan.get("verdict") == "covered"}
@@ -214,7 +214,7 @@ def _held(point: Row, now: Row) -> dict[str, Any]:
     }
 
 
-def _read_back(coverage: Sequence[Row], table: str) -> datetime | None:
+def _read_back(coverage: Collection[Row], table: str) -> datetime | None:
     """Return since when a table of events was read in every place it was asked for."""
     earliest: dict[tuple[str, str], datetime] = {}
     for row in coverage:

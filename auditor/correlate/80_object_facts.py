@@ -64,8 +64,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
 def _rows(
     base: dict[str, Any],
     stray: Row | None,
-    foreign: Rows,
-    unsure: Rows,
+    foreign: list[Row],
+    unsure: list[Row],
     events: bool,
     versions: Mapping[tuple[str, str], str | None],
     *,

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.schema import tables as schema_tables
+from auditor.spool import spooled
 
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Collection[Mapping[str, Any]]
 Tables = Mapping[str, Rows]
 
 _HELD = 2000
@@ -88,7 +89,7 @@ def _rows(engine: Engine, table: str, held: dict[str, Rows]) -> Rows:
     if table in held:
         return held[table]
     known = table in schema_tables()
-    rows = engine.table(table) if known else engine.rows(f"SELECT * FROM {table} ORDER BY ALL")
+    rows = spooled(engine.each(table) if known else engine.stream(f"SELECT * FROM {table} ORDER BY ALL"))
     if len(rows) <= _HELD:
         held[table] = rows
     return rows

@@ -6,6 +6,7 @@ and go out as tuples. What does not fit into `memory_limit` spills to a temporar
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -32,6 +33,10 @@ from auditor.schema import tables as schema_tables
 
 if TYPE_CHECKING:
     from auditor.snapshot import Snapshot
+
+
+_HELD_BYTES = 262_144
+"""A Parquet file up to this size is held as a table."""
 
 
 class Engine:
@@ -66,7 +71,7 @@ class Engine:
     def load(self, snapshot: Snapshot | None) -> None:
         """Make every source and joined table of the schema; one the snapshot lacks is empty.
 
-        Small tables are held in memory; the others are read from their Parquet file on each use.
+        What is small is held in memory; the rest is read from its Parquet file on each use.
         """
         for table in schema_tables().values():
             if table.kind == "fact":
@@ -76,7 +81,7 @@ class Engine:
             if path is None:
                 self._create(table.name, columns)
             else:
-                kind = "TABLE" if table.small else "VIEW"
+                kind = "TABLE" if table.small and path.stat().st_size <= _HELD_BYTES else "VIEW"
                 source = from_parquet(self._connection, path, columns)
                 self._connection.execute(f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}")
                 if kind == "VIEW":
@@ -161,10 +166,14 @@ class Engine:
 
     def table(self, table: str) -> list[dict[str, Any]]:
         """Return a table, ordered by its key, decoded exactly as the schema types it."""
+        return list(self.each(table))
+
+    def each(self, table: str, sql: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table as `table` returns them, or those of a query of its columns, in its order."""
         described = self._described.get(table) or schema_tables()[table]
         json = frozenset(column.name for column in described.columns if column.type == "JSON")
         order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
-        return list(self._stream(f"SELECT * FROM {name(table)} ORDER BY {order}", (), json))
+        return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), json)
 
     def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
         found = self._connection.execute(sql, list(params))
@@ -189,13 +198,28 @@ class Engine:
         """Return the digest of a table, as `canonical.py` defines it."""
         return digest(self._connection, name(table), self._kinds(table))
 
-    def export(self, table: str, path: Path) -> None:
-        """Write a table to Parquet, ordered by all its columns."""
-        order = ", ".join(name(column) for column in self._kinds(table))
+    def export(self, table: str, path: Path) -> str:
+        """Write a table to Parquet in the order of its lines and return its digest, as `canonical.py` defines it.
+
+        The lines are sorted outside the database: its own sort needs the whole table in memory, twice.
+        """
+        kinds = self._kinds(table)
+        ordered = self._dir / "export.ndjson"
+        sha = hashlib.sha256()
+        longest = 0
+        with ordered.open("wb") as file:
+            for text in sorted_texts(lines(self._connection, name(table), kinds)):
+                raw = text.encode() + b"\n"
+                sha.update(raw)
+                longest = max(longest, len(raw))
+                file.write(raw)
+        source = from_ndjson(ordered, kinds, longest) if longest else name(table)
         self._connection.execute(
-            f"COPY (SELECT * FROM {name(table)} ORDER BY {order}) TO {quoted(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
+            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
         )
+        ordered.unlink()
+        return sha.hexdigest()
 
     def jsonl(self, table: str, path: Path) -> None:
         """Write a table as the sorted lines its digest is made of."""

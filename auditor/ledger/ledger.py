@@ -27,6 +27,7 @@ from auditor.ledger.values import (
     WaiverRow,
     instant,
 )
+from auditor.spool import spooled
 
 if TYPE_CHECKING:
     from auditor.model import Drift, Outcome
@@ -121,9 +122,10 @@ class Ledger:
         """Return what is known before a scan; everything joined to its snapshot, and drift's past."""
         with self._read() as conn:
             past = remembered(conn, as_of)
-            last = queries.latest_scan(conn)
             check = chain.verify(conn)
-            tables = memory.rows(conn, memory.last_at(conn))
+            tables: dict[str, Collection[dict[str, Any]]] = {
+                name: spooled(map(_typed, rows)) for name, rows in memory.rows(conn, memory.last_at(conn))
+            }
             tables["history_scan"] = [
                 {
                     "scan": scan.scan,
@@ -135,17 +137,7 @@ class Ledger:
                 }
                 for scan in queries.scans(conn)
             ]
-            tables["history_finding"] = [
-                {
-                    "finding_id": row.finding_id,
-                    "rule": row.rule,
-                    "subject_table": row.subject_table,
-                    "subject_key": row.subject_key,
-                    "verdict": row.verdict,
-                    "since": row.opened_at,
-                }
-                for row in (queries.findings(conn, _NO_FILTERS) if last else ())
-            ]
+            tables["history_finding"] = spooled(map(_typed, queries.open_findings(conn)))
             tables["history_waiver"] = [_waiver(row) for row in waivers.every(conn, as_of)]
             tables["history_ledger"] = [
                 {
@@ -156,14 +148,13 @@ class Ledger:
                 }
             ]
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
-        typed = {name: [_typed(row) for row in rows] for name, rows in sorted(tables.items())}
-        return Before(past, typed, alerting)
+        return Before(past, dict(sorted(tables.items())), alerting)
 
     def record(
         self,
         scan: ScanRecord,
         outcomes: Iterable[Outcome],
-        drift: Sequence[Drift] = (),
+        drift: Iterable[Drift] = (),
         memories: Memories | None = None,
         alerts: Sequence[Alert] = (),
         *,

@@ -7,7 +7,7 @@ gets the time of the scan that saw it last.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from auditor.ledger.values import (
@@ -231,8 +231,11 @@ def _watch(
     conn.execute("DROP TABLE temp.seen_watch")
 
 
-def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Return history_export, history_bucket, history_point and history_watch; times as text."""
+def rows(conn: sqlite3.Connection, last_at: str | None) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    """Yield history_export, history_membership, history_bucket, history_point and history_watch; times as text.
+
+    The rows of one are read before the next is asked for.
+    """
     export = (
         # A run that was seen before it ended had no due time yet: the first one that was known is kept.
         "SELECT export_id, zone, first_seen_at, coalesce(capture_due_at, later_due_at) AS capture_due_at, "
@@ -255,7 +258,6 @@ def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[s
         "FROM point_memory ORDER BY arn"
     )
     watch = 'SELECT table_name, "key", field, value FROM watch_memory ORDER BY table_name, "key", field'
-    found = {}
     for name, query in (
         ("history_export", export),
         ("history_membership", membership),
@@ -265,8 +267,7 @@ def rows(conn: sqlite3.Connection, last_at: str | None) -> dict[str, list[dict[s
     ):
         cursor = conn.execute(query, {"last": last_at})
         names = [column[0] for column in cursor.description]
-        found[name] = [dict(zip(names, row, strict=True)) for row in cursor]
-    return found
+        yield name, (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 def last_at(conn: sqlite3.Connection) -> str | None:

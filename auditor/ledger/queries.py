@@ -149,6 +149,16 @@ def findings(conn: sqlite3.Connection, filters: Filters, as_of: datetime | None 
     ]
 
 
+def open_findings(conn: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Yield what a rule may read of every finding that is open: rows of `history_finding`, times as text."""
+    names = ("finding_id", "rule", "subject_table", "subject_key", "verdict", "since")
+    for row in conn.execute(
+        "SELECT finding_id, rule, subject_table, subject_key, verdict, opened_at FROM finding "
+        "WHERE until_scan IS NULL ORDER BY finding_id"
+    ):
+        yield dict(zip(names, row, strict=True))
+
+
 def finding(conn: sqlite3.Connection, finding_id: str, as_of: datetime | None = None) -> FindingRow | None:
     """Return one finding by its id or the unambiguous start of it; None if there is none."""
     history = history_of(conn, finding_id, as_of)

@@ -25,6 +25,7 @@ from auditor.ledger.values import (
     stamp,
 )
 from auditor.model import Drift, Outcome, Ref, Verdict
+from auditor.spool import spooled
 from auditor.watch import Watched
 
 WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
@@ -38,7 +39,7 @@ def record(
     conn: sqlite3.Connection,
     scan: ScanRecord,
     outcomes: Iterable[Outcome],
-    drift: Sequence[Drift],
+    drift: Iterable[Drift],
     *,
     memories: Memories,
     alerts: Sequence[Alert],
@@ -55,7 +56,7 @@ def record(
         broken=scan.broken,
     )
     writing = _Writing(conn, n, at, past.previous_at, scan.rules or {})
-    for move in list(moves(past, present, now=at)):
+    for move in spooled(moves(past, present, now=at)):  # read to the end before anything is written
         writing.apply(move)
     checkpoint("findings")
     conn.executemany(
@@ -333,7 +334,7 @@ def remembered(conn: sqlite3.Connection, as_of: datetime) -> Past:
         (last,),
     )
     return Past(
-        findings=tuple(_standing(conn)),
+        findings=spooled(_standing(conn)),
         watch=tuple(Watched(row[0], row[1], row[2], row[3], row[4], row[5], maybe(row[6])) for row in watch),
         listed=frozenset(conn.execute("SELECT table_name, account, region FROM watch_scope")),
         resolved={finding: instant(at) for finding, at in resolved},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -125,11 +125,12 @@ class PointMemory:
 class Memories:
     """What later scans must know of this one beside its findings."""
 
-    exports: Sequence[ExportMemory] = ()
-    buckets: Sequence[BucketMemory] = ()
-    points: Sequence[PointMemory] = ()
+    exports: Iterable[ExportMemory] = ()
+    buckets: Iterable[BucketMemory] = ()
+    points: Iterable[PointMemory] = ()
+    """May be a stream: it is read once."""
     watch: Sequence[Watched] = ()
-    memberships: Sequence[tuple[str, str]] = ()
+    memberships: Iterable[tuple[str, str]] = ()
     """(user, group) of every membership the directory holds now; none when it was not read."""
 
 
@@ -284,7 +285,7 @@ class Before:
     """What the ledger knows before a scan: all that is joined to its snapshot, and what drift needs."""
 
     past: Past
-    tables: Mapping[str, list[dict[str, Any]]]
+    tables: Mapping[str, Collection[dict[str, Any]]]
     """Rows of the `history_*` tables of schema/joined.py; times aware, JSON columns as text."""
     alerting: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     """(channel, dedup key) of what was told as open and not yet as recovered."""

@@ -60,7 +60,7 @@ def subject_key(table: Table, row: str = "s") -> str:
 def subjects_sql(
     table: Table, columns: Sequence[str], reads: Sequence[Read], zones: Sequence[str], gapped: Collection[str]
 ) -> tuple[str, ...]:
-    """Return statements that make `_place` and `_subject`, the relation of `judge.statement`, ordered by key.
+    """Return statements that make `_place` and `_subject`, the relation of `judge.statement`.
 
     `gapped` are the sources that have gaps: of the others none is looked for.
     """
@@ -175,7 +175,7 @@ def _subjects(
     picked += [f"s.{quoted(name)}" for name in columns]
     return (
         f"CREATE OR REPLACE TEMP TABLE _subject AS SELECT {', '.join(picked)} "
-        f"FROM {quoted(table.name)} s{joins} ORDER BY _key"
+        f"FROM {quoted(table.name)} s{joins}"
     )
 
 

@@ -144,7 +144,8 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         config=path,
         ledger=ledger_path,
         weeks=tuple(
-            Week(number, each.row.at, each.drift, each.gaps) for number, each in enumerate(scans, start=1)
+            Week(number, each.row.at, tuple(each.drift), each.gaps)
+            for number, each in enumerate(scans, start=1)
         ),
         exports=tuple(scans[-1].judgement.rows("export")),
         report=None,

@@ -35,9 +35,10 @@ READS = (
     "s3_bucket",
     "aws_change",
     "backup_vault",
-    "backup_recovery_point",
-    "backup_job",
-    "backup_copy_job",
+    "chain_point",
+    "chain_known_point",
+    "chain_backup_job",
+    "chain_copy_job",
     "config_zone",
     "config_bucket",
     "config_export",
@@ -47,7 +48,6 @@ READS = (
     "config_place",
     "history_export",
     "history_bucket",
-    "history_point",
     "history_membership",
 )
 """Tables that judging the links reads: small ones, or aggregates of the large."""
@@ -183,7 +183,7 @@ class Evidence:
     def points(self) -> dict[str, Points]:
         """Original recovery points (copies apart) of each bucket."""
         found = grouped(
-            [row for row in self.tables["backup_recovery_point"] if not row["source_vault_arn"]],
+            [row for row in self.tables["chain_point"] if not row["source_vault_arn"]],
             lambda row: (row["resource_arn"],),
         )
         return {arn: Points(rows) for arn, rows in found.items()}
@@ -191,25 +191,25 @@ class Evidence:
     @cached_property
     def copies(self) -> dict[Any, list[Row]]:
         return grouped(
-            [row for row in self.tables["backup_recovery_point"] if row["source_vault_arn"]],
+            [row for row in self.tables["chain_point"] if row["source_vault_arn"]],
             lambda row: (row["resource_arn"],),
         )
 
     @cached_property
     def point(self) -> dict[str, Row]:
-        return self._one("backup_recovery_point", "arn")
+        return self._one("chain_point", "arn")
 
     @cached_property
     def known_points(self) -> dict[str, Row]:
-        return self._one("history_point", "arn")
+        return self._one("chain_known_point", "arn")
 
     @cached_property
     def backup_jobs(self) -> dict[Any, list[Row]]:
-        return self._by("backup_job", "point_arn")
+        return self._by("chain_backup_job", "point_arn")
 
     @cached_property
     def copy_jobs(self) -> dict[Any, list[Row]]:
-        return self._by("backup_copy_job", "source_point_arn")
+        return self._by("chain_copy_job", "source_point_arn")
 
     @cached_property
     def history(self) -> dict[str, Row]:
