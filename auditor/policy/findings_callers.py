@@ -9,8 +9,8 @@ from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import known
 from auditor.policy.model import DERIVED, Principal, Request, Statement, Test
 
-_ORG = ("aws:principalorgid", "aws:principalorgpaths")
-_BOUND = {
+ORGANISATION = ("aws:principalorgid", "aws:principalorgpaths")
+BOUND = {
     "aws:principalorgid": "o-stranger00",
     "aws:principalorgpaths": "o-stranger00/r-0000/ou-0000-00000000/",
     "aws:sourcevpc": "vpc-0000stranger",
@@ -60,7 +60,7 @@ def callers(q: Inquiry) -> Iterator[Finding]:
 
 def _strangers(q: Inquiry, *, chosen: bool) -> list[Statement]:
     """Return the regions of callers without any tie; `chosen` lets them choose what a caller can."""
-    ties = [each for key, base in _BOUND.items() for each in q.other(key, base)]
+    ties = [each for key, base in BOUND.items() for each in q.other(key, base)]
     if not chosen:
         ties += [each for key in sorted(q.keys) if _choosable(key) for each in q.other(key, "anything")]
         ties += [test("Null", key, "true") for key in ("aws:multifactorauthage",) if key in q.keys]
@@ -88,7 +88,7 @@ def _choosable(key: str) -> bool:
     if (
         facts is None
         or key in DERIVED
-        or key in _BOUND
+        or key in BOUND
         or key in _LEFT_OPEN
         or key == "aws:multifactorauthage"
     ):
@@ -105,12 +105,12 @@ def _held_back(q: Inquiry, witness: Request) -> str:
 
 def _members(q: Inquiry) -> list[Statement]:
     """Return the regions of a role that nobody named, of an organisation, in an account that nobody named."""
-    ties = [each for key, base in _BOUND.items() if key not in _ORG for each in q.other(key, base)]
+    ties = [each for key, base in BOUND.items() if key not in ORGANISATION for each in q.other(key, base)]
     ties += _untagged(q)
     who = (Principal("aws", f"arn:{q.partition}:iam::{q.stranger}:role/{q.fresh('anyone')}"),)
     return [
         region(test("Null", key, "false"), *ties, principals=who, actions=ASSUME)
-        for key in _ORG
+        for key in ORGANISATION
         if key in q.keys
     ]
 
@@ -143,8 +143,8 @@ def _account(q: Inquiry, account: str) -> Iterator[Finding]:
     without: tuple[Test, ...] = (
         (test("StringNotEqualsIgnoreCase", "sts:ExternalId", *exact),) if exact else ()
     )
-    if any(key in q.keys for key in _ORG):
-        without += tuple(each for key in _ORG for each in q.other(key, _BOUND[key]))
+    if any(key in q.keys for key in ORGANISATION):
+        without += tuple(each for key in ORGANISATION for each in q.other(key, BOUND[key]))
     if witness := q.admits(*_everyone_of(q, account, *without, external=True)):
         because = f"Account {account} may assume the role without an exact external id, so others can make it do so for them."
         yield q.proven("missing-external-id", because, witness)
@@ -152,7 +152,7 @@ def _account(q: Inquiry, account: str) -> Iterator[Finding]:
 
 def _everyone_of(q: Inquiry, account: str, *more: Test, external: bool) -> list[Statement]:
     """Return the regions of a role and of a user of an account that nobody named."""
-    ties = [each for key, base in _BOUND.items() if key not in _ORG for each in q.other(key, base)]
+    ties = [each for key, base in BOUND.items() if key not in ORGANISATION for each in q.other(key, base)]
     ties += q.other("aws:username", "anyone")
     if not external:  # the tags of one's own principals are one's own to give
         ties += _untagged(q)

@@ -18,6 +18,8 @@ _DOES = {
 _CLAIMED = re.compile(r"[^:]*:(sub|aud|oaud|amr|app_id)", re.DOTALL)
 _LONGEST = 120
 _REPOSITORY = re.compile(r"[\w.-]*\w/[\w.-]+")
+_SOME_GOOGLE_ACCOUNT = "104200000000000000777"
+"""An id such as Google hands out."""
 _RUNS = ("ref:refs/", "environment:", "pull_request")
 
 
@@ -50,7 +52,7 @@ def told(test: Test) -> str:
 
 
 def plainer(request: Request, holds: Callable[[Request], bool]) -> Request:
-    """Return a witness that people recognise where one holds as well: a GitHub subject with a branch, a role's name."""
+    """Return a witness that people recognise where one holds as well: a GitHub branch, a Google id, a role's name."""
     for other in _plainer(request):
         if holds(other):
             return other
@@ -79,6 +81,8 @@ def _plainer(request: Request) -> Iterator[Request]:
                 "pull_request",
             ):
                 yield replace(request, ctx={**request.ctx, key: f"repo:{one}:{tail}"})
+    if provider == "accounts.google.com" and key and isinstance(subject, str) and not subject.isdigit():
+        yield replace(request, ctx={**request.ctx, key: _SOME_GOOGLE_ACCOUNT})
     if request.kind == "aws" and request.principal.count(":") == 5:
         head, _, what = request.principal.rpartition(":")
         if what == "root" or len(what) <= len("role/xx"):

@@ -1,0 +1,155 @@
+"""A document that changed, told by what it now lets in and keeps out, with the statements that differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from auditor.policy.compare import Comparison, compare
+from auditor.policy.evaluate import allowed
+from auditor.policy.meaning import meaning
+from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
+from auditor.policy.parse import PolicyError, parse
+from auditor.policy.words import plainer, sentence
+
+NO_POLICY = "none"
+"""How a policy that was read and is not there is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a document became against what it was."""
+
+    verdict: str
+    """`equivalent`, `narrower`, `wider`, `incomparable` or `undecided`: what real callers can do now."""
+    because: str
+    """In words, with the caller who proves it."""
+    before: str
+    """The statements that only the old one has, as a JSON list; the whole text when it cannot be read."""
+    after: str
+    """Those that only the new one has."""
+    by_text: bool = False
+    """An equivalent change that the texts alone would not call so: no caller of today can make use of it."""
+
+    @property
+    def opens(self) -> bool:
+        """Whether it lets more in, or may."""
+        return self.verdict in ("wider", "incomparable", "undecided")
+
+
+@lru_cache(maxsize=4096)
+def trust_change(before: str, after: str) -> Change:
+    """Compare two trust policies of a role."""
+    return _change(before, after)
+
+
+@lru_cache(maxsize=4096)
+def resource_change(before: str, after: str, arn: str, account: str) -> Change:
+    """Compare two policies of a bucket or a vault; `none` is no policy.
+
+    Both what the policy admits by itself and what it takes from those whom the account's identity policies let in: a
+    Deny that is gone admits nobody, and yet holds nobody back any more.
+    """
+    return _change(before, after, arn, account)
+
+
+def _change(before: str, after: str, arn: str = "", account: str = "") -> Change:
+    try:
+        old, new = _parsed(before), _parsed(after)
+    except PolicyError as error:
+        because = f"it cannot be compared: {error.args[0]}"
+        return Change("undecided", because, before, after)
+    told = (_only(before, old, new), _only(after, new, old))
+    if not arn:
+        by_text, found = compare(old, new), compare(old, new, level="feasible")
+        if by_text.verdict == "equivalent":
+            return Change("equivalent", "it admits the same requests", *told)
+        if found.verdict == "equivalent":
+            return Change("equivalent", _by_text(by_text), *told, by_text=True)
+        return Change(found.verdict, _said(found, old, new), *told)
+    # Keys of other services are not in the table of what callers can present, so the texts are compared.
+    sides = [(old, new), (_leaving(old, account), _leaving(new, account))]
+    return _both([(compare(a, b), a, b) for a, b in sides], told, arn)
+
+
+def _both(found: list[tuple[Comparison, Policy, Policy]], told: tuple[str, str], arn: str) -> Change:
+    """Put two comparisons together: what the policy admits, and what it leaves to others to admit."""
+    undecided = [each.because for each, _, _ in found if each.verdict == "undecided"]
+    more = any(each.witness_b_only for each, _, _ in found)
+    less = any(each.witness_a_only for each, _, _ in found)
+    verdict = {(True, False): "wider", (True, True): "incomparable", (False, True): "narrower"}.get(
+        (more, less), "equivalent"
+    )
+    if undecided and not more:
+        return Change("undecided", f"it could not be decided: {undecided[0]}", *told)
+    said = [_said(each, a, b, arn) for each, a, b in found if each.witness_a_only or each.witness_b_only]
+    return Change(verdict, "; ".join(dict.fromkeys(said)) or "it admits and denies the same requests", *told)
+
+
+def _leaving(policy: Policy, account: str) -> Policy:
+    """Return what a policy leaves to the account's own principals when their identity policies allow everything."""
+    whole = Statement(
+        index=-1, sid=None, effect="Allow", principals=(Principal("aws", account),), not_principals=None,
+        actions=("*",), not_actions=None, resources=("*",), not_resources=None, tests=(),
+        place="the account's own policies",
+    )  # fmt: skip
+    return replace(policy, statements=(whole, *(each for each in policy.statements if each.effect == "Deny")))
+
+
+def _parsed(text: str) -> Policy:
+    return Policy(NEW_VERSION, None, ()) if text == NO_POLICY else parse(text, strict=False)
+
+
+def _only(text: str, ours: Policy, theirs: Policy) -> str:
+    """Return the statements of a document that the other does not have, as JSON."""
+    if text == NO_POLICY:
+        return "[]"
+    held = {meaning(each, theirs.version) for each in theirs.statements}
+    told: Any = json.loads(text.removeprefix("\ufeff"))["Statement"]
+    listed = told if isinstance(told, list) else [told]
+    kept = [listed[each.index] for each in ours.statements if meaning(each, ours.version) not in held]
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False)
+
+
+def _by_text(found: Comparison) -> str:
+    return f"its text differs ({found.verdict}), and no caller can make use of that: {found.because}"
+
+
+def _said(found: Comparison, old: Policy, new: Policy, arn: str = "") -> str:
+    said = [f"it could not be decided: {found.because}"] if found.verdict == "undecided" else []
+    said += _witness(found.witness_b_only, new, old, "may now", arn)
+    said += _witness(found.witness_a_only, old, new, "may no longer", arn)
+    return "; ".join(said)
+
+
+def _witness(request: Request | None, yes: Policy, no: Policy, may: str, arn: str) -> Iterable[str]:
+    """Say who may, by a request that people recognise where one proves it as well."""
+    if request is None:
+        return ()
+
+    def proves(other: Request) -> bool:
+        return allowed(yes, other).allowed and not allowed(no, other).allowed
+
+    for resource in _resources(arn):
+        for action in dict.fromkeys((request.action, *_ACTIONS[":backup:" in arn])):
+            other = replace(request, action=action, resource=resource)
+            if not action.endswith(":x") and proves(other):
+                return (sentence(plainer(other, proves), may=may),)
+    return (sentence(plainer(request, proves), may=may),)
+
+
+_ACTIONS = (
+    ("s3:GetObject", "s3:PutObject", "s3:ListBucket"),
+    ("backup:DeleteRecoveryPoint", "backup:CopyIntoBackupVault"),
+)
+"""What to say of a bucket and of a vault when the statement says `s3:*`."""
+
+
+def _resources(arn: str) -> tuple[str, ...]:
+    if not arn:
+        return ()
+    place, vault, _ = arn.partition(":backup-vault:")
+    return (f"{place}:recovery-point:any", arn) if vault else (f"{arn}/any-object", arn)
