@@ -316,7 +316,7 @@ def test_guard_weakens_by_the_direction_of_its_column() -> None:
     assert sorted(line.partition(":")[0] for line in found["weakened"]) == ["encryption", "versioning"]
     assert found["guards_compared"] is True
     same = facts(estate(history_watch=ALL), "bucket")[BUCKET]
-    assert (same["weakened"], same["policy_unchanged"]) == ([], True)
+    assert (same["weakened"], same["policy_no_looser"]) == ([], True)
 
 
 def test_guard_that_is_not_known_now_or_then_is_no_change_and_no_proof() -> None:
@@ -334,17 +334,23 @@ def test_flag_that_the_account_still_sets_has_not_weakened() -> None:
     assert len(facts(tables, "bucket")[BUCKET]["weakened"]) == 4
 
 
-def test_changed_policy_is_undecided_and_a_reordered_one_is_the_same() -> None:
-    policy = (
-        '{"Statement":[{"Action":["s3:GetObject","s3:PutObject"],"Effect":"Deny"}],"Version":"2012-10-17"}'
+def test_changed_policy_is_looser_by_what_it_lets_in_and_unknown_when_it_cannot_be_read() -> None:
+    denying = (
+        '{"Statement":[{"Action":["s3:GetObject","s3:PutObject"],"Effect":"Deny","Principal":"*","Resource":"*"}],'
+        '"Version":"2012-10-17"}'
     )
     turned = (
-        '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["s3:PutObject","s3:GetObject"]}]}'
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Resource":"*",'
+        '"Action":["s3:PutObject","s3:GetObject"]}]}'
     )
-    before = [row if row["field"] != "policy" else {**row, "value": policy} for row in ALL]
-    for now, same in ((turned, True), ("none", None), (policy.replace("Deny", "Allow"), None)):
+    stricter = denying.replace('"s3:PutObject"', '"s3:Put*"')
+    before = [row if row["field"] != "policy" else {**row, "value": denying} for row in ALL]
+    for now, no_looser in (
+        (turned, True), (stricter, True), ("none", False), (denying.replace("Deny", "Allow"), False), ("{", None), (None, None),
+    ):  # fmt: skip
         found = facts(estate(s3_bucket=[bucket(policy=now)], history_watch=before), "bucket")[BUCKET]
-        assert found["policy_unchanged"] is same
+        assert found["policy_no_looser"] is no_looser, now
+        assert bool(found["policy_change_says"]) is (no_looser is not True), now
 
 
 # Plans --------------------------------------------------------------------------------------------------------------

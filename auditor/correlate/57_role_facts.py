@@ -7,10 +7,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
 
 TABLE = "role_facts"
-READS = ("iam_role", "config_federation", "bucket_zone", "config_zone")
+READS = (
+    "iam_role",
+    "config_federation",
+    "config_subject",
+    "bucket_zone",
+    "config_zone",
+    "aws_account",
+    "directory_user",
+    "backup_selection",
+    "history_watch",
+)
+_ENDED = ("disabled", "suspended")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -20,6 +32,13 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     exporting: dict[str, list[Row]] = defaultdict(list)
     for role in tables["config_federation"]:
         exporting[role["role_arn"]].append(role)
+    known = _known(tables)
+    backing = {row["role_arn"] for row in tables["backup_selection"]}
+    before = {
+        row["key"]: row["value"]
+        for row in tables["history_watch"]
+        if row["table_name"] == "iam_role" and row["field"] == "trust_policy"
+    }
     seen = {role["arn"]: role for role in tables["iam_role"]}
     for arn in sorted({*seen, *exporting}):
         found = seen.get(arn, {})
@@ -36,4 +55,27 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "found": bool(found),
             "max_session_s": found.get("max_session_s"),
             "last_used_at": found.get("last_used_at"),
+            "backup_role": arn in backing,
+            **trust_facts(found, exporting[arn], known),
+            **trust_drift(before.get(arn), found.get("trust_policy"), known_before=arn in before),
         }
+
+
+def _known(tables: Tables) -> Known:
+    """Return what is known of accounts and service accounts; the directory's word ends what the configuration says."""
+    subjects = {row["service_account"]: row["subject"] for row in tables["config_subject"]}
+    users = [row for row in tables["directory_user"] if row["subject"]]
+    by_email = {row["email"]: row for row in tables["directory_user"]}
+    ended = {row["subject"] for row in users if row["status"] in _ENDED}
+    ended |= {
+        subject
+        for email, subject in subjects.items()
+        if (entry := by_email.get(email)) is not None and entry["status"] in _ENDED
+    }
+    active = {*subjects.values(), *(row["subject"] for row in users if row["status"] == "active")}
+    return Known(
+        accounts=frozenset(row["account"] for row in tables["aws_account"]),
+        subjects=subjects,
+        active=frozenset(active - ended),
+        ended=frozenset(ended),
+    )

@@ -1,17 +1,17 @@
 """Which guards of each bucket are weaker than in the scan before, read by the direction that the schema gives them.
 
 The public access block counts as it acts: a flag that the account sets too has not weakened when the bucket drops
-it. Whether a changed bucket policy is looser is not told from its text: that stays open.
+it. A changed bucket policy is compared by meaning: what it admits by itself, and what it denies to everyone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from json import dumps, loads
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.policy.change import resource_change
 from auditor.schema import tables as schema_tables
 
 TABLE = "bucket_drift"
@@ -45,12 +45,11 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
                 weaker.append(f"{field}: {_word(was)} -> {_word(now)}")
             elif verdict is None:
                 open_.append(field)
-        policy = _same(old.get("policy"), bucket["policy"])
         yield {
             "bucket_arn": bucket["arn"],
             "weakened": weaker,
             "not_compared": open_,
-            "policy_unchanged": policy,
+            **_policy(old.get("policy"), bucket),
         }
 
 
@@ -93,33 +92,18 @@ def _either(one: bool | None, other: bool | None) -> bool | None:
     return None if one is None or other is None else False
 
 
-def _same(was: str | None, now: str | None) -> bool | None:
-    """Return TRUE when the policy is the same document; None when it differs or is not known on one side."""
+def _policy(was: str | None, bucket: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whether the policy lets in no more than before; NULL when that is undecided or one side is not known."""
+    now = bucket["policy"]
     if was is None or now is None:
-        return None
-    return True if _document(was) == _document(now) else None
-
-
-def _document(text: str) -> str:
-    """Return a policy in one spelling, its lists as the sets they are; as it stands when it is no clean JSON."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError(text)
-        return dict(pairs)
-
-    try:
-        return dumps(_unordered(loads(text, object_pairs_hook=once)), sort_keys=True)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _unordered(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _unordered(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return sorted((_unordered(part) for part in value), key=lambda part: dumps(part, sort_keys=True))
-    return value
+        return {"policy_no_looser": None, "policy_change_says": "one of its policies is not known"}
+    if was == now:
+        return {"policy_no_looser": True, "policy_change_says": ""}
+    change = resource_change(was, now, bucket["arn"], bucket["account"])
+    return {
+        "policy_no_looser": None if change.verdict == "undecided" else not change.opens,
+        "policy_change_says": change.because if change.opens else "",
+    }
 
 
 def _word(value: Any) -> str:

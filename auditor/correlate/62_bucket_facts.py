@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.guarding import guarded_by_tls, opened
 from auditor.correlate.zoning import NONE_SEEN, Row, parsed, seconds
 
 TABLE = "bucket_facts"
@@ -49,6 +50,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     drifts = {row["bucket_arn"]: row for row in tables["bucket_drift"]}
     accounts = {row["account"]: row for row in tables["aws_account"]}
     protections = {row["bucket_arn"]: row for row in tables["protection"]}
+    trusted = frozenset(accounts)
     restores_seen = _read_back(tables["coverage"], "backup_restore_job")
     prefixes: dict[str, set[str]] = defaultdict(set)
     for row in tables["config_export"]:
@@ -74,6 +76,11 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "export_bucket": bool(written),
             "customer_key": customer_key(bucket["kms_key_arn"]),
             **_public(bucket, accounts.get(bucket["account"], {})),
+            "acls_disabled": None
+            if bucket["ownership"] is None
+            else bucket["ownership"] == "BucketOwnerEnforced",
+            **opened(bucket["policy"], bucket["account"], trusted),
+            **guarded_by_tls(bucket["policy"], arn, bucket["account"]),
             **_demanded(zones.get(zone, {}) if zone else {}, bucket["region"]),
             **_recorded(bucket, tables["cloudtrail_trail"], written),
             **_lifecycle(parsed(bucket["lifecycle"]), written),
@@ -226,11 +233,12 @@ def _read_back(coverage: Collection[Row], table: str) -> datetime | None:
 
 def _drifted(drift: Row | None) -> dict[str, Any]:
     if drift is None:
-        return {"known_before": False, "weakened": None, "guards_compared": None, "policy_unchanged": None}
+        return {"known_before": False, "weakened": None, "guards_compared": None, "policy_no_looser": None}
     weakened, open_ = parsed(drift["weakened"]), parsed(drift["not_compared"])
     return {
         "known_before": True,
         "weakened": weakened,
         "guards_compared": None if open_ else True,
-        "policy_unchanged": drift["policy_unchanged"],
+        "policy_no_looser": drift["policy_no_looser"],
+        "policy_change_says": drift["policy_change_says"],
     }

@@ -1,4 +1,4 @@
--- What do rules judge of a vault: its key, its lock, and the strictest zone of what it holds or will hold?
+-- What do rules judge of a vault: its key, its lock, its policy, and the strictest zone of what it holds or will hold?
 -- A zone is told only if nothing stricter can be hidden: no point in it whose zone is not known, unless it is the
 -- strictest of all.
 WITH held AS (
@@ -42,9 +42,18 @@ SELECT
     END AS immutable,
     v.min_retention_d AS min_retention_d,
     v.max_retention_d AS max_retention_d,
-    CAST(coalesce(s.served, 0) AS BIGINT) AS serves
+    CAST(coalesce(s.served, 0) AS BIGINT) AS serves,
+    g.policy_public AS policy_public,
+    g.policy_says AS policy_says,
+    g.policy_accounts AS policy_accounts,
+    g.policy_accounts_known AS policy_accounts_known,
+    g.policy_unknown AS policy_unknown,
+    g.deletion_denied AS deletion_denied,
+    g.deletion_exempt AS deletion_exempt,
+    g.deletion_says AS deletion_says
 FROM backup_vault AS v
 CROSS JOIN as_of AS n
 CROSS JOIN floor_rank AS f
+LEFT JOIN vault_policy AS g ON g.vault_arn = v.arn
 LEFT JOIN serves AS s ON s.vault_arn = v.arn
 LEFT JOIN (SELECT rank, min(zone) AS zone FROM config_zone GROUP BY rank) AS z ON z.rank = s.strictest

@@ -200,6 +200,17 @@ TABLES = (
             "points of buckets it holds, and plan rules that will fill it",
             **seen((POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
         ),
+        boolean("policy_public", "its policy lets anyone in; NULL when undecided"),
+        text("policy_says", "who for example; empty when nobody"),
+        json(
+            "policy_accounts",
+            "accounts out of scope that its policy lets in; ids of organisations; * for any",
+        ),
+        boolean("policy_accounts_known", "TRUE when none is missing there; else NULL"),
+        text("policy_unknown", "why its policy cannot be judged in full; empty when it can"),
+        boolean("deletion_denied", "its policy denies deletion to everyone whom it does not exempt by name"),
+        json("deletion_exempt", "principals it exempts by name, or patterns of them"),
+        text("deletion_says", "who may delete for example, or why that is not known; empty when nobody"),
     ),
     facts(
         "restore_job_facts",
