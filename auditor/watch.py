@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from auditor.model import Drift, Gap, Seen
+from auditor.policy.change import Change, resource_change, trust_change
 from auditor.schema import Column, Table, tables
 
 _SETS = frozenset(
@@ -17,6 +18,9 @@ _SETS = frozenset(
      "write_data_arns", "resources", "not_resources", "list_of_tags"}
 )  # fmt: skip
 """Columns whose lists AWS reads as sets: their order says nothing."""
+
+_POLICIES = frozenset({("iam_role", "trust_policy"), ("s3_bucket", "policy"), ("backup_vault", "policy")})
+"""Columns that are compared by what they let in, not by their text."""
 
 _BLOCK = ("PutBucketPublicAccessBlock", "DeleteBucketPublicAccessBlock")
 _VAULT_LOCK = ("PutBackupVaultLockConfiguration", "DeleteBackupVaultLockConfiguration")
@@ -251,7 +255,28 @@ class _Telling:
             a, b = was[name], has[name]
             if a.value is None or b.value is None or a.value == b.value:
                 continue
-            yield self.drift("changed", b, a, self._direction(b.table, name, a.value, b.value))
+            if (b.table, name) in _POLICIES:
+                yield from self._policy(a, b)
+            else:
+                yield self.drift("changed", b, a, self._direction(b.table, name, a.value, b.value))
+
+    def _policy(self, was: Watched, has: Watched) -> Iterator[Drift]:
+        """Tell of a policy by what it lets in: one that admits the same is no change, however it is written."""
+        assert was.value is not None and has.value is not None
+        if has.table == "iam_role":
+            change = trust_change(was.value, has.value)
+        else:
+            change = resource_change(was.value, has.value, has.key, has.account)
+        if change.verdict == "equivalent" and not change.by_text:
+            return
+        told = self.drift("changed", has, was, _opened(change))
+        yield replace(
+            told,
+            before=change.before,
+            after=change.after,
+            severity="low" if change.by_text else told.severity,
+            because=f"{has.key}: {has.field} is {change.verdict}: {change.because}",
+        )
 
     def _direction(self, table: str, name: str, a: str, b: str) -> str:
         try:
@@ -291,6 +316,12 @@ class _Telling:
             severity={"worse": "high", "neutral": "medium"}.get(direction, "low"),
             because=f"{one.key}: {words}",
         )
+
+
+def _opened(change: Change) -> str:
+    if change.by_text:
+        return "neutral"
+    return "worse" if change.opens else "better"
 
 
 def _number(value: str) -> int:
