@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from auditor.correlate.guarding import guarded_from_deletion
 from auditor.correlate.links.copy import Destination
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
 from auditor.correlate.links.judgement import (
@@ -154,6 +155,9 @@ def _guard(evidence: Evidence, vault: Row) -> tuple[Strength, str]:
         return Strength.EXACT, f"its vault is locked in compliance mode since {words(vault['lock_date'])}"
     if vault["locked"]:
         return Strength.STRONG, "its vault is locked in governance mode"
+    denied = guarded_from_deletion(vault.get("policy"), vault["arn"], vault["account"])
+    if denied.get("deletion_denied") and not denied.get("deletion_exempt"):
+        return Strength.STRONG, "its vault's policy denies deletion to everyone"
     return Strength.INFERRED, "only its lifecycle says so, for its vault is not locked"
 
 
