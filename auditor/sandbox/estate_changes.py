@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.sandbox.estate_records import Json, change, person_identity, role_arn
 from auditor.sandbox.estate_stage import Step
-from auditor.sandbox.estate_world import World, as_text, google_trust
+from auditor.sandbox.estate_world import World, as_text, document, google_trust
 
 
 class Changes:
@@ -175,6 +175,28 @@ class Changes:
         self.stage.aws.set_role(arn, trust=trust)
         request = {"roleName": said["role"], "policyDocument": as_text(trust)}
         self._changed(said, at, "iam:UpdateAssumeRolePolicy", request, resource=arn, region="us-east-1")
+
+    def _do_policy(self, said: Mapping[str, Any], at: datetime) -> None:
+        """Put a policy of the scenario on a role, a bucket or a vault."""
+        story, aws = self.stage.story, self.stage.aws
+        kind, _, name = said["of"].partition("/")
+        arn = story.arn(said["of"])
+        account, region = story.account("production"), "us-east-1"
+        if kind == "bucket":
+            account, region = story.bucket(name)
+        elif kind == "vault":
+            _, _, _, region, account, *_ = arn.split(":")
+        text = document(story, said["is"], arn, account)
+        if kind == "role":
+            aws.set_role(arn, trust=text)
+            call, request = "iam:UpdateAssumeRolePolicy", {"roleName": name, "policyDocument": text}
+        elif kind == "bucket":
+            aws.set_bucket(name, policy=text)
+            call, request = "s3:PutBucketPolicy", {"bucketName": name}
+        else:
+            aws.set_vault(arn, policy=text)
+            call, request = "backup:PutBackupVaultAccessPolicy", {"backupVaultName": name, "policy": text}
+        self._changed(said, at, call, request, resource=arn, account=account, region=region)
 
     def _do_provider(self, said: Mapping[str, Any], at: datetime) -> None:
         arn = self.stage.aws.put_provider(

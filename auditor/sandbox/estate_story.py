@@ -168,6 +168,15 @@ class Story:
         region = said.get("region", "eu-west-1")
         return f"arn:aws:backup:{region}:{self.account(said.get('account'))}:backup-vault:{name}"
 
+    def arn(self, said: str) -> str:
+        """Return the ARN of `role/NAME`, `bucket/NAME` or `vault/NAME`."""
+        kind, _, name = said.partition("/")
+        if kind == "vault":
+            return self.vault_arn(name)
+        return (
+            f"arn:aws:s3:::{name}" if kind == "bucket" else f"arn:aws:iam::{self.account(None)}:role/{name}"
+        )
+
     def plan_of(self, bucket: str) -> str | None:
         """Return the plan that is meant to take a bucket."""
         for name, plan in self.said["plans"].items():

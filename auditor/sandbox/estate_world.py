@@ -14,17 +14,13 @@ from auditor.sandbox.estate_records import (
     stamp,
 )
 from auditor.sandbox.estate_stage import Stage
-from auditor.sandbox.estate_story import ident
+from auditor.sandbox.estate_story import Story, ident
 
 BUILT = datetime(2025, 6, 2, 9, 0, tzinfo=UTC)
 """When everything that the story does not date was made."""
 BACKUP_ROLE = "backup-service"
 READER = "auditor-reader"
 WRITES = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-FOREVER = [
-    "backup:DeleteRecoveryPoint", "backup:UpdateRecoveryPointLifecycle", "backup:DisassociateRecoveryPoint",
-    "backup:PutBackupVaultAccessPolicy", "backup:DeleteBackupVaultAccessPolicy",
-]  # fmt: skip
 
 
 def allow(principal: Json, action: str, condition: Json | None = None) -> Json:
@@ -81,6 +77,7 @@ class World:
             encryption=said.get("encryption", "aws:kms"),
             kms_key=None if said.get("encryption") else self._kms(account, region, "data"),
             logging=said.get("access_logs"),
+            policy=document(self.stage.story, said.get("policy"), f"arn:aws:s3:::{bucket}", account),
         )  # fmt: skip
         if bucket.endswith("-archive"):
             self.stage.put(bucket, "2024/claims.parquet", b"archived\n" * 99, at=at + timedelta(days=1))
@@ -106,6 +103,9 @@ class World:
         }  # fmt: skip
         for name, trust in wrong.items():
             aws.put_role(main, name, at=BUILT, trust=trust, max_session_s=43200, inline={})
+        for name, said in story["roles"].items():
+            arn = role_arn(main, name)
+            aws.put_role(main, name, at=BUILT, trust=document(story, said["policy"], arn, main) or "")
         aws.put_role(
             main, "data-maintenance", at=BUILT,
             trust=allow({"AWS": f"arn:aws:iam::{main}:root"}, "sts:AssumeRole"),
@@ -178,11 +178,11 @@ class World:
                 aws.set_region(account, region, s3_opt_in=True)
         for name, said in story["vaults"].items():
             _, _, _, region, account, *_ = story.vault_arn(name).split(":")
-            deny = {"Effect": "Deny", "Principal": "*", "Action": FOREVER, "Resource": "*"}
+            named = "no-deletion" if said.get("deny_deletion") else said.get("policy")
             aws.put_vault(
                 account, region, name, at=BUILT, kms_key=self._kms(account, region, f"vault {name}"),
                 lock=self.lock(said.get("lock")),
-                policy=as_text({"Version": "2012-10-17", "Statement": [deny]}) if said.get("deny_deletion") else None,
+                policy=document(story, named, story.vault_arn(name), account),
             )  # fmt: skip
         for name, said in story["plans"].items():
             account, region = self.place(name)
@@ -265,8 +265,19 @@ class World:
                 gcp.add_template(template, said["project"], said.get("region", "europe-west1"))
 
 
-def as_text(document: Mapping[str, Any]) -> str:
+def document(story: Story, name: str | None, arn: str, account: str) -> str | None:
+    """Return a policy of the scenario as the text that is sent, for the resource that carries it; None for none."""
+    if name is None:
+        return None
+    said = story["policies"][name]
+    if isinstance(said, str):
+        return said
+    text = as_text({"Version": "2012-10-17", "Statement": said})
+    return text.replace("{arn}", arn).replace("{account}", account)
+
+
+def as_text(policy: Mapping[str, Any]) -> str:
     """Return a policy document as the text that is sent."""
     import json
 
-    return json.dumps(document)
+    return json.dumps(policy)
