@@ -49,7 +49,7 @@ def roles(*rows: dict[str, Any], **tables: Any) -> dict[str, dict[str, Any]]:
     known = {
         "config_federation": [way()],
         "config_subject": [{"service_account": EMAIL, "subject": ME}],
-        "aws_account": [{"account": HOME}, {"account": AWAY}],
+        "config_place": [{"cloud": "aws", "account": HOME}, {"cloud": "aws", "account": AWAY}],
     }
     found = facts(estate(iam_role=rows, **{**known, **tables}), "role")
     return {key.rpartition("/")[2]: row for key, row in found.items()}
@@ -185,7 +185,9 @@ def test_two_thousand_roles_of_one_shape_are_judged_once() -> None:
     known = trusting.Known(frozenset(), {}, frozenset(), frozenset())
     found = [trusting.trust_facts(each, (), known) for each in many]
     assert {tuple(each["trust_findings"]) for each in found} == {()}
-    assert trusting._judged.cache_info().misses == 3  # two of the ids are among those that findings take for strangers
+    assert (
+        trusting._judged.cache_info().misses == 3
+    )  # two of the ids are among those that findings take for strangers
 
 
 def test_ids_come_back_as_they_were_written_and_patterns_on_digits_are_judged_as_they_stand() -> None:
@@ -202,7 +204,7 @@ def test_ids_come_back_as_they_were_written_and_patterns_on_digits_are_judged_as
 
 def test_buckets_and_vaults_tell_whom_their_policies_let_in() -> None:
     grant = {"Effect": "Allow", "Principal": {"AWS": [STRANGE, AWAY]}, "Action": "*", "Resource": "*"}
-    tables = {"aws_account": [{"account": HOME}, {"account": AWAY}]}
+    tables = {"config_place": [{"cloud": "aws", "account": HOME}, {"cloud": "aws", "account": AWAY}]}
     found = facts(estate(s3_bucket=[bucket(policy=text(grant))], **tables), "bucket")[BUCKET]
     assert (found["policy_public"], found["policy_accounts"], found["policy_accounts_known"]) == (
         False,

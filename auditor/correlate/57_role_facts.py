@@ -17,7 +17,7 @@ READS = (
     "config_subject",
     "bucket_zone",
     "config_zone",
-    "aws_account",
+    "config_place",
     "directory_user",
     "backup_selection",
     "history_watch",
@@ -74,7 +74,7 @@ def _known(tables: Tables) -> Known:
     }
     active = {*subjects.values(), *(row["subject"] for row in users if row["status"] == "active")}
     return Known(
-        accounts=frozenset(row["account"] for row in tables["aws_account"]),
+        accounts=frozenset(row["account"] for row in tables["config_place"] if row["cloud"] == "aws"),
         subjects=subjects,
         active=frozenset(active - ended),
         ended=frozenset(ended),

@@ -9,12 +9,12 @@ from auditor.correlate import Tables
 from auditor.correlate.guarding import guarded_from_deletion, opened
 
 TABLE = "vault_policy"
-READS = ("backup_vault", "aws_account")
+READS = ("backup_vault", "config_place")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a vault."""
-    trusted = frozenset(row["account"] for row in tables["aws_account"])
+    trusted = frozenset(row["account"] for row in tables["config_place"] if row["cloud"] == "aws")
     for vault in tables["backup_vault"]:
         text, arn, account = vault["policy"], vault["arn"], vault["account"]
         yield {

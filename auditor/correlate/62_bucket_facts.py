@@ -22,6 +22,7 @@ READS = (
     "protection",
     "backup_plan_rule",
     "config_zone",
+    "config_place",
     "config_export",
     "export",
     "coverage",
@@ -50,7 +51,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     drifts = {row["bucket_arn"]: row for row in tables["bucket_drift"]}
     accounts = {row["account"]: row for row in tables["aws_account"]}
     protections = {row["bucket_arn"]: row for row in tables["protection"]}
-    trusted = frozenset(accounts)
+    trusted = frozenset(row["account"] for row in tables["config_place"] if row["cloud"] == "aws")
     restores_seen = _read_back(tables["coverage"], "backup_restore_job")
     prefixes: dict[str, set[str]] = defaultdict(set)
     for row in tables["config_export"]:

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from auditor.schema import boolean, integer, json, text, time
-from auditor.schema.subjects import POINTS, facts, seen
+from auditor.schema.subjects import POINTS, facts, seen, step
 
 _ARRIVALS = ((POINTS, "all"), ("backup_copy_job", "all"))
 """A copy has arrived where its point is seen; which point it is of, its copy job says."""
 
 TABLES = (
+    step(
+        "vault_policy",
+        "What the access policy of each vault lets in and holds back.",
+        ("vault_arn",),
+        text("vault_arn", "vault"),
+        boolean("policy_public", "its policy lets anyone in; NULL when undecided"),
+        text("policy_says", "who for example; empty when nobody"),
+        json(
+            "policy_accounts",
+            "accounts out of scope that its policy lets in; ids of organisations; * for any",
+        ),
+        boolean("policy_accounts_known", "TRUE when none is missing there; else NULL"),
+        text("policy_unknown", "why its policy cannot be judged in full; empty when it can"),
+        boolean("deletion_denied", "deletion is denied to everyone whom it does not exempt by name"),
+        json("deletion_exempt", "principals it exempts by name, or patterns of them"),
+        text("deletion_says", "who may delete for example, or why that is not known; empty when nobody"),
+    ),
     facts(
         "plan_rule_facts",
         "plan_rule",

@@ -1,0 +1,113 @@
+"""The subjects of rules that decide who gets in: roles, sessions, keys and identity providers."""
+
+from __future__ import annotations
+
+from auditor.schema import boolean, integer, json, text, time
+from auditor.schema.subjects import facts, seen
+
+TABLES = (
+    facts(
+        "session_facts",
+        "session",
+        "An issue of credentials on a declared export role that succeeded.",
+        "accessKeyId, else the event id",
+        (("sts_session", "all"),),
+        text("role_arn", "role"),
+        text("session_name", "session name"),
+        text("event_name", "AssumeRoleWithWebIdentity, AssumeRole ..."),
+        text("caller", "who asked; empty when the event does not say"),
+        text("source_ip", "source address"),
+        time("issued_at", "issue"),
+        integer("age_s", "seconds since the issue"),
+        integer("duration_s", "seconds it was asked for"),
+        text(
+            "matched_job",
+            "job it belongs to; NULL when none fits",
+            **seen(
+                ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
+            ),
+        ),
+        text("match_strength", "exact, strong, inferred or none"),
+        integer("match_candidates", "jobs that fit equally well"),
+        boolean("orphan", "TRUE no job explains it, FALSE one does, NULL the jobs could not be seen"),
+        text("orphan_because", "why"),
+        integer(
+            "used_after_job_s",
+            "seconds from the job's end to the last write with it; 0 when there was none after; NULL without a job, "
+            "or when data events of its time were not all seen",
+        ),
+        text("web_subject", "subject of the web identity"),
+        text("expected_subject", "unique id of the job's service account; NULL when it is not configured"),
+        text("job_service_account", "service account of the job"),
+        boolean("subject_matches", "the two are the same; NULL when one of them is not known"),
+    ),
+    facts(
+        "role_facts",
+        "role",
+        "An IAM role; a declared export role that was not found is here too.",
+        "ARN",
+        (("iam_role", "all"),),
+        text("name", "name"),
+        boolean("export_role", "the configuration declares it as one that exports"),
+        boolean("found", "it was listed"),
+        integer("max_session_s", "longest session it gives"),
+        time("last_used_at", "last use; NULL when never or unknown"),
+        json(
+            "trusts",
+            "principals that its trust policy admits, each proven by a request; NULL when unreadable",
+        ),
+        boolean("trusts_tokens", "it trusts an identity provider"),
+        boolean("trusts_services", "it trusts an AWS service"),
+        boolean("trust_decided", "TRUE when all could be decided; else NULL"),
+        text("trust_unknown", "what of its trust policy could not be read or decided; empty when nothing"),
+        json("trust_findings", "names of what its trust policy should be known for (docs/trust.md)"),
+        text("trust_worst", "severity of the worst of them; none when there is none"),
+        text("trust_says", "what they say, with who for example"),
+        json("trust_witness", "the request that proves the worst"),
+        json("trusted_subjects", "Google subjects that it names in full"),
+        json(
+            "unknown_subjects",
+            "those that are neither configured nor active in the directory",
+            **seen(("directory_user", "all"), may="either"),
+        ),
+        boolean("audience_pinned", "of an export role: it accepts tokens for the declared audiences alone"),
+        text("audience_because", "why"),
+        boolean("admits_exactly", "of an export role: it admits its service account and nobody else"),
+        text("admits_because", "why"),
+        json("admits_witness", "the request that proves that it does not"),
+        boolean(
+            "backup_role",
+            "a selection of a backup plan uses it",
+            **seen(("backup_selection", "all"), may="raise"),
+        ),
+        boolean("trust_known_before", "the scan before knew its trust policy"),
+        text(
+            "trust_change", "equivalent, narrower, wider, incomparable or undecided against the scan before"
+        ),
+        boolean("trust_no_wider", "it admits no more than then; FALSE also when that is undecided"),
+        text("trust_change_says", "who may now, or may no longer, in words"),
+    ),
+    facts(
+        "access_key_facts",
+        "access_key",
+        "A long-term access key of an IAM user.",
+        "access key id",
+        (("iam_access_key", "all"),),
+        text("user_arn", "whose"),
+        text("status", "Active or Inactive"),
+        time("created_at", "creation"),
+        time("last_used_at", "last use; NULL when never or not asked"),
+        integer("age_s", "seconds since its creation"),
+    ),
+    facts(
+        "provider_facts",
+        "oidc_provider",
+        "An OIDC provider in IAM.",
+        "ARN",
+        (("iam_provider", "all"),),
+        text("url", "issuer"),
+        boolean("declared", "the configuration declares it; NULL when it declares none at all"),
+        json("undeclared_client_ids", "audiences that are not declared; NULL when the provider is not"),
+        boolean("thumbprints_as_declared", "as pinned, else as in the scan before"),
+    ),
+)
