@@ -39,6 +39,8 @@ class Change:
     field: str
     before: str
     after: str
+    words: str
+    """What a changed policy lets in or keeps out now; empty for other settings."""
     mark: str
     direction: str
     severity: str
@@ -169,6 +171,7 @@ def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift
         field=each.field or gone.get(each.kind, each.kind),
         before=before,
         after=after,
+        words=_words(each),
         mark=mark,
         direction=direction,
         severity=each.severity,
@@ -179,6 +182,11 @@ def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift
         controls=tuple(sorted(controls.get(each.subject_key, ()))),
         state="changed again since" if again else "stands",
     )
+
+
+def _words(each: Drift) -> str:
+    said = each.because.removeprefix(f"{each.subject_key}: ")
+    return said if each.kind == "changed" and ": " in said else ""
 
 
 def _sides(before: str | None, after: str | None) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_case import T0, day, outcome
 
+from auditor.alerts.compose import Route
+from auditor.alerts.compose import compose as alerts
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables
@@ -241,3 +244,83 @@ def test_every_event_table_names_watched_columns_of_the_schema() -> None:
     for table, columns in EVENTS.items():
         for name in set(columns) - {"+", "-"}:
             assert schema[table].column(name).watch, f"{table}.{name}"
+
+
+ROLE = "arn:aws:iam::111111111111:role/export"
+
+
+def trusts(*subjects: str, **more: object) -> str:
+    keys = {
+        "token.actions.githubusercontent.com:sub": [
+            f"repo:acme/{each}:ref:refs/heads/main" for each in subjects
+        ]
+    }
+    provider = "arn:aws:iam::111111111111:oidc-provider/token.actions.githubusercontent.com"
+    statement = {
+        "Effect": "Allow", "Principal": {"Federated": provider}, "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": keys}, **more,
+    }  # fmt: skip
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def trust_drift(a: str | None, b: str | None) -> list[Drift]:
+    before, after = (
+        tuple(watched(tables()["iam_role"], {"arn": ROLE, "account": "111111111111", "trust_policy": text}))
+        for text in (a, b)
+    )
+    return list(compare(past(watch=before), Present(watch=after), now=day(1)))
+
+
+def test_a_trust_that_says_the_same_in_other_words_is_no_drift() -> None:
+    assert trust_drift(trusts("app"), json.dumps(json.loads(trusts("app", Sid="Named")), indent=2)) == []
+    assert trust_drift(trusts("app", "web"), trusts("web", "app")) == []
+    assert trust_drift(trusts("app"), None) == []
+
+
+def test_a_wider_or_other_trust_is_worse_and_a_narrower_one_is_information() -> None:
+    for a, b, direction, severity, said in (
+        (
+            trusts("app"),
+            trusts("app", "web"),
+            "worse",
+            "high",
+            "is wider: a workflow of the GitHub repository acme/web",
+        ),
+        (
+            trusts("app"),
+            trusts("web"),
+            "worse",
+            "high",
+            "may now assume the role; a workflow of the GitHub repository acme/app",
+        ),
+        (trusts("app", "web"), trusts("app"), "better", "low", "may no longer assume the role"),
+        (trusts("app"), "{", "worse", "high", "cannot be compared"),
+        ("{", trusts("app"), "worse", "high", "cannot be compared"),
+    ):
+        (drift,) = trust_drift(a, b)
+        assert (drift.direction, drift.severity) == (direction, severity)
+        assert said in drift.because
+
+
+def test_drift_of_a_trust_holds_the_statements_that_differ() -> None:
+    same = json.loads(trusts("other", Sid="Same"))["Statement"]
+    a, b = json.loads(trusts("app")), json.loads(trusts("web"))
+    (drift,) = trust_drift(
+        json.dumps(a | {"Statement": a["Statement"] + same}),
+        json.dumps(b | {"Statement": same + b["Statement"]}),
+    )
+    assert (json.loads(drift.before or ""), json.loads(drift.after or "")) == (a["Statement"], b["Statement"])
+
+
+def test_the_alert_of_a_widened_trust_carries_who_may_now_and_both_statements() -> None:
+    drift = trust_drift(trusts("app"), trusts("app", "web"))
+    (alert,) = alerts(drift, routes=[Route("ops", severity="high")], now=day(1))
+    (said,) = alert.body["data"]["items"]
+    assert alert.event == "worsened"
+    assert (
+        "a workflow of the GitHub repository acme/web (branch main) may now assume the role"
+        in said["because"]
+    )
+    assert "acme/web" in said["after"]
+    assert "acme/web" not in said["before"]
+    assert alerts(trust_drift(trusts("app", "web"), trusts("app")), routes=[Route("ops")], now=day(1)) == []

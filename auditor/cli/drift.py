@@ -122,5 +122,8 @@ def _lines(shown: list[Drift], found: list[Drift]) -> list[str]:
 def _what(row: Drift) -> str:
     if row.rule is None and row.field is None:  # the resource itself, and nothing of it, came or went
         return {"appeared": "is new", "vanished": "is gone"}.get(row.kind, row.because)
+    said = row.because.removeprefix(f"{row.subject_key}: ")
+    if row.rule is None and ": " in said:  # a policy, told by what it lets in
+        return said
     before, after = (value if value is not None else "–" for value in (row.before, row.after))
     return f"{row.rule or row.field}: {before} → {after}"
