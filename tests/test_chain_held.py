@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from json import dumps
 from typing import Any
 
 from chain_bend import Bend, Case, add, bent, both, clear, drop, hidden, holds, of, put
@@ -244,6 +245,29 @@ def test_retention_is_as_strong_as_its_weakest_holder_is_guarded() -> None:
     assert strength(lock_date=at(40)) == "strong"  # compliance to come
     assert strength(lock_date=at(12, 6)) == "exact"  # since just now
     assert strength(locked=False) == "inferred"
+
+
+def test_a_vault_policy_that_denies_deletion_to_everyone_holds_and_one_that_is_not_decided_does_not() -> None:
+    def strength(policy: str | None) -> Any:
+        vault = put("backup_vault", locked=False, policy=policy)
+        return chains(bent(vault))["u-1"]["retention_strength"]
+
+    actions = (
+        "backup:DeleteRecoveryPoint", "backup:UpdateRecoveryPointLifecycle", "backup:DisassociateRecoveryPoint",
+        "backup:PutBackupVaultAccessPolicy", "backup:DeleteBackupVaultAccessPolicy",
+    )  # fmt: skip
+    deny: dict[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": list(actions), "Resource": "*"}
+    but = {"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::111111111111:role/break-glass"}}
+    mixed = {"StringLike": {"aws:SourceIp": "*"}, "NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}
+    assert strength(dumps({"Statement": [deny]})) == "strong"
+    assert strength(dumps({"Statement": [deny | {"Action": "backup:*"}]})) == "strong"
+    assert strength(dumps({"Statement": [deny | {"Condition": but}]})) == "inferred"  # somebody may
+    assert strength(dumps({"Statement": [deny | {"Condition": mixed}]})) == "inferred"  # not decided
+    assert (
+        strength(dumps({"Statement": [deny | {"Action": list(actions[:3])}]})) == "inferred"
+    )  # the policy can be lifted
+    for unread in ("{", "none", None):
+        assert strength(unread) == "inferred"
 
 
 def test_retention_that_ended_well_is_remembered_in_every_link_it_rested_on() -> None:
