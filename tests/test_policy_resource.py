@@ -63,6 +63,9 @@ MIXED = {"StringLike": {"aws:Referer": "x*"}, "IpAddress": {"aws:Referer": "10.0
         (reads(IpAddress={"aws:SourceIp": "203.0.113.0/24"}), False),
         (reads({"AWS": OTHER}), False),
         (reads({"Service": "cloudtrail.amazonaws.com"}), False),
+        (reads(ArnLike={"aws:SourceArn": f"arn:aws:cloudtrail:*:{OWN}:*"}), False),
+        (reads(Bool={"aws:PrincipalIsAWSService": "true"}), False),
+        (reads(StringEquals={"s3:DataAccessPointAccount": OWN}), False),
         (reads(**MIXED), None),
     ],
 )
@@ -150,6 +153,7 @@ def test_a_deny_that_leaves_out_the_whole_account_is_not_decided() -> None:
     [
         (denies("s3:*", [BUCKET, OBJECTS], Bool={"aws:SecureTransport": "false"}), True),
         (denies("*", "*", Bool={"aws:SecureTransport": False}), True),
+        (denies("s3:*", [BUCKET, OBJECTS], Bool={"aws:SecureTransport": "false", "aws:PrincipalIsAWSService": "false"}), True),
         (denies("s3:*", [BUCKET, OBJECTS], BoolIfExists={"aws:SecureTransport": "false"}), True),
         (denies("s3:*", OBJECTS, Bool={"aws:SecureTransport": "false"}), False),
         (denies(["s3:GetObject", "s3:PutObject"], [BUCKET, OBJECTS], Bool={"aws:SecureTransport": "false"}), False),

@@ -55,6 +55,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "found": bool(found),
             "max_session_s": found.get("max_session_s"),
             "last_used_at": found.get("last_used_at"),
+            "service_linked": ":role/aws-service-role/" in arn,
             "backup_role": arn in backing,
             **trust_facts(found, exporting[arn], known),
             **trust_drift(before.get(arn), found.get("trust_policy"), known_before=arn in before),

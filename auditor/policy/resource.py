@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from auditor.policy import keys
 from auditor.policy.findings_ask import Inquiry, region, test
 from auditor.policy.findings_callers import BOUND, ORGANISATION
 from auditor.policy.model import Policy, Principal, Request, Statement, Test
 from auditor.policy.parse import ACCOUNT
 
-_ADDRESSES = ("aws:sourceip", "aws:vpcsourceip")
-"""S3 takes a range of addresses for a closing condition too ("The meaning of public")."""
+_CLOSING = ("aws:sourceip", "aws:vpcsourceip", "s3:dataaccesspointaccount", "s3:dataaccesspointarn")
+"""What else S3 takes for a closing condition: addresses and access points ("The meaning of public")."""
+_SOMEBODY = "arn:aws:iam::111111111111:root"
+"""Stands for every principal of an account."""
 DELETING = (
     "backup:DeleteRecoveryPoint",
     "backup:UpdateRecoveryPointLifecycle",
@@ -61,7 +64,7 @@ def public(policy: Policy, account: str) -> Answer:
     """
     q = Inquiry(policy, account)
     ties = [each for key, base in BOUND.items() for each in q.other(key, base)]
-    ties += [each for key in _ADDRESSES for each in q.other(key, "anywhere")]
+    ties += [each for key in _CLOSING for each in q.other(key, "anywhere")]
     ties += [
         each
         for key in sorted(q.keys)
@@ -152,17 +155,32 @@ def _answered(q: Inquiry, *regions: Statement) -> Answer:
 
 
 def _admits(q: Inquiry, *regions: Statement) -> Request | None:
-    """Return a request of the first region in which there is one."""
+    """Return a request of the first region in which there is one, of an AWS principal that can make it."""
+    real = _of_aws(q)
     for each in regions:
-        if witness := q.admits(each, level="language"):
+        if witness := q.admits(replace(each, tests=(*each.tests, *real)), level="language"):
             return witness
     return None
+
+
+def _of_aws(q: Inquiry) -> list[Test]:
+    """Return what is always so of the calls of users and roles: they carry no aws:SourceArn and are no service."""
+    found = [test("Null", "aws:PrincipalArn", "false")]
+    for key in sorted(q.keys - {"aws:principalarn", "aws:principalaccount"}):
+        facts = keys.known(key)
+        if facts is None or "." in facts.provider:
+            continue  # of another service, or a claim of a token that a session goes on carrying
+        there = keys.presence("aws", _SOMEBODY, "s3:GetObject", key)
+        if there is not keys.Presence.MAYBE:
+            found.append(test("Null", key, "true" if there is keys.Presence.NEVER else "false"))
+        if key == "aws:principalisawsservice":
+            found.append(test("Bool", key, "false"))
+    return found
 
 
 def _from_outside(home: Iterable[str], *tests: Test) -> Statement:
     here = sorted(each for each in home if ACCOUNT.fullmatch(each))
     return region(
-        test("Null", "aws:PrincipalArn", "false"),
         *((test("StringNotEquals", "aws:PrincipalAccount", *here),) if here else ()),
         *(
             test("ArnNotLike", "aws:PrincipalArn", f"arn:*:iam::{each}:*")
@@ -175,7 +193,7 @@ def _from_outside(home: Iterable[str], *tests: Test) -> Statement:
 
 def _of_account(account: str) -> Statement:
     if ACCOUNT.fullmatch(account):
-        return region(test("StringEquals", "aws:PrincipalAccount", account))
+        return region(principals=(Principal("aws", account),))
     return region(test("ArnLike", "aws:PrincipalArn", f"arn:*:iam::{account}:*"))
 
 

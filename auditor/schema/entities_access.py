@@ -58,6 +58,7 @@ TABLES = (
         ),
         boolean("trusts_tokens", "it trusts an identity provider"),
         boolean("trusts_services", "it trusts an AWS service"),
+        boolean("service_linked", "a service-linked role: AWS writes its trust, and nobody can change it"),
         boolean("trust_decided", "TRUE when all could be decided; else NULL"),
         text("trust_unknown", "what of its trust policy could not be read or decided; empty when nothing"),
         json("trust_findings", "names of what its trust policy should be known for (docs/trust.md)"),
