@@ -282,10 +282,23 @@ def from_ndjson(path: Path, columns: Mapping[str, str], longest: int) -> str:
     )
 
 
+_FILES = 4096
+_HAVE: dict[tuple[int, int, int, int], frozenset[str]] = {}
+"""The columns of files that were described before: a scan reads each of its tables several times."""
+
+
 def from_parquet(connection: DuckDBPyConnection, path: Path, columns: Mapping[str, str]) -> str:
     """Return the SQL relation of a Parquet file with exactly `columns`: what it lacks is NULL."""
     file = f"read_parquet({quoted(str(path))})"
-    have = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()}
+    stat = path.stat()
+    this = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    have = _HAVE.get(this)
+    if have is None:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
+        have = frozenset(row[0] for row in described)
+        if len(_HAVE) >= _FILES:
+            _HAVE.clear()
+        _HAVE[this] = have
     picked = ", ".join(
         f"{name(column) if column in have else 'NULL'}::{kind} AS {name(column)}"
         for column, kind in columns.items()

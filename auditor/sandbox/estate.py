@@ -40,14 +40,14 @@ class Estate:
         """The last week that was played."""
 
     @classmethod
-    def open(cls, story: Story | None = None) -> Estate:
-        """Start both clouds on loopback with nothing in them yet."""
+    def open(cls, story: Story | None = None, *, judged: bool = True) -> Estate:
+        """Start both clouds on loopback with nothing in them yet; `judged` as of `AwsCloud`."""
         from auditor.sandbox.aws import AwsCloud
         from auditor.sandbox.faults import Faults
         from auditor.sandbox.gcp import GcpCloud
 
         faults = Faults()
-        estate = cls(AwsCloud(faults), GcpCloud(faults), story)
+        estate = cls(AwsCloud(faults, judged=judged), GcpCloud(faults), story)
         estate.endpoints = (estate.aws.start(), estate.gcp.start())
         return estate
 
