@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
-from entities import AWAY, BUCKET, HOME, VAULT, bucket, estate, facts, vault
+from entities import AWAY, BUCKET, HOME, VAULT, bucket, derived, estate, facts, vault
 
 from auditor.correlate import trusting
 
@@ -234,3 +235,37 @@ def test_a_policy_that_cannot_be_read_leaves_its_own_bucket_and_vault_unknown(br
     held = facts(estate(backup_vault=[vault(policy=broken)]), "vault")[VAULT]
     assert (held["policy_accounts"], held["deletion_denied"]) == (None, None)
     assert held["policy_unknown"]
+
+
+def test_the_reason_why_a_policy_is_unknown_stands_in_the_outcome_of_every_rule_on_it() -> None:
+    from auditor.evaluate import evaluate
+    from auditor.rulepack import load
+
+    rules = Path(__file__).parent.parent / "rules"
+    pack = load([rules], [rules / "frameworks"])
+    seen = [
+        {
+            "table_name": table,
+            "account": HOME,
+            "region": "*",
+            "resource": "*",
+            "complete": True,
+            "reason": "",
+            "detail": "",
+        }
+        for table in ("iam_role", "s3_bucket", "backup_vault", "directory_user", "backup_selection")
+    ]
+    tables = estate(
+        iam_role=[role("{")], config_federation=[way()], s3_bucket=[bucket(policy="{")], backup_vault=[vault(policy="{", locked=False)],
+        coverage=seen,
+        history_watch=before(text(google())),
+    )  # fmt: skip
+    codes = ("FED-001", "FED-002", "FED-003", "FED-004", "FED-005", "FED-015", "DRF-001", "BKT-002", "BKT-003", "BKT-011", "VLT-004")  # fmt: skip
+    with derived(tables) as engine:
+        evaluate(engine, pack)
+        told = {
+            row["code"]: row
+            for row in engine.table("outcome")
+            if row["code"] in codes and row["verdict"] == "unknown"
+        }
+    assert {code: "not JSON" in row["because"] for code, row in told.items()} == dict.fromkeys(codes, True)

@@ -17,26 +17,27 @@ _LONGEST = 600
 
 def opened(text: str | None, account: str, trusted: frozenset[str]) -> dict[str, Any]:
     """Return whom a policy lets in from elsewhere."""
-    return _facts(text, lambda: _opened(text or "", account, trusted))
+    return _facts(text, lambda: _opened(text or "", account, trusted), "policy_unknown")
 
 
 def guarded_from_deletion(text: str | None, arn: str, account: str) -> dict[str, Any]:
     """Return whether a vault's policy denies deletion, and everything that leads to it."""
-    return _facts(text, lambda: _held(text or "", arn, account, "deletion"))
+    return _facts(text, lambda: _held(text or "", arn, account, "deletion"), "deletion_says")
 
 
 def guarded_by_tls(text: str | None, arn: str, account: str) -> dict[str, Any]:
     """Return whether a bucket's policy denies requests without TLS."""
-    return _facts(text, lambda: _held(text or "", arn, account, "tls"))
+    return _facts(text, lambda: _held(text or "", arn, account, "tls"), "tls_says")
 
 
-def _facts(text: str | None, judged: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _facts(text: str | None, judged: Callable[[], dict[str, Any]], says: str) -> dict[str, Any]:
+    """Return the facts, or under `says` why there are none."""
     if text is None:
-        return {"policy_unknown": "its policy was not read"}
+        return {says: "its policy was not read"}
     try:
         return dict(judged())
     except PolicyError as error:
-        return {"policy_unknown": f"its policy cannot be read: {error.args[0]}"}
+        return {says: f"its policy cannot be read: {error.args[0]}"}
 
 
 def _parsed(text: str) -> Policy:

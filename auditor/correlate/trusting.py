@@ -59,12 +59,12 @@ def trust_facts(role: Row, ways: Sequence[Row], known: Known) -> dict[str, Any]:
     """Return the facts of a role's trust policy; `ways` are its entries in [[federation]]."""
     text, account = role.get("trust_policy"), role.get("account") or ""
     if text is None:
-        return {"trust_unknown": _NOT_READ, "admits_because": _NOT_READ}
+        return dict.fromkeys(("trust_unknown", "admits_because", "audience_because"), _NOT_READ)
     try:
         policy = _parsed(text)
     except PolicyError as error:
         unread = f"its trust policy cannot be read: {error.args[0]}"
-        return {"trust_unknown": unread, "admits_because": unread}
+        return dict.fromkeys(("trust_unknown", "admits_because", "audience_because"), unread)
     found = _found(text, account, frozenset(each for each in known.accounts if each in text))
     callers = _callers(text)
     doubts = [each.because for each in found if each.name == "undecided"]
@@ -92,7 +92,7 @@ def trust_drift(before: str | None, now: str | None, *, known_before: bool) -> d
     """Return what became of a trust policy since the scan before."""
     told: dict[str, Any] = {"trust_known_before": known_before}
     if before is None or now is None:
-        return told
+        return told | {"trust_change_says": "one of its trust policies was not read"}
     if before == now:
         return told | {"trust_change": "equivalent", "trust_no_wider": True, "trust_change_says": "the same"}
     change = trust_change(before, now)
@@ -139,11 +139,12 @@ def _subjects(text: str) -> tuple[str, ...]:
 def _export(policy: Policy, ways: Sequence[Row], known: Known) -> dict[str, Any]:
     """Return whether an export role admits exactly its service account and audience."""
     if not ways:
-        return {"admits_because": "it is no declared export role"}
+        return {"admits_because": "it is none", "audience_because": "it is none"}
     providers = {way["provider"] for way in ways}
     audiences = {tuple(sorted(_list(way["audiences"]))) for way in ways}
     if len(audiences) > 1 or not (asked := next(iter(audiences))):
-        return {"admits_because": "no audience is declared for it, or several ways with different ones"}
+        unsaid = "no audience is declared for it, or several ways with different ones"
+        return {"admits_because": unsaid, "audience_because": unsaid}
     pinned = audience_pinned(policy, asked)
     told = {"audience_pinned": pinned.yes, "audience_because": pinned.because[:_LONGEST]}
     if providers != {GOOGLE}:

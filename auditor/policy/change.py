@@ -13,8 +13,10 @@ from auditor.policy.evaluate import allowed
 from auditor.policy.meaning import meaning
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
 from auditor.policy.parse import PolicyError, parse
-from auditor.policy.words import plainer, sentence
+from auditor.policy.who import who
+from auditor.policy.words import caller, plainer, sentence
 
+_SHOWN = 3
 NO_POLICY = "none"
 """How a policy that was read and is not there is written."""
 
@@ -69,7 +71,10 @@ def _change(before: str, after: str, arn: str = "", account: str = "") -> Change
             return Change("equivalent", "it admits the same requests", *told)
         if found.verdict == "equivalent":
             return Change("equivalent", _by_text(by_text), *told, by_text=True)
-        return Change(found.verdict, _said(found, old, new), *told)
+        said = [f"it could not be decided: {found.because}"] if found.verdict == "undecided" else []
+        said += _callers(old, new, found.witness_b_only, "may now")
+        said += _callers(new, old, found.witness_a_only, "may no longer")
+        return Change(found.verdict, "; ".join(said), *told)
     # Keys of other services are not in the table of what callers can present, so the texts are compared.
     sides = [(old, new), (_leaving(old, account), _leaving(new, account))]
     return _both([(compare(a, b), a, b) for a, b in sides], told, arn)
@@ -118,7 +123,30 @@ def _by_text(found: Comparison) -> str:
     return f"its text differs ({found.verdict}), and no caller can make use of that: {found.because}"
 
 
-def _said(found: Comparison, old: Policy, new: Policy, arn: str = "") -> str:
+def _callers(no: Policy, yes: Policy, witness: Request | None, may: str) -> list[str]:
+    """Say who gets in by one trust policy and not by the other: those first who do not get in there in any way."""
+    if witness is None:
+        return []
+
+    def proves(other: Request) -> bool:
+        return allowed(yes, other).allowed and not allowed(no, other).allowed
+
+    met = {caller(row.example) for row in who(no) if row.example}
+    examples = [row.example for row in who(yes) if row.example and proves(row.example)]
+    shown = [plainer(each, proves) for each in (*examples, witness)]
+    strangers = list(dict.fromkeys(sentence(each, may=may) for each in shown if caller(each) not in met))
+    if strangers:
+        more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
+        return [f"{', '.join(strangers[:_SHOWN])}{more}"]
+    before = "refused" if may == "may now" else "accepted"
+    return [f"{sentence(shown[-1], may=may)} with what was {before} before: {_refusal(no, shown[-1])}"]
+
+
+def _refusal(policy: Policy, request: Request) -> str:
+    return allowed(policy, request).because.removeprefix("no statement allows it: ")
+
+
+def _said(found: Comparison, old: Policy, new: Policy, arn: str) -> str:
     said = [f"it could not be decided: {found.because}"] if found.verdict == "undecided" else []
     said += _witness(found.witness_b_only, new, old, "may now", arn)
     said += _witness(found.witness_a_only, old, new, "may no longer", arn)

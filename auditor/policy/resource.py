@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.policy import keys
+from auditor.policy.evaluate import allowed
 from auditor.policy.findings_ask import Inquiry, region, test
 from auditor.policy.findings_callers import BOUND, ORGANISATION
 from auditor.policy.model import Policy, Principal, Request, Statement, Test
@@ -105,7 +106,7 @@ def held_back(policy: Policy, account: str, asked: Sequence[Statement]) -> Held:
             cause="whom a Deny with NotPrincipal of a whole account leaves out is not told alike everywhere",
         )
     if witness:
-        return Held(yes=False, witness=witness)
+        return Held(yes=False, witness=_plainer(whole, witness))
     if q.causes.said:
         return Held(yes=None, cause=q.causes.said[0])
     through = [
@@ -122,6 +123,14 @@ def held_back(policy: Policy, account: str, asked: Sequence[Statement]) -> Held:
     if q.causes.said:
         return Held(yes=None, cause=q.causes.said[0])
     return Held(yes=True, exempt=tuple(through))
+
+
+def _plainer(policy: Policy, witness: Request) -> Request:
+    """Name some object or recovery point where the end of the ARN is open, if the request is admitted all the same."""
+    if witness.resource is None or not witness.resource.endswith(("/", ":")):
+        return witness
+    other = replace(witness, resource=f"{witness.resource}any")
+    return other if allowed(policy, other).allowed else witness
 
 
 def without_tls(bucket_arn: str) -> tuple[Statement, ...]:

@@ -116,6 +116,7 @@ def relation_columns(rule: Rule) -> tuple[str, ...]:
     known = {column.name for column in rule.table.columns}
     links = _links(rule.table, used)
     beside = {f"{link}_{what}" for link in links for what in ("because", "gaps", "refs")}
+    beside |= {rule.table.column(name).why for clause in rule.clauses for name in clause.columns}
     return tuple(sorted((used | beside | {"refs"}) & known))
 
 
@@ -346,6 +347,8 @@ def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
         for link in _links(rule.table, (column,)):
             if f"{link}_because" in known:
                 said = f"coalesce(nullif({quoted(f'{link}_because')}, ''), {said})"
+        if why_null := rule.table.column(column).why:
+            said = f"coalesce(nullif({quoted(why_null)}, ''), {said})"
         why.append(f"CASE WHEN ({' OR '.join(where)}) AND {quoted(column)} IS NULL THEN {said} END")
     reasons = f"list_concat(list_distinct([{', '.join(why)}]), _gaps)" if why else "_gaps"
     return f"'Cannot tell: ' || concat_ws('; ', {names}) || ' (' || array_to_string({reasons}, '; ') || ')'"

@@ -32,6 +32,8 @@ class Column:
     watch: str = ""
     """Not empty: a change of this column between scans is drift. `up` means more is better, `down` less is better,
     `A>B>C` lists values from best to worst, `change` means no direction."""
+    why: str = ""
+    """The column of the same row that says why this one is NULL, for the sentence of an unknown."""
 
 
 @dataclass(frozen=True, slots=True)

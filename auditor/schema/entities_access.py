@@ -55,25 +55,38 @@ TABLES = (
         json(
             "trusts",
             "principals that its trust policy admits, each proven by a request; NULL when unreadable",
+            why="trust_unknown",
         ),
-        boolean("trusts_tokens", "it trusts an identity provider"),
-        boolean("trusts_services", "it trusts an AWS service"),
+        boolean("trusts_tokens", "it trusts an identity provider", why="trust_unknown"),
+        boolean("trusts_services", "it trusts an AWS service", why="trust_unknown"),
         boolean("service_linked", "a service-linked role: AWS writes its trust, and nobody can change it"),
-        boolean("trust_decided", "TRUE when all could be decided; else NULL"),
+        boolean("trust_decided", "TRUE when all could be decided; else NULL", why="trust_unknown"),
         text("trust_unknown", "what of its trust policy could not be read or decided; empty when nothing"),
-        json("trust_findings", "names of what its trust policy should be known for (docs/trust.md)"),
+        json(
+            "trust_findings",
+            "names of what its trust policy should be known for (docs/trust.md)",
+            why="trust_unknown",
+        ),
         text("trust_worst", "severity of the worst of them; none when there is none"),
         text("trust_says", "what they say, with who for example"),
         json("trust_witness", "the request that proves the worst"),
-        json("trusted_subjects", "Google subjects that it names in full"),
+        json("trusted_subjects", "Google subjects that it names in full", why="trust_unknown"),
         json(
             "unknown_subjects",
             "those that are neither configured nor active in the directory",
             **seen(("directory_user", "all"), may="either"),
         ),
-        boolean("audience_pinned", "of an export role: it accepts tokens for the declared audiences alone"),
+        boolean(
+            "audience_pinned",
+            "of an export role: it accepts tokens for the declared audiences alone",
+            why="audience_because",
+        ),
         text("audience_because", "why"),
-        boolean("admits_exactly", "of an export role: it admits its service account and nobody else"),
+        boolean(
+            "admits_exactly",
+            "of an export role: it admits its service account and nobody else",
+            why="admits_because",
+        ),
         text("admits_because", "why"),
         json("admits_witness", "the request that proves that it does not"),
         boolean(
@@ -85,7 +98,11 @@ TABLES = (
         text(
             "trust_change", "equivalent, narrower, wider, incomparable or undecided against the scan before"
         ),
-        boolean("trust_no_wider", "it admits no more than then; FALSE also when that is undecided"),
+        boolean(
+            "trust_no_wider",
+            "it admits no more than then; FALSE also when that is undecided",
+            why="trust_change_says",
+        ),
         text("trust_change_says", "who may now, or may no longer, in words"),
     ),
     facts(
