@@ -103,7 +103,7 @@ def held_back(policy: Policy, account: str, asked: Sequence[Statement]) -> Held:
     if witness and any(_leaves_accounts_out(each) for each in policy.statements):
         return Held(
             yes=None,
-            cause="whom a Deny with NotPrincipal of a whole account leaves out is not told alike everywhere",
+            cause="a Deny with NotPrincipal names a whole account, and whom that leaves out is not certain",
         )
     if witness:
         return Held(yes=False, witness=_plainer(whole, witness))
