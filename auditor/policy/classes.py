@@ -13,7 +13,7 @@ from datetime import timedelta
 from decimal import Decimal, localcontext
 from itertools import pairwise
 
-from auditor.policy.globs import STATES, Pattern, TooComplex, arn, exactly, like
+from auditor.policy.globs import STATES, Pattern, TooComplex, Work, arn, exactly, like
 from auditor.policy.globs import classes as texts
 from auditor.policy.model import MULTIVALUED, NEW_VERSION, VARIABLE, Test
 from auditor.policy.values import EPOCH, binary, moment, number, spell
@@ -59,13 +59,18 @@ def type_of(test: Test) -> str | None:
 
 
 def key_classes(
-    key: str, asked: Sequence[Asked], known: Mapping[str, str] | None = None, forms: Sequence[str] = ()
+    key: str,
+    asked: Sequence[Asked],
+    known: Mapping[str, str] | None = None,
+    forms: Sequence[str] = (),
+    work: Work | None = None,
 ) -> list[tuple[Value, int]]:
     """Return examples with the mask of the statements whose tests on this key fail; absent (None) comes first.
 
     `known` holds the values of other keys that variables stand for; `forms` are patterns of the values that can be.
     Raises TooComplex with the classes found so far.
     """
+    work = work or Work()
     given = [each for each in asked if each.test.base != "Null"]
     present = 0
     absent = 0
@@ -77,7 +82,8 @@ def key_classes(
     result: dict[int, Value] = {}
     complex_: TooComplex | None = None
     try:
-        values = _values(given, known or {}, forms)
+        work.on(20 + 2 * len(asked) + sum(len(each.test.values) for each in given))
+        values = _values(given, known or {}, forms, work)
     except TooComplex as error:
         values, complex_ = list(error.found), error
     negated = sum(1 << i for i, each in enumerate(given) if each.test.negated)
@@ -115,13 +121,16 @@ def _together(passed: list[tuple[str, int]]) -> Iterable[tuple[tuple[str, ...], 
     return [(values, some, each) for (some, each), values in met.items()]
 
 
-def _values(given: Sequence[Asked], known: Mapping[str, str], forms: Sequence[str]) -> list[tuple[str, int]]:
+def _values(
+    given: Sequence[Asked], known: Mapping[str, str], forms: Sequence[str], work: Work
+) -> list[tuple[str, int]]:
     """Examples of present values, and the mask of the tests one of whose values each matches."""
     type_ = next((type_of(each.test) for each in given), None)
     if type_ in (None, "string"):
         shapes = tuple(like((c, False) for c in form) for form in forms)
-        return texts(_patterns(given, known), shapes)
+        return texts(_patterns(given, known), shapes, work)
     tests = [each.test for each in given]
+    work.on(20 * sum(len(test.values) for test in tests))
     if type_ == "numeric":
         found = _ordered(tests, "Numeric", number, _as_number)
     elif type_ == "date":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from auditor.policy.classes import Asked, patterns_of, type_of
 from auditor.policy.evaluate import context_of, holds, principal_matches
@@ -21,6 +23,7 @@ from auditor.policy.globs import (
     Automaton,
     Pattern,
     TooComplex,
+    Work,
     arn,
     classes,
     exactly,
@@ -94,6 +97,7 @@ def aws_callers(
     known_partitions: Sequence[str],
     telling: Iterable[tuple[str, Pattern]] = (),
     extra: Iterable[str] = (),
+    work: Work | None = None,
 ) -> tuple[list[Caller], bool]:
     """Users, roles, roots and sessions of roles, and whether these are all classes of them.
 
@@ -105,7 +109,10 @@ def aws_callers(
         return 1 << patterns.setdefault(pattern, len(patterns))
 
     roles = _roles(stated)
-    alternatives = [_alternatives(each.named or (), known_partitions, roles, numbered) for each in stated]
+    alternatives = [
+        _by_session(_alternatives(each.named or (), known_partitions, roles, numbered)) for each in stated
+    ]
+    everyone = [any(named.kind == "any" for named in each.named or ()) for each in stated]
     tests = [
         (each.bit, asked, _derived(asked.test.key, _texts(asked), known_partitions, numbered))
         for each in stated
@@ -114,7 +121,11 @@ def aws_callers(
     ]
     for key, pattern in telling:
         _derived(key, [pattern], known_partitions, numbered)
-    sessions = sorted({session for found in alternatives for _, session in found if session})
+    sessions = sorted({session for found in alternatives for session in found if session})
+    of_session = {
+        session: reduce(or_, (found[session] for found in alternatives if session in found))
+        for session in sessions
+    }
     shapes = tuple(
         ((*f"arn:{partition}:iam::", *(DIGIT,) * 12, ":", *tail), False)
         for partition in known_partitions
@@ -122,7 +133,7 @@ def aws_callers(
     )
     complete = True
     try:
-        met = classes({pattern: 1 << i for pattern, i in patterns.items()}, shapes)
+        met = classes({pattern: 1 << i for pattern, i in patterns.items()}, shapes, work)
     except TooComplex as error:
         met, complete = list(error.found), False
     callers = []
@@ -131,11 +142,13 @@ def aws_callers(
         for bit, asked, mask in tests:
             if not _derived_passes(asked, bool(matched & mask)):
                 derived |= bit
-        for session in (None, *sessions) if ":role/" in principal else (None,):
+        own = [one for one in sessions if matched & of_session[one]] if ":role/" in principal else []
+        for session in (None, *own):  # of another role's sessions none tells this one's apart
             fails = derived
-            for each, found in zip(stated, alternatives, strict=True):
-                hit = any(matched & mask and wanted in (None, session) for mask, wanted in found)
-                hit = hit or any(named.kind == "any" for named in each.named or ())
+            for each, found, anyone in zip(stated, alternatives, everyone, strict=True):
+                hit = anyone or bool(
+                    matched & (found.get(None, 0) | (found.get(session, 0) if session else 0))
+                )
                 if each.named is not None and hit != (each.statement.principals is not None):
                     fails |= each.bit
             callers.append(Caller("aws", principal, session, fails))
@@ -169,6 +182,14 @@ def _alternatives(
         else:
             found.append((numbered(exactly(value)), None))
     return found
+
+
+def _by_session(found: Iterable[tuple[int, str | None]]) -> dict[str | None, int]:
+    """Return the patterns that say so of anyone (None), and of one session of a role."""
+    masks: dict[str | None, int] = {}
+    for mask, session in found:
+        masks[session] = masks.get(session, 0) | mask
+    return masks
 
 
 def _roles(stated: Sequence[Stated]) -> dict[tuple[str, str, str], set[str]]:
@@ -270,7 +291,7 @@ def _action_matches(pattern: str, action: str) -> bool:
     ) is not None  # fmt: skip
 
 
-def any_actions(stated: Sequence[Stated]) -> list[tuple[str, int]]:
+def any_actions(stated: Sequence[Stated], work: Work | None = None) -> list[tuple[str, int]]:
     """Actions of every service, `service:Name`. Raises TooComplex."""
     owners: dict[Pattern, int] = {}
     for each in stated:
@@ -281,11 +302,11 @@ def any_actions(stated: Sequence[Stated]) -> list[tuple[str, int]]:
     shape = ((NO_COLON, NO_COLON_STAR, ":", NO_COLON, NO_COLON_STAR), False)
     wanted = sum(each.bit for each in stated if each.statement.actions is not None)
     every = sum(each.bit for each in stated)
-    return [(action, (mask ^ wanted) & every) for action, mask in classes(owners, (shape,))]
+    return [(action, (mask ^ wanted) & every) for action, mask in classes(owners, (shape,), work)]
 
 
 def resources(
-    stated: Sequence[Stated], known: Mapping[str, str] | None = None
+    stated: Sequence[Stated], known: Mapping[str, str] | None = None, work: Work | None = None
 ) -> list[tuple[str | None, int]]:
     """Resources, None for the one that carries the policy: it is what `*` alone stands for. Raises TooComplex."""
     owners: dict[Pattern, int] = {}
@@ -306,5 +327,7 @@ def resources(
             unnamed |= each.bit if all(character == "*" for character in text) else 0
     if not every:
         return [(None, 0)]
-    found: list[tuple[str | None, int]] = [(text, (mask ^ wanted) & every) for text, mask in classes(owners)]
+    found: list[tuple[str | None, int]] = [
+        (text, (mask ^ wanted) & every) for text, mask in classes(owners, (), work)
+    ]
     return [*found, (None, (unnamed ^ wanted) & every)]

@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 
 from auditor.policy.classes import Asked, Value, key_classes, patterns_of, type_of
 from auditor.policy.evaluate import holds
-from auditor.policy.globs import Automaton, Pattern, TooComplex
+from auditor.policy.globs import Automaton, Pattern, TooComplex, Work
 from auditor.policy.model import DERIVED, MULTIVALUED, VARIABLE
 
 _TEXTS = 2_000
@@ -43,23 +43,27 @@ class _Shape:
 
 
 def linked_classes(
-    group: Sequence[str], by_key: Mapping[str, Sequence[Asked]], known: Mapping[str, str]
+    group: Sequence[str],
+    by_key: Mapping[str, Sequence[Asked]],
+    known: Mapping[str, str],
+    work: Work | None = None,
 ) -> tuple[list[tuple[Mapping[str, Value], int]], bool]:
     """Classes of several keys at once, and whether these are all. `known` holds keys that follow from the caller."""
+    work = work or Work()
     tested = {key: by_key.get(key, ()) for key in group}
     named = {name for asked in tested.values() for each in asked for name in each.names}
     variables = sorted(name for name in named if name not in DERIVED and name not in MULTIVALUED)
     targets = [key for key in group if tested[key] and key not in variables]
     complete = _decidable(tested, variables, targets)
     try:
-        texts = _texts(tested, variables, targets)
+        texts = _texts(tested, variables, targets, work)
     except TooComplex as error:
         texts, complete = [text for text, _ in error.found], False
     found: dict[tuple[int, tuple[bool, ...]], Mapping[str, Value]] = {}
     size = 1 + sum(len(value) for asked in tested.values() for each in asked for value in each.test.values)
     steps = 0
     for tried, assigned in enumerate(_assignments(variables, [None, *texts])):
-        if tried * size > _WORK or steps > _STEPS or len(found) > _FOUND:
+        if work.done or tried * size > _WORK or steps > _STEPS or len(found) > _FOUND:
             return [(each, fails) for (fails, _), each in found.items()], False
         given = {**known, **{name: value for name, value in assigned.items() if value is not None}}
         fails = 0
@@ -72,7 +76,7 @@ def linked_classes(
         }
         for key in targets:
             try:
-                classes = key_classes(key, tested[key], given)
+                classes = key_classes(key, tested[key], given, work=work)
             except TooComplex as error:
                 classes, complete = list(error.found), False
             wider: dict[tuple[int, tuple[bool, ...]], Mapping[str, Value]] = {}
@@ -80,6 +84,7 @@ def linked_classes(
                 for value, more in classes:
                     wider.setdefault((failed | more, (*absent, value is None)), {**chosen, key: value})
             steps += len(joined) * len(classes)
+            work.left -= 2 * len(joined) * len(classes)
             complete = complete and len(wider) <= _JOINED
             joined = dict(islice(wider.items(), _JOINED))
         for signature, chosen in joined.items():
@@ -142,7 +147,7 @@ def _shapes(asked: Sequence[Asked]) -> Iterator[tuple[str, _Shape]]:
 
 
 def _texts(
-    tested: Mapping[str, Sequence[Asked]], variables: Sequence[str], targets: Sequence[str]
+    tested: Mapping[str, Sequence[Asked]], variables: Sequence[str], targets: Sequence[str], work: Work
 ) -> list[str]:
     """Texts for the variables: some of every state of the automata they can run into. Raises TooComplex."""
     blocks: list[tuple[str, list[Pattern]]] = []
@@ -173,10 +178,10 @@ def _texts(
             state = automaton.read(state, character)
         start |= state
         first += width
-    return _reaching(automaton, start, max(2, relations + 1))
+    return _reaching(automaton, start, max(2, relations + 1), work)
 
 
-def _reaching(automaton: Automaton, start: int, each: int) -> list[str]:
+def _reaching(automaton: Automaton, start: int, each: int, work: Work) -> list[str]:
     """Return up to `each` texts that reach every state."""
     met: dict[int, list[str]] = {}
     frontier = [(start, "")]
@@ -185,11 +190,12 @@ def _reaching(automaton: Automaton, start: int, each: int) -> list[str]:
         for state, text in frontier:
             for character in automaton.branches(state):
                 after = automaton.read(state, character)
+                work.left -= automaton.cost
                 texts = met.setdefault(after, [])
                 if len(texts) < each:
                     texts.append(text + character)
                     following.append((after, text + character))
-                if len(met) * each > _TEXTS:
+                if work.done or len(met) * each > _TEXTS:
                     raise TooComplex([(found, 0) for texts in met.values() for found in texts[:1]])
         frontier = following
     return [text for texts in met.values() for text in texts]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from auditor.policy.evaluate import allowed
-from auditor.policy.globs import TooComplex
+from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
 from auditor.policy.model import Policy, Request, Statement
 from auditor.policy.pair import Pair
@@ -43,9 +43,12 @@ _VERDICTS = {
 }
 
 
-def compare(a: Policy, b: Policy, *, level: Level = "language") -> Comparison:
-    """Say what B is against A, with a request for each side that has one; every request was checked by `allowed`."""
-    pair = Pair(a, b, feasible=level == "feasible")
+def compare(a: Policy, b: Policy, *, level: Level = "language", work: Work | None = None) -> Comparison:
+    """Say what B is against A, with a request for each side that has one; every request was checked by `allowed`.
+
+    `work` is shared by the questions about one document: once it is done, the rest is undecided.
+    """
+    pair = Pair(a, b, feasible=level == "feasible", work=work)
     if pair.same:
         return Comparison("equivalent", None, None, "both have the same statements")
     a_only, doubt_a = _admitted(pair, a, b, pair.a, pair.b)
@@ -72,6 +75,7 @@ def _admitted(
     doubt = ""
     for goal in goals:
         try:
+            pair.work.on(20)
             for request in pair_requests(pair, goal):
                 if allowed(ours, request).allowed and not allowed(theirs, request).allowed:
                     return request, ""
@@ -92,7 +96,7 @@ def _admitted(
 
 
 def examples(
-    policy: Policy, apart: Sequence[Statement], *, level: Level = "language"
+    policy: Policy, apart: Sequence[Statement], *, level: Level = "language", work: Work | None = None
 ) -> Iterator[tuple[Request | None, str]]:
     """For each Allow statement, find a request that it and none of the policy's Deny statements matches.
 
@@ -101,9 +105,11 @@ def examples(
     """
     denying = tuple(each for each in policy.statements if each.effect == "Deny")
     nothing = replace(policy, statements=())
-    pair = Pair(policy, replace(policy, statements=(*apart, *denying)), feasible=level == "feasible")
+    pair = Pair(
+        policy, replace(policy, statements=(*apart, *denying)), feasible=level == "feasible", work=work
+    )
     for statement in apart:
-        pair.spent = Spent()
+        pair.spent = Spent(pair.work)
         bit = pair.bits[meaning(statement, policy.version)]
         alone = replace(policy, statements=(statement, *denying))
         yield _admitted(pair, alone, nothing, (bit, pair.b[1]), (0, 0))

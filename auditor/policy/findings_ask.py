@@ -14,10 +14,12 @@ from functools import cached_property
 from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import allowed, context_of, holds, mismatch
 from auditor.policy.findings_meaning import Finding, finding
+from auditor.policy.globs import Work
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
 from auditor.policy.words import plainer
 
+GIVEN_UP = "too complex: the questions about it take more steps than one document may"
 EVERYONE = (Principal("any", "*"),)
 ASSUME = ("sts:AssumeRole",)
 WEB = ("sts:AssumeRoleWithWebIdentity",)
@@ -27,6 +29,10 @@ _PARTITION = re.compile(r"arn:(aws[a-z-]*):")
 _STRANGERS = ("666666666666", "777777777777", "888888888888", "555555555555", "444444444444")
 _ADDRESSES = ("198.51.100.77", "203.0.113.77", "9.77.77.77", "131.77.77.77", "66.77.77.77", "180.77.77.77")
 _ORG_KEYS = ("aws:principalorgid", "aws:principalorgpaths")
+_QUESTION = 300
+"""Steps of a question beside those that are counted where they are taken."""
+STEPS = 500_000
+"""Steps that the questions about one document may take together; the rest is then undecided (about half a second)."""
 
 
 def test(operator: str, key: str, *values: str) -> Test:
@@ -65,10 +71,12 @@ class Inquiry:
     account: str | None = None
     trusted: frozenset[str] = frozenset()
     causes: Causes = field(default_factory=Causes)
+    work: Work = field(default_factory=lambda: Work(STEPS))
     written: Policy | None = None
     """The policy as it was written, where variables about the role itself were filled in."""
     home: Mapping[str, str] = field(default_factory=dict)
     """Those variables: every request to the role carries them."""
+    _fresh: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Policy, account: str | None, trusted: frozenset[str]) -> Inquiry:
@@ -90,6 +98,8 @@ class Inquiry:
         self, *regions: Statement, policy: Policy | None = None, level: Level = "feasible"
     ) -> Request | None:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
+        if self._given_up():
+            return None
         whole = _about(self.policy if policy is None else policy, regions)
         witness = self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
         return None if witness is None else self._recognisable(witness, whole, regions)
@@ -133,12 +143,23 @@ class Inquiry:
         """Return a request that `policy` admits and `other` refuses, or None."""
         if not any(each.effect == "Allow" for each in policy.statements):
             return None
-        found = compare(policy, other, level=level)
-        if found.verdict == "undecided":
+        if self._given_up():
+            return None
+        self.work.left -= _QUESTION + _size(policy) + _size(other)
+        found = compare(policy, other, level=level, work=self.work)
+        if found.verdict == "undecided" and not self._given_up():
             self.causes.times += 1
             if found.because not in self.causes.said:
                 self.causes.said.append(found.because)
         return found.witness_a_only
+
+    def _given_up(self) -> bool:
+        """Say whether the questions so far took all the steps there are, and keep that as the cause."""
+        if self.work.done:
+            self.causes.times += 1
+            if GIVEN_UP not in self.causes.said:
+                self.causes.said.append(GIVEN_UP)
+        return self.work.done
 
     def alone(self, index: int) -> Policy:
         """Return the policy with one Allow statement and every Deny."""
@@ -192,10 +213,15 @@ class Inquiry:
 
     def fresh(self, base: str) -> str:
         """Return a name that the policy does not hold."""
-        held = self.text.lower()
-        return next(
-            name for name in (base, *(f"{base}-{at}" for at in range(2, 10_000))) if name.lower() not in held
-        )
+        if base not in self._fresh:
+            names = (base, *(f"{base}-{at}" for at in range(2, 10_000)))
+            self._fresh[base] = next(name for name in names if name.lower() not in self.folded)
+        return self._fresh[base]
+
+    @cached_property
+    def folded(self) -> str:
+        """The text in lower case."""
+        return self.text.lower()
 
     @cached_property
     def stranger(self) -> str:
@@ -319,6 +345,16 @@ class Inquiry:
                     replace(statement, tests=tuple(each for each in statement.tests if each.key not in fixed))
                 )
         return replace(self.policy, statements=tuple(kept))
+
+
+def _size(policy: Policy) -> int:
+    """Return how many names and values a policy has."""
+    return sum(
+        len(each.principals or each.not_principals or ())
+        + len(each.actions or ())
+        + sum(len(one.values) for one in each.tests)
+        for each in policy.statements
+    )
 
 
 def named(statement: Statement) -> tuple[Principal, ...]:

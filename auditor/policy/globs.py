@@ -8,7 +8,7 @@ stands on a star, its earlier positions add nothing (what they accept the star a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product as every
 from typing import Any
@@ -40,6 +40,26 @@ class TooComplex(Exception):  # noqa: N818 - what it is, not what went wrong
     def __init__(self, found: Sequence[tuple[Any, int]]) -> None:
         super().__init__(f"more than {STATES:,} states")
         self.found = tuple(found)
+
+
+class Work:
+    """Steps that all questions about one document may take together: counted, so that each run ends at the same one."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, steps: int = 1 << 62) -> None:
+        self.left = steps
+
+    @property
+    def done(self) -> bool:
+        """Whether no step is left."""
+        return self.left <= 0
+
+    def on(self, steps: int) -> None:
+        """Count; raises TooComplex when none is left."""
+        self.left -= steps
+        if self.left <= 0:
+            raise TooComplex([])
 
 
 def like(spelled: Spelled) -> Pattern:
@@ -80,47 +100,46 @@ class Automaton:
     """Several patterns side by side."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self.star = self.no_colon_star = self.any = self.no_colon = self.digit = self.start = self.waiting = 0
-        self.moves: dict[str, int] = {}
+        where: dict[Token, list[int]] = {}
         self.awaited: dict[int, tuple[str, ...]] = {}
         self.first: dict[int, int] = {}
         self.ends: list[int] = []
+        starts: list[int] = []
         at = 0
         for tokens, ignore_case in patterns:
-            first = at
-            self.start |= 1 << at
+            starts.append(at)
             for token in tokens:
-                self._place(token, at, first, ignore_case)
+                self._place(token, at, starts[-1], ignore_case, where)
                 at += 1
             self.ends.append(at)
             at += 1
+        self.bytes = at // 8 + 1
+        placed = {token: _positions(positions, self.bytes) for token, positions in where.items()}
+        self.star, self.no_colon_star, self.any, self.no_colon, self.digit = (
+            placed.pop(token, 0) for token in (STAR, NO_COLON_STAR, ANY, NO_COLON, DIGIT)
+        )
+        self.moves: Mapping[str, int] = placed
+        self.waiting = _positions(self.awaited, self.bytes)
         self.numbers = {end: i for i, end in enumerate(self.ends)}
-        self.accepting = sum(1 << end for end in self.ends)
+        self.accepting = _positions(self.ends, self.bytes)
         self.stars = self.star | self.no_colon_star
-        self.start = self._settled(self.start, 0)
+        self.start = self._settled(_positions(starts, self.bytes), 0)
         self.fresh = next(c for c in _alphabet() if c not in self.moves)
+        self.cost = 2 + self.bytes // 200
+        """Steps that reading a character takes."""
 
-    def _place(self, token: Token, at: int, first: int, ignore_case: bool) -> None:
-        bit = 1 << at
-        if len(token) == 1:
-            both = {token: None, token.lower(): None, token.upper(): None}
-            cases = tuple(both) if ignore_case and token.isascii() else (token,)
-            for case in cases:
-                self.moves[case] = self.moves.get(case, 0) | bit
-            self.awaited[at] = cases
-            self.waiting |= bit
-        elif token in (STAR, NO_COLON_STAR):
-            self.first[at] = first
-            if token == STAR:
-                self.star |= bit
-            else:
-                self.no_colon_star |= bit
-        elif token == ANY:
-            self.any |= bit
-        elif token == NO_COLON:
-            self.no_colon |= bit
-        else:
-            self.digit |= bit
+    def _place(
+        self, token: Token, at: int, first: int, ignore_case: bool, where: dict[Token, list[int]]
+    ) -> None:
+        if len(token) > 1:
+            if token in (STAR, NO_COLON_STAR):
+                self.first[at] = first
+            where.setdefault(token, []).append(at)
+            return
+        both = {token: None, token.lower(): None, token.upper(): None}
+        self.awaited[at] = tuple(both) if ignore_case and token.isascii() else (token,)
+        for case in self.awaited[at]:
+            where.setdefault(case, []).append(at)
 
     def _settled(self, state: int, before: int) -> int:
         """Step over stars, which may stand for nothing, and drop what each star newly reached makes needless."""
@@ -181,6 +200,14 @@ class Automaton:
         return iter(met)
 
 
+def _positions(held: Iterable[int], width: int) -> int:
+    """Return the integer with these bits set; in one piece, for to set them one by one takes the square of the time."""
+    laid = bytearray(width)
+    for at in held:
+        laid[at >> 3] |= 1 << (at & 7)
+    return int.from_bytes(laid, "little")
+
+
 def _alphabet() -> Iterator[str]:
     yield from _FRESH
     yield from map(chr, range(0x100, 0x20000))
@@ -191,14 +218,31 @@ def _automaton(patterns: tuple[Pattern, ...]) -> Automaton:
     return Automaton(patterns)
 
 
-@lru_cache(4096)
-def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> tuple[tuple[str, int], ...]:
+def product(
+    patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = (), work: Work | None = None
+) -> tuple[tuple[str, int], ...]:
     """Classes of the non-empty texts that match one of the shapes (all, when none is given).
 
     A class is the shortest example and the mask of the patterns that match. Complete; raises TooComplex.
     """
-    if sum(len(tokens) for tokens, _ in patterns) > _TOKENS:
+    work = work or Work()
+    tokens = sum(len(tokens) for tokens, _ in patterns)
+    work.on(tokens)
+    if tokens > _TOKENS:
         raise TooComplex([])
+    # what is left is rounded, so that the same question is answered once though a little less is left
+    found, steps, complete = _explored(patterns, shapes, STATES, 1 << work.left.bit_length() - 1)
+    work.left -= steps
+    if not complete:
+        raise TooComplex(found)
+    return found
+
+
+@lru_cache(4096)
+def _explored(
+    patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...], states: int, steps: int
+) -> tuple[tuple[tuple[str, int], ...], int, bool]:
+    """Return the classes met within so many states and steps, the steps it took, and whether these are all."""
     automaton = _automaton(patterns + shapes)
     own = (1 << len(patterns)) - 1
     alive = sum(
@@ -207,14 +251,16 @@ def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> 
     )
     # as bytes, for integers with few of many bits set hash alike; without the start, for texts are not empty
     seen: set[bytes] = set()
-    width = automaton.accepting.bit_length() // 8 + 1
-    most = min(STATES, _BYTES // width)
+    width = automaton.bytes
+    most = min(states, _BYTES // width)
+    spent = 0
     found: dict[int, str] = {}
     frontier = [(automaton.start, "")]
     while frontier:
         following = []
         for state, text in frontier:
             for character in automaton.branches(state):
+                spent += automaton.cost
                 after = automaton.read(state, character)
                 met = after.to_bytes(width, "little")
                 if met in seen or (shapes and not after & alive):
@@ -224,17 +270,27 @@ def product(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...] = ()) -> 
                 if not shapes or accepted > own:
                     found.setdefault(accepted & own, text + character)
                 if len(seen) > most:
-                    raise TooComplex([(example, mask) for mask, example in found.items()])
+                    return _met(found), spent, False
                 following.append((after, text + character))
+            if spent > steps:
+                return _met(found), spent, False
         frontier = following
+    return _met(found), spent, True
+
+
+def _met(found: Mapping[int, str]) -> tuple[tuple[str, int], ...]:
     return tuple((example, mask) for mask, example in found.items())
 
 
-def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> list[tuple[str, int]]:
+def classes(
+    owners: Mapping[Pattern, int], shapes: tuple[Pattern, ...] = (), work: Work | None = None
+) -> list[tuple[str, int]]:
     """Classes of texts by the OR of the owners of the patterns that match each; see `product`.
 
     Texts that patterns spell out are points, looked at one by one: five hundred values need no automaton.
     """
+    work = work or Work()
+    work.on(len(owners))
     points = {"".join(tokens): mask for (tokens, ci), mask in owners.items() if _is_point(tokens, ci)}
     globs = tuple(pattern for pattern in owners if not _is_point(*pattern))
     if not shapes and all(len(token) == 1 for tokens, _ in globs for token in tokens):
@@ -242,6 +298,7 @@ def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> lis
     if sum(len(tokens) for tokens, _ in globs) > _TOKENS:
         raise TooComplex([])
     beside = _automaton(globs + shapes)
+    work.on(sum(map(len, points)) * beside.cost // 2)
     own = (1 << len(globs)) - 1
 
     def owned(mask: int) -> int:
@@ -262,7 +319,7 @@ def classes(owners: dict[Pattern, int], shapes: tuple[Pattern, ...] = ()) -> lis
         True
     ):  # an example that is a point is no example of what is no point: ask again with that point excluded
         try:
-            apart = product(globs + tuple(exactly(text) for text in taken), shapes)
+            apart = product(globs + tuple(exactly(text) for text in taken), shapes, work)
         except TooComplex as error:
             met = [(text, owned(mask)) for text, mask in error.found if mask <= own and text not in points]
             raise TooComplex(found + met) from None

@@ -18,7 +18,7 @@ from auditor.policy.classes_callers import (
     sts_actions,
 )
 from auditor.policy.classes_linked import linked_classes
-from auditor.policy.globs import STATES, Pattern, TooComplex
+from auditor.policy.globs import STATES, Pattern, TooComplex, Work
 from auditor.policy.meaning import asks, meaning
 from auditor.policy.model import DERIVED, KINDS, Policy
 from auditor.policy.search import Goal, Option, Scene, Spent
@@ -30,9 +30,10 @@ _SERVICE_NAME = "aws:principalservicename"
 class Pair:
     """Statements that say the same in both policies share a bit."""
 
-    def __init__(self, a: Policy, b: Policy, *, feasible: bool) -> None:
+    def __init__(self, a: Policy, b: Policy, *, feasible: bool, work: Work | None = None) -> None:
         self.feasible = feasible
-        self.spent = Spent()
+        self.work = work or Work()
+        self.spent = Spent(self.work)
         self.stated: list[Stated] = []
         self.bits: dict[object, int] = {}
         """By what a statement says."""
@@ -121,7 +122,7 @@ class Pair:
         if kind not in self._callers:
             known = partitions(self.stated)
             if kind == "aws":
-                found, complete = aws_callers(self.stated, known, self._telling(), self._extra())
+                found, complete = aws_callers(self.stated, known, self._telling(), self._extra(), self.work)
                 if not complete:
                     self._too_complex("principal")
             else:
@@ -174,7 +175,7 @@ class Pair:
         if found is None:
             if self.any_action and kind in ("aws", "service"):
                 try:
-                    found = [*any_actions(self.stated)]
+                    found = [*any_actions(self.stated, self.work)]
                 except TooComplex as error:
                     self._too_complex("action")
                     found = list(error.found)
@@ -188,7 +189,7 @@ class Pair:
         found = self._callers.get("resources")
         if found is None:
             try:
-                found = [*resources(self.stated)]
+                found = [*resources(self.stated, work=self.work)]
             except TooComplex as error:
                 self._too_complex("resource")
                 found = list(error.found)
@@ -308,7 +309,7 @@ class Pair:
         if len(doubtful) < len(asked):
             plain = [each for each in asked if not each.names]
             try:
-                yield [({key: value}, fails) for value, fails in key_classes(key, plain)]
+                yield [({key: value}, fails) for value, fails in key_classes(key, plain, work=self.work)]
             except TooComplex:
                 doubtful = asked
         kept = {asks(each.test) for each in doubtful if each.bit & goal.keep}
@@ -332,7 +333,7 @@ class Pair:
     ) -> Sequence[tuple[Assigned, int]]:
         key = group[0]
         if len(group) > 1 or any(each.names for each in self.by_key[key]):
-            found, complete = linked_classes(group, self.by_key, known)
+            found, complete = linked_classes(group, self.by_key, known, self.work)
             if not complete or forms:
                 self.doubts[group] = f"variables beyond equality and prefix: between {' and '.join(group)}"
             return found
@@ -341,7 +342,8 @@ class Pair:
             return [({key: None}, sum({each.bit for each in asked if not each.test.passes_absent}))]
         try:
             return [
-                ({key: value}, fails) for value, fails in key_classes(key, asked, forms=forms.get(key, ()))
+                ({key: value}, fails)
+                for value, fails in key_classes(key, asked, forms=forms.get(key, ()), work=self.work)
             ]
         except TooComplex as error:
             self._too_complex(key)

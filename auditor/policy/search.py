@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.policy.classes_callers import Caller
-from auditor.policy.globs import STATES, TooComplex
+from auditor.policy.globs import STATES, TooComplex, Work
 from auditor.policy.model import DERIVED, Request
 
 Option = tuple[Any, int]
@@ -58,12 +58,14 @@ class Scene:
 class Spent:
     """What one comparison has looked at so far, in all its questions together."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work | None = None) -> None:
         self.combinations = 0
+        self.work = work or Work()
 
     def on(self, combinations: int) -> None:
         """Count; raises TooComplex above COMBINATIONS."""
         self.combinations += combinations
+        self.work.on(combinations // 2)
         if self.combinations > COMBINATIONS:
             raise TooComplex([])
 

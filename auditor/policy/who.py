@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from auditor.policy import keys
 from auditor.policy.compare import Comparison, Level, compare, examples
 from auditor.policy.evaluate import allowed
+from auditor.policy.findings_ask import STEPS
+from auditor.policy.globs import Work
 from auditor.policy.model import ACTIONS, MULTIVALUED, Policy, Principal, Request, Statement, Test
 from auditor.policy.values import like, plain
 
@@ -37,6 +39,7 @@ def who(policy: Policy) -> tuple[Who, ...]:
     left = list(range(len(rows)))
     shown: dict[int, Request] = {}
     doubts: dict[int, str] = {}
+    work = Work(STEPS)
     levels: tuple[Level, ...] = ("feasible", "language")
     for (
         level
@@ -47,7 +50,7 @@ def who(policy: Policy) -> tuple[Who, ...]:
                 shown[i] = guessed
         left = [i for i in left if i not in shown]
         if left:
-            sought = examples(policy, [rows[i][2] for i in left], level=level)
+            sought = examples(policy, [rows[i][2] for i in left], level=level, work=work)
             for i, (found, doubt) in zip(left, sought, strict=True):
                 if found is not None:
                     shown[i] = found

@@ -23,7 +23,9 @@ class AwsCloud(TrailSeeds, IamSeeds, BackupSeeds, PointSeeds):
     key id itself when that is twelve digits; any other caller is `account`.
     """
 
-    def __init__(self, faults: Faults | None = None, *, account: str = "111111111111", judged: bool = True) -> None:
+    def __init__(
+        self, faults: Faults | None = None, *, account: str = "111111111111", judged: bool = True
+    ) -> None:
         self.faults = faults or Faults()
         self.judged = judged
         """Whether every reply of ours is judged against botocore's model before it is sent."""
