@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from itertools import pairwise
 
 from auditor.policy.globs import STATES, Pattern, TooComplex, Work, arn, exactly, like
 from auditor.policy.globs import classes as texts
 from auditor.policy.model import MULTIVALUED, NEW_VERSION, VARIABLE, Test
-from auditor.policy.values import EPOCH, binary, moment, number, spell
+from auditor.policy.values import EPOCH, Spelled, binary, moment, number, plain, spell
 
 Value = str | tuple[str, ...] | None
 """A value presented, several of a multivalued key, or none."""
@@ -158,19 +159,26 @@ def patterns_of(test: Test, version: str, known: Mapping[str, str]) -> Iterable[
     """Yield the patterns of a String or Arn test; a value with a variable that has no value matches nothing."""
     base = test.positive
     for value in test.values:
-        if base == "StringEquals" and ("$" not in value or version != NEW_VERSION):
-            yield exactly(value)
-            continue
-        spelled = spell(value, known, version)
-        if spelled is None:
-            continue
-        if base == "StringLike":
-            yield like(spelled)
-        elif base.startswith("Arn"):
-            if (pattern := arn(spelled)) is not None:
-                yield pattern
+        if "$" not in value or version != NEW_VERSION:
+            pattern = _plain_pattern(base, value)
         else:
-            yield exactly("".join(c for c, _ in spelled), ignore_case=base.endswith("Case"))
+            spelled = spell(value, known, version)
+            pattern = None if spelled is None else _pattern(base, spelled)
+        if pattern is not None:
+            yield pattern
+
+
+@lru_cache(16384)
+def _plain_pattern(base: str, value: str) -> Pattern | None:
+    return exactly(value) if base == "StringEquals" else _pattern(base, plain(value))
+
+
+def _pattern(base: str, spelled: Spelled) -> Pattern | None:
+    if base == "StringLike":
+        return like(spelled)
+    if base.startswith("Arn"):
+        return arn(spelled)
+    return exactly("".join(c for c, _ in spelled), ignore_case=base.endswith("Case"))
 
 
 def _bools(tests: Sequence[Test]) -> list[tuple[str, int]]:

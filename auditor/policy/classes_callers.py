@@ -263,7 +263,44 @@ def other_callers(
         "saml": f"arn:{partition}:iam::999999999999:saml-provider/Other{{}}",
     }[kind]
     other = next(name for n in range(len(names) + 1) if (name := pattern.format(n or "")) not in names)
-    return [_looked_at(kind, name, stated) for name in (*sorted(names), other)]
+    about = [
+        {
+            each.value if each.kind == wanted else None
+            for each in stated_.named or ()
+            if each.kind in (wanted, "any")
+        }
+        for stated_ in stated
+    ]
+    derived = _underived(stated)
+    found = []
+    for name in (*sorted(names), other):
+        fails = derived
+        for each, named in zip(stated, about, strict=True):
+            hit = name in named or None in named
+            if each.named is not None and hit != (each.statement.principals is not None):
+                fails |= each.bit
+        found.append(Caller(kind, name, None, fails))
+    return found
+
+
+def told_callers(kind: str, stated: Sequence[Stated], among: Iterable[Principal]) -> list[Caller]:
+    """Callers of a kind, where these alone are asked about."""
+    found = []
+    for each in among:
+        federated = "saml" if ":saml-provider/" in each.value else "oidc"
+        if kind == {"federated": federated}.get(each.kind, each.kind):
+            found.append(_looked_at(kind, each.value, stated))
+    return found
+
+
+def _underived(stated: Sequence[Stated]) -> int:
+    """Mask of the statements whose tests ask for what follows from an aws principal, which nobody else has."""
+    fails = 0
+    for each in stated:
+        for asked in each.asked:
+            if asked.test.key in DERIVED and not holds(asked.test, {}, asked.version):
+                fails |= each.bit
+    return fails
 
 
 def sts_actions(kind: str, stated: Sequence[Stated]) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from typing import Literal
 from auditor.policy.evaluate import allowed
 from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
-from auditor.policy.model import Policy, Request, Statement
+from auditor.policy.model import Policy, Principal, Request, Statement
 from auditor.policy.pair import Pair
 from auditor.policy.search import Goal, Spent, best, choose
 
@@ -43,12 +43,20 @@ _VERDICTS = {
 }
 
 
-def compare(a: Policy, b: Policy, *, level: Level = "language", work: Work | None = None) -> Comparison:
+def compare(
+    a: Policy,
+    b: Policy,
+    *,
+    level: Level = "language",
+    work: Work | None = None,
+    among: tuple[Principal, ...] | None = None,
+) -> Comparison:
     """Say what B is against A, with a request for each side that has one; every request was checked by `allowed`.
 
-    `work` is shared by the questions about one document: once it is done, the rest is undecided.
+    `work` is shared by the questions about one document: once it is done, the rest is undecided. `among` are the only
+    principals that can tell the two apart, where they are known: users, roles, services and providers.
     """
-    pair = Pair(a, b, feasible=level == "feasible", work=work)
+    pair = Pair(a, b, feasible=level == "feasible", work=work, among=among)
     if pair.same:
         return Comparison("equivalent", None, None, "both have the same statements")
     a_only, doubt_a = _admitted(pair, a, b, pair.a, pair.b)

@@ -7,13 +7,14 @@ only the first admits lies within the region, and is a request that anyone can c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import allowed, context_of, holds, mismatch
 from auditor.policy.findings_meaning import Finding, finding
+from auditor.policy.findings_values import MANY, one_by_one
 from auditor.policy.globs import Work
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
@@ -77,6 +78,7 @@ class Inquiry:
     home: Mapping[str, str] = field(default_factory=dict)
     """Those variables: every request to the role carries them."""
     _fresh: dict[str, str] = field(default_factory=dict)
+    _names: dict[int, tuple[Statement, _Names]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Policy, account: str | None, trusted: frozenset[str]) -> Inquiry:
@@ -98,11 +100,19 @@ class Inquiry:
         self, *regions: Statement, policy: Policy | None = None, level: Level = "feasible"
     ) -> Request | None:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
-        if self._given_up():
+        if self.gives_up():
             return None
-        whole = _about(self.policy if policy is None else policy, regions)
-        witness = self.only(whole, replace(whole, statements=(*whole.statements, *regions)), level)
-        return None if witness is None else self._recognisable(witness, whole, regions)
+        whole = _about(self.policy if policy is None else policy, regions, self._names)
+        among, doubts = _spelled_out(regions), []
+        for part in one_by_one(whole, regions, self.work, real=level == "feasible"):
+            beyond = replace(part, statements=(*part.statements, *regions))
+            witness, doubt = self._asked(part, beyond, level, among)
+            if witness is not None:
+                return self._recognisable(witness, part, regions)
+            doubts += [doubt] if doubt else []
+        if doubts and not self.gives_up():
+            self._undecided(doubts[0])
+        return None
 
     def _recognisable(self, witness: Request, policy: Policy, regions: tuple[Statement, ...]) -> Request:
         """Return a witness with names that tell people something, where one lies within a region as well."""
@@ -141,24 +151,32 @@ class Inquiry:
 
     def only(self, policy: Policy, other: Policy, level: Level = "feasible") -> Request | None:
         """Return a request that `policy` admits and `other` refuses, or None."""
-        if not any(each.effect == "Allow" for each in policy.statements):
-            return None
-        if self._given_up():
-            return None
-        self.work.left -= _QUESTION + _size(policy) + _size(other)
-        found = compare(policy, other, level=level, work=self.work)
-        if found.verdict == "undecided" and not self._given_up():
-            self.causes.times += 1
-            if found.because not in self.causes.said:
-                self.causes.said.append(found.because)
-        return found.witness_a_only
+        witness, doubt = self._asked(policy, other, level, None)
+        if doubt:
+            self._undecided(doubt)
+        return witness
 
-    def _given_up(self) -> bool:
+    def _asked(
+        self, policy: Policy, other: Policy, level: Level, among: tuple[Principal, ...] | None
+    ) -> tuple[Request | None, str]:
+        """Return a request that `policy` admits and `other` refuses, and what could not be decided."""
+        if not any(each.effect == "Allow" for each in policy.statements):
+            return None, ""
+        self.work.left -= _QUESTION + _size(policy) + _size(other)
+        found = compare(policy, other, level=level, work=self.work, among=among)
+        if found.verdict != "undecided":
+            return found.witness_a_only, ""
+        return found.witness_a_only, GIVEN_UP if self.work.done else found.because
+
+    def _undecided(self, cause: str) -> None:
+        self.causes.times += 1
+        if cause not in self.causes.said:
+            self.causes.said.append(cause)
+
+    def gives_up(self) -> bool:
         """Say whether the questions so far took all the steps there are, and keep that as the cause."""
         if self.work.done:
-            self.causes.times += 1
-            if GIVEN_UP not in self.causes.said:
-                self.causes.said.append(GIVEN_UP)
+            self._undecided(GIVEN_UP)
         return self.work.done
 
     def alone(self, index: int) -> Policy:
@@ -170,6 +188,7 @@ class Inquiry:
         """Make a finding of a witness, once the evaluator has said that the policy admits it."""
         if self.home:
             witness = replace(witness, ctx={**witness.ctx, **self.home})
+        self.work.left -= _size(self.policy) // 2
         verdict = allowed(self.written or self.policy, witness)
         if not verdict.allowed:  # never shown unproven
             return finding("undecided", f"a request for {name} could not be confirmed: {verdict.because}", ())
@@ -372,23 +391,70 @@ def _filled(test: Test, home: Mapping[str, str]) -> Test:
     return replace(test, values=values)
 
 
-def _about(policy: Policy, regions: tuple[Statement, ...]) -> Policy:
+_Names = Mapping[tuple[str, str], Sequence[int]]
+"""Where a statement names each principal."""
+
+
+def _about(
+    policy: Policy, regions: tuple[Statement, ...], known: dict[int, tuple[Statement, _Names]]
+) -> Policy:
     """Return what a policy says of the principals of some regions; the rest cannot matter to the question."""
-    asked = [each for one in regions for each in named(one)]
-    if any(each.kind == "any" for each in asked):
+    many = any(len(each.principals or ()) > MANY for each in policy.statements)
+    everyone = [one for one in regions if any(each.kind == "any" for each in named(one))]
+    if everyone and not many:
         return policy
-    ours = {(each.kind, _key(each)) for each in asked}
+    ours = {(each.kind, _key(each)) for one in regions for each in named(one)} | {("any", "*")}
     kept = []
     for statement in policy.statements:
         if statement.principals is not None:
-            those = tuple(
-                each for each in statement.principals if each.kind == "any" or (each.kind, _key(each)) in ours
-            )
+            names = _names(statement, known)
+            those = {at for name in ours for at in names.get(name, ())}
+            for one in everyone:
+                those |= {at for name, found in names.items() if _may_lie_in(one, name) for at in found}
             if not those:
                 continue
-            statement = replace(statement, principals=those)  # noqa: PLW2901
+            if len(those) < len(statement.principals):
+                told = tuple(statement.principals[at] for at in sorted(those))
+                statement = replace(statement, principals=told)  # noqa: PLW2901
         kept.append(statement)
     return replace(policy, statements=tuple(kept))
+
+
+def _may_lie_in(everyone: Statement, name: tuple[str, str]) -> bool:
+    """Say whether a region about everyone leaves a principal in: by its kind, and by its account."""
+    kind, account = name
+    for each in everyone.tests:
+        if each.key == "aws:principalarn" and each.base == "Null" and each.values == ("false",):
+            if kind not in ("aws", "any"):
+                return False
+        elif (
+            kind == "aws"
+            and each.key == "aws:principalaccount"
+            and each.operator == "StringNotEquals"
+            and account in each.values
+        ):
+            return False
+    return True
+
+
+def _names(statement: Statement, known: dict[int, tuple[Statement, _Names]]) -> _Names:
+    """Return where a statement names whom; looked up by its identity, for it may name thousands."""
+    if id(statement) not in known:
+        found: dict[tuple[str, str], list[int]] = {}
+        for at, each in enumerate(statement.principals or ()):
+            found.setdefault((each.kind, _key(each)), []).append(at)
+        known[id(statement)] = (statement, found)
+    return known[id(statement)][1]
+
+
+def _spelled_out(regions: Iterable[Statement]) -> tuple[Principal, ...] | None:
+    """Return all who can lie in one of the regions, when they are spelled out."""
+    asked = [each for one in regions for each in named(one)]
+    exact = all(
+        each.kind in ("service", "federated") or (each.kind == "aws" and ("/" in each.value))
+        for each in asked
+    )
+    return tuple(dict.fromkeys(asked)) if exact else None
 
 
 def _key(each: Principal) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from auditor.policy.findings_ask import Inquiry, region, test
 from auditor.policy.findings_meaning import Finding, finding
+from auditor.policy.findings_values import one_by_one
 from auditor.policy.keys import known
 from auditor.policy.model import Statement, Test
 from auditor.policy.words import told
@@ -82,10 +83,14 @@ def dead(q: Inquiry) -> Iterator[Finding]:
             range(len(q.policy.statements)),
         )
     for statement in q.allows:
+        if q.gives_up():
+            return
         alone = q.alone(statement.index)
         nothing = replace(alone, statements=tuple(each for each in alone.statements if each.effect == "Deny"))
         doubts = q.causes.times
-        if q.only(alone, nothing) is not None or q.causes.times > doubts:
+        if any(q.only(each, nothing) for each in one_by_one(alone, (), q.work, real=True)):
+            continue
+        if q.gives_up() or q.causes.times > doubts:
             continue
         bare = replace(alone, statements=(statement,))
         none = replace(alone, statements=())

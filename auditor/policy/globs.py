@@ -9,6 +9,7 @@ stands on a star, its earlier positions add nothing (what they accept the star a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product as every
 from typing import Any
@@ -45,10 +46,12 @@ class TooComplex(Exception):  # noqa: N818 - what it is, not what went wrong
 class Work:
     """Steps that all questions about one document may take together: counted, so that each run ends at the same one."""
 
-    __slots__ = ("left",)
+    __slots__ = ("known", "left")
 
     def __init__(self, steps: int = 1 << 62) -> None:
         self.left = steps
+        self.known: set[object] = set()
+        """Products that were counted: to look one up again costs next to nothing."""
 
     @property
     def done(self) -> bool:
@@ -114,19 +117,21 @@ class Automaton:
             self.ends.append(at)
             at += 1
         self.bytes = at // 8 + 1
-        placed = {token: _positions(positions, self.bytes) for token, positions in where.items()}
+        placed = {token: positions(ats, self.bytes) for token, ats in where.items()}
         self.star, self.no_colon_star, self.any, self.no_colon, self.digit = (
             placed.pop(token, 0) for token in (STAR, NO_COLON_STAR, ANY, NO_COLON, DIGIT)
         )
         self.moves: Mapping[str, int] = placed
-        self.waiting = _positions(self.awaited, self.bytes)
+        self.waiting = positions(self.awaited, self.bytes)
         self.numbers = {end: i for i, end in enumerate(self.ends)}
-        self.accepting = _positions(self.ends, self.bytes)
+        self.accepting = positions(self.ends, self.bytes)
         self.stars = self.star | self.no_colon_star
-        self.start = self._settled(_positions(starts, self.bytes), 0)
+        self.start = self._settled(positions(starts, self.bytes), 0)
         self.fresh = next(c for c in _alphabet() if c not in self.moves)
-        self.cost = 2 + self.bytes // 200
+        self.reading = 1 + self.bytes // 800
         """Steps that reading a character takes."""
+        self.cost = 2 + self.bytes // 150
+        """Steps that it takes to find out whether the state it leads to was met."""
 
     def _place(
         self, token: Token, at: int, first: int, ignore_case: bool, where: dict[Token, list[int]]
@@ -200,8 +205,8 @@ class Automaton:
         return iter(met)
 
 
-def _positions(held: Iterable[int], width: int) -> int:
-    """Return the integer with these bits set; in one piece, for to set them one by one takes the square of the time."""
+def positions(held: Iterable[int], width: int) -> int:
+    """Return the integer of so many bytes with these bits set: one by one it would take the square of the time."""
     laid = bytearray(width)
     for at in held:
         laid[at >> 3] |= 1 << (at & 7)
@@ -214,7 +219,8 @@ def _alphabet() -> Iterator[str]:
 
 
 @lru_cache(4096)
-def _automaton(patterns: tuple[Pattern, ...]) -> Automaton:
+def beside(patterns: tuple[Pattern, ...]) -> Automaton:
+    """Return the automaton of patterns side by side."""
     return Automaton(patterns)
 
 
@@ -230,20 +236,38 @@ def product(
     work.on(tokens)
     if tokens > _TOKENS:
         raise TooComplex([])
-    # what is left is rounded, so that the same question is answered once though a little less is left
-    found, steps, complete = _explored(patterns, shapes, STATES, 1 << work.left.bit_length() - 1)
-    work.left -= steps
-    if not complete:
-        raise TooComplex(found)
-    return found
+    asked = (patterns, shapes, STATES)
+    explored = _EXPLORED.get(asked) or _explored(patterns, shapes, work.left)
+    if explored is None or (explored.steps >= work.left and asked not in work.known):
+        work.left = 0
+        raise TooComplex([])
+    if len(_EXPLORED) >= _KEPT:
+        _EXPLORED.clear()
+    _EXPLORED[asked] = explored
+    if asked not in work.known:
+        work.known.add(asked)
+        work.on(explored.steps)
+    if not explored.complete:
+        raise TooComplex(explored.found)
+    return explored.found
 
 
-@lru_cache(4096)
-def _explored(
-    patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...], states: int, steps: int
-) -> tuple[tuple[tuple[str, int], ...], int, bool]:
-    """Return the classes met within so many states and steps, the steps it took, and whether these are all."""
-    automaton = _automaton(patterns + shapes)
+@dataclass(frozen=True, slots=True)
+class _Explored:
+    """The classes of a product as far as the states go, the steps it took, and whether these are all."""
+
+    found: tuple[tuple[str, int], ...]
+    steps: int
+    complete: bool
+
+
+_EXPLORED: dict[object, _Explored] = {}
+_KEPT = 4096
+
+
+def _explored(patterns: tuple[Pattern, ...], shapes: tuple[Pattern, ...], steps: int) -> _Explored | None:
+    """Go through the states; None when that takes more steps than there are."""
+    automaton = beside(patterns + shapes)
     own = (1 << len(patterns)) - 1
     alive = sum(
         (2 << end) - (1 << (end - len(tokens)))
@@ -252,7 +276,7 @@ def _explored(
     # as bytes, for integers with few of many bits set hash alike; without the start, for texts are not empty
     seen: set[bytes] = set()
     width = automaton.bytes
-    most = min(states, _BYTES // width)
+    most = min(STATES, _BYTES // width)
     spent = 0
     found: dict[int, str] = {}
     frontier = [(automaton.start, "")]
@@ -270,12 +294,12 @@ def _explored(
                 if not shapes or accepted > own:
                     found.setdefault(accepted & own, text + character)
                 if len(seen) > most:
-                    return _met(found), spent, False
+                    return _Explored(_met(found), spent, complete=False)
                 following.append((after, text + character))
-            if spent > steps:
-                return _met(found), spent, False
+            if spent >= steps:
+                return None
         frontier = following
-    return _met(found), spent, True
+    return _Explored(_met(found), spent, complete=True)
 
 
 def _met(found: Mapping[int, str]) -> tuple[tuple[str, int], ...]:
@@ -297,8 +321,8 @@ def classes(
         return _without_wildcards(points, {"".join(tokens): owners[tokens, ci] for tokens, ci in globs})
     if sum(len(tokens) for tokens, _ in globs) > _TOKENS:
         raise TooComplex([])
-    beside = _automaton(globs + shapes)
-    work.on(sum(map(len, points)) * beside.cost // 2)
+    automaton = beside(globs + shapes)
+    work.on(sum(map(len, points)) * automaton.reading)
     own = (1 << len(globs)) - 1
 
     def owned(mask: int) -> int:
@@ -311,7 +335,7 @@ def classes(
 
     found = []
     for text, mask in points.items():
-        matching = beside.matching(text)
+        matching = automaton.matching(text)
         if text and (not shapes or matching > own):
             found.append((text, mask | owned(matching & own)))
     taken: dict[str, None] = {}
@@ -331,7 +355,7 @@ def classes(
 
 
 def _is_point(tokens: tuple[Token, ...], ignore_case: bool) -> bool:
-    return not ignore_case and all(len(token) == 1 for token in tokens)
+    return not ignore_case and len("".join(tokens)) == len(tokens)
 
 
 def _without_wildcards(points: dict[str, int], folds: dict[str, int]) -> list[tuple[str, int]]:

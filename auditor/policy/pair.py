@@ -16,11 +16,12 @@ from auditor.policy.classes_callers import (
     partitions,
     resources,
     sts_actions,
+    told_callers,
 )
 from auditor.policy.classes_linked import linked_classes
 from auditor.policy.globs import STATES, Pattern, TooComplex, Work
 from auditor.policy.meaning import asks, meaning
-from auditor.policy.model import DERIVED, KINDS, Policy
+from auditor.policy.model import DERIVED, KINDS, Policy, Principal
 from auditor.policy.search import Goal, Option, Scene, Spent
 
 Assigned = Mapping[str, Value]
@@ -30,10 +31,19 @@ _SERVICE_NAME = "aws:principalservicename"
 class Pair:
     """Statements that say the same in both policies share a bit."""
 
-    def __init__(self, a: Policy, b: Policy, *, feasible: bool, work: Work | None = None) -> None:
+    def __init__(
+        self,
+        a: Policy,
+        b: Policy,
+        *,
+        feasible: bool,
+        work: Work | None = None,
+        among: Sequence[Principal] | None = None,
+    ) -> None:
         self.feasible = feasible
         self.work = work or Work()
         self.spent = Spent(self.work)
+        self.among = among
         self.stated: list[Stated] = []
         self.bits: dict[object, int] = {}
         """By what a statement says."""
@@ -119,7 +129,10 @@ class Pair:
 
     def callers(self, kind: str) -> list[Option]:
         """Classes of callers of a kind."""
-        if kind not in self._callers:
+        if kind not in self._callers and self.among is not None:
+            known_ones = told_callers(kind, self.stated, self.among)
+            self._callers[kind] = [(caller, caller.fails) for caller in known_ones]
+        elif kind not in self._callers:
             known = partitions(self.stated)
             if kind == "aws":
                 found, complete = aws_callers(self.stated, known, self._telling(), self._extra(), self.work)
