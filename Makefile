@@ -21,14 +21,14 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev  ## the figures of bench/README.md
+bench: $(VENV)/dev $(VENV)/bench  ## the figures of bench/README.md
 	$(BIN)/python -m bench
 
 soak: $(VENV)/dev  ## every fault at every operation and place, for an hour
 	AUDITOR_FULL_WALK=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(sort $(wildcard tests/test_faults_*.py))
 
 lock: $(VENV)/uv  ## renew the hash-locked requirements (no index host stands in them)
-	for set in run demo dev; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	for set in run demo dev bench; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		$$([ $$set = run ] || echo --extra $$set) pyproject.toml -o requirements/$$set.txt; done
 
 wheel: $(VENV)/dev
