@@ -158,7 +158,7 @@ def world(folder: Path) -> World:
             finding_id=finding.finding_id, reason=HOSTILE, requester="ann", approver="bob",
             expires_at=at(60), now=at(20),
         )  # fmt: skip
-        ledger.sign_off(topic="report", subject="W03", signer="carol", now=at(21))
+        ledger.sign("report", "W03", by="carol", now=at(21))
     return made
 
 

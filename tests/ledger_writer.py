@@ -82,7 +82,7 @@ def migrate(path: str, step: str) -> None:
             die()
 
     storage.MIGRATIONS = (*storage.MIGRATIONS, second)
-    storage.VERSION = 2
+    storage.VERSION += 1
     Ledger.open(Path(path)).close()
     if step == "after":
         die()

@@ -50,7 +50,7 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger.waive(**waived, expires_at=day(9), rule="versioning-*", subject="*")  # type: ignore[arg-type]
         second = ledger.waive(**waived, expires_at=day(8), rule="*", subject="x")  # type: ignore[arg-type]
         ledger.revoke_waiver(second.waiver_id, by="bob", reason="done", now=day(7))
-        ledger.sign_off(topic="weekly", subject="2026-W07", signer="ann", now=day(7))
+        ledger.sign("weekly", "2026-W07", by="ann", now=day(7), decision="reviewed", details={"sha256": "d"})
         ledger.set_baseline("vaults", {"n": 1}, day(7))
         ledger.begin("lost", "elsewhere/1/1", 60, day(8), expected=[("never", day(7))])
         ledger.begin("day-9", "elsewhere/2/1", 60, day(9))

@@ -197,20 +197,22 @@ def test_a_migration_makes_a_backup_first(tmp_path: Path, monkeypatch: pytest.Mo
     before = dump(path)
     steps = (*storage.MIGRATIONS, lambda db: db.execute("CREATE TABLE added (n INTEGER) STRICT"))
     monkeypatch.setattr(storage, "MIGRATIONS", steps)
-    monkeypatch.setattr(storage, "VERSION", 2)
+    monkeypatch.setattr(storage, "VERSION", VERSION + 1)
     with Ledger.open(path) as ledger:
         assert ledger.verify().intact
-    assert dump(tmp_path / "ledger.v1.backup") == before
+    assert dump(tmp_path / f"ledger.v{VERSION}.backup") == before
 
 
-@pytest.mark.parametrize(("step", "version"), [("within", 1), ("after", 2)])
+@pytest.mark.parametrize(("step", "version"), [("within", VERSION), ("after", VERSION + 1)])
 def test_a_migration_that_is_killed_took_place_or_did_not(tmp_path: Path, step: str, version: int) -> None:
     path = tmp_path / "ledger"
     Ledger.open(path).close()
     assert other(path, "migrate", step).wait(60) == KILLED
     conn = sqlite3.connect(path)
     assert conn.execute("PRAGMA user_version").fetchone()[0] == version
-    assert bool(conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'added'").fetchone()) == (version == 2)
+    assert bool(conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'added'").fetchone()) == (
+        step == "after"
+    )
     conn.close()
 
 

@@ -2,6 +2,7 @@
 
 from auditor.ledger.ledger import Ledger
 from auditor.ledger.queries import Filters
+from auditor.ledger.signoffs import SignOff
 from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
     Alert,
@@ -38,6 +39,7 @@ __all__ = [
     "ScanRecord",
     "ScanRow",
     "Sending",
+    "SignOff",
     "WaiverRow",
     "local_owner",
 ]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import VerificationError
-from auditor.ledger import chain, memory, outbox, queries, slots, storage, waivers
+from auditor.ledger import chain, memory, outbox, queries, signoffs, slots, storage, waivers
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import post, record, remembered
+from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import (
     Alert,
     Before,
@@ -25,6 +26,7 @@ from auditor.ledger.values import (
     ScanRow,
     Sending,
     WaiverRow,
+    canonical,
     instant,
 )
 from auditor.spool import spooled
@@ -139,6 +141,7 @@ class Ledger:
             ]
             tables["history_finding"] = spooled(map(_typed, queries.open_findings(conn)))
             tables["history_waiver"] = [_waiver(row) for row in waivers.every(conn, as_of)]
+            tables["history_signoff"] = [_signoff(row) for row in signoffs.every(conn, as_of=as_of)]
             tables["history_ledger"] = [
                 {
                     "head": check.head,
@@ -279,10 +282,34 @@ class Ledger:
         with self._read() as conn:
             return waivers.every(conn, as_of)
 
-    def sign_off(self, *, topic: str, subject: str, signer: str, now: datetime, note: str = "") -> str:
-        """Enter a sign-off; return its id."""
+    def sign(
+        self,
+        kind: str,
+        subject: str,
+        *,
+        by: str,
+        now: datetime,
+        decision: str = "",
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> SignOff:
+        """Enter a sign-off; UsageError says why one cannot be."""
         with self._write() as conn:
-            return waivers.sign_off(conn, topic=topic, subject=subject, signer=signer, note=note, now=now)
+            return signoffs.sign(
+                conn,
+                kind=kind,
+                subject=subject,
+                by=by,
+                now=now,
+                decision=decision,
+                reason=reason,
+                details=details,
+            )
+
+    def signoffs(self, kind: str = "", as_of: datetime | None = None) -> list[SignOff]:
+        """Return the sign-offs of a kind, or all, entered by a time, in the order of the chain."""
+        with self._read() as conn:
+            return signoffs.every(conn, kind=kind, as_of=as_of)
 
     def set_baseline(self, name: str, body: Mapping[str, Any], now: datetime) -> None:
         """Enter what is accepted as normal."""
@@ -410,6 +437,19 @@ def _waiver(row: WaiverRow) -> dict[str, Any]:
         "approver": row.approver,
         "created_at": row.created_at,
         "expires_at": min(row.expires_at, row.revoked_at or row.expires_at),
+    }
+
+
+def _signoff(row: SignOff) -> dict[str, Any]:
+    return {
+        "sign_off_id": row.sign_off_id,
+        "kind": row.kind,
+        "subject": row.subject,
+        "decision": row.decision,
+        "reason": row.reason,
+        "signer": row.by,
+        "at": row.at,
+        "details": canonical(row.details),
     }
 
 

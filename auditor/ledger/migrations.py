@@ -15,8 +15,9 @@ APPLICATION_ID = 0x41554454
 
 
 def create(conn: sqlite3.Connection) -> None:
-    """Make the tables of the first version in an empty database; plain SQL, for every first scan waits for it."""
-    for statement in (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS):
+    """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
+    first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
+    for statement in (*first, *_SIGNED):
         conn.execute(statement)
 
 
@@ -185,6 +186,24 @@ _GUARDS = (
     _never("export_memory", "UPDATE OF first_scan, zone, first_seen_at, capture_due_at"),
 )
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = ()
+_SIGNED = (
+    # What was decided, and what else a sign-off of its kind states (canonical JSON); NULL in those of the first version.
+    "ALTER TABLE sign_off ADD COLUMN decision TEXT",
+    "ALTER TABLE sign_off ADD COLUMN details TEXT",
+    "CREATE INDEX sign_off_topic ON sign_off (topic, subject)",
+)
+
+
+def _steps(*statements: str) -> Callable[[Database], None]:
+    def step(database: Database) -> None:
+        for statement in statements:
+            database.execute(statement)
+
+    return step
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_steps(*_SIGNED),)
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)
+CREATED = VERSION
+"""The version that `create` makes."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
-from auditor.ledger.migrations import APPLICATION_ID, MIGRATIONS, VERSION, create
+from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSION, create
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -102,19 +102,21 @@ def _migrate(conn: sqlite3.Connection, path: Path, version: int) -> None:
     for number in range(version, VERSION):
         with transaction(conn):
             if conn.execute("PRAGMA user_version").fetchone()[0] != number:
-                continue  # another process took this step while we waited
-            _step(conn, number)
+                continue  # another process took this step while we waited, or the first made all
+            reached = _step(conn, number)
             conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            conn.execute(f"PRAGMA user_version = {number + 1}")
+            conn.execute(f"PRAGMA user_version = {reached}")
 
 
-def _step(conn: sqlite3.Connection, number: int) -> None:
+def _step(conn: sqlite3.Connection, number: int) -> int:
+    """Take a step; return the version reached."""
     if not number:
         create(conn)
-        return
+        return CREATED
     from sqlite_utils import Database  # imports pandas: only here
 
     MIGRATIONS[number - 1](Database(conn))
+    return number + 1
 
 
 def _free_name(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Waivers, sign-offs and baselines: what people decided, each with its entry in the chain."""
+"""Waivers and baselines: what people decided, each with its entry in the chain."""
 
 from __future__ import annotations
 
@@ -144,25 +144,6 @@ def _row(row: tuple[Any, ...]) -> WaiverRow:
         revoked_by=by,
         revoked_reason=why,
     )
-
-
-def sign_off(
-    conn: sqlite3.Connection, *, topic: str, subject: str, signer: str, note: str, now: datetime
-) -> str:
-    """Enter that somebody looked at something and stands for it; return the sign-off's id."""
-    if not topic.strip() or not subject.strip() or not signer.strip():
-        raise UsageError("a sign-off needs a topic, a subject and a signer")
-    body = {
-        "topic": safe(topic.strip()),
-        "subject": safe(subject.strip()),
-        "signer": safe(signer.strip()),
-        "at": stamp(now),
-        "note": safe(note),
-    }
-    body = {"sign_off_id": f"S-{digest(body)[:12]}", **body}
-    _insert(conn, "sign_off", body)
-    chain.append(conn, "sign_off", now, body)
-    return body["sign_off_id"]
 
 
 def set_baseline(conn: sqlite3.Connection, name: str, body: Mapping[str, Any], now: datetime) -> None:
