@@ -219,7 +219,8 @@ def _row(
         "bytes": int(writes.get("bytes") or 0),
         "attributed_by": _attributed(case),
         "candidates": int(writes.get("rivals") or 0),
-        "unambiguous": None if writes.get("rivals") else True,
+        # Versions that were not listed may have rivals too.
+        "unambiguous": None if writes.get("rivals") or links["objects"].gaps else True,
         "overwritten_before_capture": _overwritten(links["recovery_point"], capture),
         "superseded_by": superseded_by,
         "proving_point": capture.arn,

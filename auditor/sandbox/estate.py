@@ -6,7 +6,7 @@ equal to the byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +22,21 @@ from auditor.sandbox.estate_writes import Writes
 
 if TYPE_CHECKING:
     from auditor.sandbox.aws import AwsCloud
+    from auditor.sandbox.cases import Part
     from auditor.sandbox.gcp import GcpCloud
 
 
 class Estate:
     """Both clouds, and the story that is played on them week by week."""
 
-    def __init__(self, aws: AwsCloud, gcp: GcpCloud, story: Story | None = None) -> None:
+    def __init__(
+        self, aws: AwsCloud, gcp: GcpCloud, story: Story | None = None, parts: Sequence[Part] = ()
+    ) -> None:
         self.aws = aws
         self.gcp = gcp
         self.story = story or Story.read()
+        self.parts = parts
+        """Modules that say what the form of a scenario cannot."""
         self.endpoints = ("", "")
         self._stage = Stage(aws, gcp, self.story)
         self._steps: list[Step] | None = None
@@ -40,14 +45,14 @@ class Estate:
         """The last week that was played."""
 
     @classmethod
-    def open(cls, story: Story | None = None, *, judged: bool = True) -> Estate:
+    def open(cls, story: Story | None = None, *, judged: bool = True, parts: Sequence[Part] = ()) -> Estate:
         """Start both clouds on loopback with nothing in them yet; `judged` as of `AwsCloud`."""
         from auditor.sandbox.aws import AwsCloud
         from auditor.sandbox.faults import Faults
         from auditor.sandbox.gcp import GcpCloud
 
         faults = Faults()
-        estate = cls(AwsCloud(faults, judged=judged), GcpCloud(faults), story)
+        estate = cls(AwsCloud(faults, judged=judged), GcpCloud(faults), story, parts)
         estate.endpoints = (estate.aws.start(), estate.gcp.start())
         return estate
 
@@ -99,7 +104,8 @@ class Estate:
         into.mkdir(parents=True, exist_ok=True)
         self._folders.append(into)
         write_directory(self.story, self.now(max(1, self.week)), into)
-        return write_config(self.story, self.endpoints, into)
+        more = [part.config(self.story) for part in self.parts if hasattr(part, "config")]
+        return write_config(self.story, self.endpoints, into, more)
 
     def expectations(self, week: int) -> dict[str, dict[str, Expectation]]:
         """Return what each export's links must be at a week's scan: export id, link, (state, strength)."""
@@ -119,3 +125,6 @@ class Estate:
             yield from Work(self._stage, export).steps()
             yield from Writes(self._stage, export).steps()
         yield from Backups(self._stage, world.plan_ids).steps()
+        for part in self.parts:
+            if hasattr(part, "steps"):
+                yield from part.steps(world)

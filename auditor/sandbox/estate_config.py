@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from auditor.sandbox.estate_records import AUDIENCE, GOOGLE, role_arn, stamp
-from auditor.sandbox.estate_story import Story
+from auditor.sandbox.estate_story import Story, merged
 from auditor.sandbox.estate_world import READER, World
 
 USERS = "users.csv"
@@ -60,11 +62,29 @@ def _day(story: Story, said: str | date) -> str:
     return stamp(story.moment(said))
 
 
-def write_config(story: Story, endpoints: tuple[str, str], into: Path) -> Path:
-    """Write config.toml for both running clouds and return its path."""
+def write_config(
+    story: Story, endpoints: tuple[str, str], into: Path, more: Sequence[Mapping[str, Any]] = ()
+) -> Path:
+    """Write config.toml for both running clouds and return its path; `more` is merged into it."""
     path = into / "config.toml"
-    path.write_text("\n".join(_lines(story, endpoints, into)) + "\n", encoding="utf-8")
+    text = "\n".join(_lines(story, endpoints, into)) + "\n"
+    if more:
+        text = "\n".join(_again(reduce(merged, more, tomllib.loads(text)))) + "\n"
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+def _again(said: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a configuration that was read, settings before tables; what is nested stays in one line."""
+    tables = {key for key, value in said.items() if isinstance(value, Mapping)}
+    several = {key for key, value in said.items() if isinstance(value, list) and value and key not in tables}
+    for key in sorted(said.keys() - tables - several):
+        yield f"{_key(key)} = {_value(said[key])}"
+    for key in sorted(tables):
+        yield from _table(key, said[key])
+    for key in sorted(several):
+        for each in said[key]:
+            yield from _table(f"[{key}]", each)
 
 
 def _lines(story: Story, endpoints: tuple[str, str], into: Path) -> Iterator[str]:

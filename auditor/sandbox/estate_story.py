@@ -100,6 +100,20 @@ def words(expected: str) -> Expectation | None:
     return State(expected), Strength.NONE
 
 
+def merged(one: Any, other: Any) -> Any:
+    """Return two scenarios, or two configurations, as one: maps by their keys, lists one after the other."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        both = dict(one)
+        for key, value in other.items():
+            both[key] = merged(both[key], value) if key in both else value
+        return both
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *other]
+    if one == other:
+        return one
+    raise ConfigError(f"two chapters disagree: {one!r} and {other!r}")
+
+
 class Story:
     """A scenario file, read and checked."""
 
@@ -111,10 +125,13 @@ class Story:
 
     @classmethod
     def read(cls, path: Path = SCENARIO) -> Story:
-        """Read a scenario file."""
+        """Read a scenario file, or every chapter of a folder: maps are merged by their keys, lists appended."""
         import yaml
 
-        return cls(yaml.safe_load(path.read_text(encoding="utf-8")))
+        said: Any = {}
+        for chapter in sorted(path.glob("*.yaml")) if path.is_dir() else (path,):
+            said = merged(said, yaml.safe_load(chapter.read_text(encoding="utf-8")))
+        return cls(said)
 
     def __getitem__(self, section: str) -> Any:
         return self.said[section]
@@ -177,6 +194,17 @@ class Story:
             f"arn:aws:s3:::{name}" if kind == "bucket" else f"arn:aws:iam::{self.account(None)}:role/{name}"
         )
 
+    def subject(self, said: str) -> str:
+        """Return the subject key that an expectation means, which may hold a `*`; one that is no short form stays."""
+        kind, _, name = said.partition("/")
+        if kind in {"role", "bucket"} or (kind == "vault" and name in self.said["vaults"]):
+            return self.arn(said)
+        if kind == "export":
+            return self.export(name).export_id
+        if kind == "job":
+            return self.export(name).job_uuid
+        return self.email(name) if kind == "identity" else said
+
     def plan_of(self, bucket: str) -> str | None:
         """Return the plan that is meant to take a bucket."""
         for name, plan in self.said["plans"].items():
@@ -203,7 +231,7 @@ class Story:
             if base is None:
                 raise ConfigError(f"scenario.yaml: export {entry['id']} is of no pipeline")
             said = {**base, **entry}
-            expect = {**base["expect"], **entry.get("expect", {})}
+            expect = {**base.get("expect", {}), **entry.get("expect", {})}
             at = self.moment(entry["at"])
             expect_at = {int(week[1:]): told for week, told in entry.get("expect_at", {}).items()}
             for told in (expect, *expect_at.values()):

@@ -33,7 +33,7 @@ class _Fault:
         scope = (self.account, self.region, self.resource)
         return (
             self.left != 0
-            and self.service == service
+            and (self.service == service or (self.service == "*" and service != "sts"))
             and self.operation in (operation, "*")
             and all(want is None or want == is_ for want, is_ in zip(scope, where, strict=True))
         )
@@ -43,7 +43,8 @@ class Faults:
     """The faults planned for one sandbox; thread-safe, shared by both clouds.
 
     Services are named as botocore names them, or `dataproc` and `logging`. Operations are the vendor's
-    (`ListBackupVaults`, `ListJobs`); `*` stands for all of a service. The fault set last wins.
+    (`ListBackupVaults`, `ListJobs`); `*` stands for all of a service, or for all services but `sts`, without which nobody
+    asks anything. The fault set last wins.
     """
 
     def __init__(self, *, hang_s: float = 5.0) -> None:
