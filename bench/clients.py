@@ -133,9 +133,13 @@ def _backup(backup: Any, every: Any) -> None:
                   PaginationConfig={"PageSize": 1000})  # fmt: skip
             with suppress(ClientError):  # none
                 backup.get_backup_vault_access_policy(BackupVaultName=name)
+            with suppress(ClientError):  # none
+                backup.get_backup_vault_notifications(BackupVaultName=name)
     for operation in ("list_backup_jobs", "list_copy_jobs", "list_restore_jobs"):
         every(backup, operation, ByResourceType="S3", ByCreatedAfter=since)
     every(backup, "list_protected_resources", PaginationConfig={"PageSize": 1000})
+    backup.list_report_plans(MaxResults=1000)
+    backup.list_frameworks(MaxResults=1000)
     backup.describe_region_settings()
 
 

@@ -62,9 +62,13 @@ def fewest(roles: int, buckets: int, points: int) -> int:
     """Return the fewest calls that fetch the facts of the seeded account; bench/README.md says why each."""
     iam = ceil((roles) / 1000) + ceil(roles / 1000) + 2
     s3 = 1 + 1 + 1 + len(SETTINGS) * buckets + len(REGIONS) * ceil(buckets / len(REGIONS) / 100)
-    per_region = 1 + 1 + 3 + 1 + 1
+    per_region = 1 + 1 + 3 + 1 + 2 + 1
     backup = (
-        len(REGIONS) * per_region + 2 * PLANS + SELECTIONS + VAULTS + VAULTS * ceil(points / VAULTS / 1000)
+        len(REGIONS) * per_region
+        + 2 * PLANS
+        + SELECTIONS
+        + 2 * VAULTS
+        + VAULTS * ceil(points / VAULTS / 1000)
     )
     cloudtrail = (
         len(REGIONS) * 2

@@ -331,4 +331,4 @@ def test_protected_resources_tags_and_the_regions_opt_in_are_told(cloud: AwsClou
 
 def test_an_operation_the_sandbox_lacks_is_refused_loudly(cloud: AwsCloud) -> None:
     with pytest.raises(ClientError, match="NotImplemented"):
-        client(cloud, "backup").list_frameworks()
+        client(cloud, "backup").list_legal_holds()

@@ -22,6 +22,7 @@ DAY = timedelta(days=1)
 A, B = "111111111111", "222222222222"
 HOME, AWAY = "eu-west-1", "eu-central-1"
 BUCKET = "arn:aws:s3:::exports-a"
+TOPIC = f"arn:aws:sns:{AWAY}:{B}:backups"
 ROLE = f"arn:aws:iam::{A}:role/backup"
 
 
@@ -43,7 +44,10 @@ class World:
         self.main = self.aws.put_vault(A, HOME, "main", at=NOW - 90 * DAY, policy='{"a":1}')
         lock = {"min_d": 35, "max_d": 400, "lock_date": NOW - DAY}
         self.spare = self.aws.put_vault(A, HOME, "spare", at=NOW - 90 * DAY, lock=lock)
-        self.away = self.aws.put_vault(B, AWAY, "away", at=NOW - 90 * DAY)
+        told = {"topic": TOPIC, "events": ["COPY_JOB_FAILED", "BACKUP_JOB_COMPLETED"]}
+        self.away = self.aws.put_vault(B, AWAY, "away", at=NOW - 90 * DAY, notify=told)
+        self.aws.put_report_plan(A, HOME, "jobs", at=NOW - 9 * DAY, succeeded_at=NOW - DAY)
+        self.aws.put_framework(B, AWAY, "controls", at=NOW - 9 * DAY, status="FAILED")
         self.plan = self.aws.put_plan(
             A,
             HOME,
@@ -150,6 +154,9 @@ TABLES_OF = {
     "GetBackupSelection": {"backup_selection"},
     "ListBackupVaults": {"backup_vault", "backup_recovery_point"},
     "GetBackupVaultAccessPolicy": {"backup_vault"},
+    "GetBackupVaultNotifications": {"backup_vault"},
+    "ListReportPlans": {"backup_report_plan"},
+    "ListFrameworks": {"backup_framework"},
     "ListRecoveryPointsByBackupVault": {"backup_recovery_point"},
     "ListBackupJobs": {"backup_job"},
     "ListCopyJobs": {"backup_copy_job"},
@@ -210,11 +217,11 @@ def test_everything_is_read_with_the_fewest_calls(world: World) -> None:
     assert {each.table for each in seen} == set(aws_backup.TABLES)
     places, vaults, plans, selections = 2, 3, 1, 1
     calls = pages.calls()
-    refused = pages.refused()  # a vault without a policy answers ResourceNotFoundException
+    refused = pages.refused()  # a vault without a policy or notifications answers ResourceNotFoundException
     assert sum(calls.values()) + sum(refused.values()) == (
-        places * (1 + 1 + 3 + 1 + 1) + 2 * plans + selections + 2 * vaults
+        places * (1 + 1 + 3 + 1 + 2 + 1) + 2 * plans + selections + 3 * vaults
     )
-    assert refused == {"backup:GetBackupVaultAccessPolicy": 2}
+    assert refused == {"backup:GetBackupVaultAccessPolicy": 2, "backup:GetBackupVaultNotifications": 2}
     assert len(rows) == len({str(row) for row in rows})
 
 
@@ -226,6 +233,15 @@ def test_rows_say_what_aws_said_and_fit_the_schema(world: World, tmp_path: Path)
     assert (main["locked"], main["min_retention_d"], main["lock_date"]) == (False, -1, None)
     assert (spare["policy"], spare["locked"], spare["min_retention_d"]) == ("none", True, 35)
     assert spare["lock_date"] == NOW - DAY
+    assert (away["notify_topic"], away["notify_events"]) == (
+        TOPIC,
+        ["BACKUP_JOB_COMPLETED", "COPY_JOB_FAILED"],
+    )
+    assert (main["notify_topic"], main["notify_events"]) == ("none", [])
+    (reported,) = of(rows, "backup_report_plan")
+    assert (reported["template"], reported["succeeded_at"]) == ("BACKUP_JOB_REPORT", NOW - DAY)
+    (framework,) = of(rows, "backup_framework")
+    assert (framework["account"], framework["controls"], framework["status"]) == (B, 11, "FAILED")
     for_ever, nightly = of(rows, "backup_plan_rule")
     assert (for_ever["delete_after_d"], for_ever["copies"]) == (-1, [])
     assert nightly["copies"] == [{"vault_arn": world.away, "delete_after_d": 400}]
@@ -267,6 +283,29 @@ def test_tags_of_points_are_asked_only_when_wanted(world: World) -> None:
     rows, _, _, pages = world.collect(settings=wanted)
     assert pages.calls()["backup:ListTags"] == 3
     assert all(row["tags"] == {} for row in of(rows, "backup_recovery_point"))
+
+
+def test_refused_notifications_leave_the_vaults_policy_known(world: World) -> None:
+    world.aws.faults.set("backup", "GetBackupVaultNotifications", "deny", account=A, resource="main")
+    rows, _, gaps, _ = world.collect()
+    assert [(gap.table, gap.resource) for gap in gaps] == [("backup_vault", f"{world.main}#notify")]
+    main = next(row for row in of(rows, "backup_vault") if row["name"] == "main")
+    assert (main["notify_topic"], main["notify_events"]) == (None, None)
+    assert main["policy"] == '{"a":1}'
+
+
+def test_listings_without_a_paginator_are_read_to_their_last_page(world: World) -> None:
+    names = [f"r{n:04d}" for n in range(1_001)]
+    for name in names:
+        world.aws.put_report_plan(A, AWAY, name, at=NOW)
+    try:
+        ask = Ask("aws_backup", aws_backup.Settings(), (Place("aws", A, AWAY),), Window(NOW - DAY, NOW), NOW,
+                  Clients(world.access))  # fmt: skip
+        rows = [each for each in aws_backup.collect(ask) if isinstance(each, Row)]
+    finally:
+        for name in names:
+            world.aws.drop_report_plan(A, AWAY, name)
+    assert [row["name"] for row in of(rows, "backup_report_plan")] == names
 
 
 def test_every_answered_page_is_recorded_with_who_asked_what_where(world: World) -> None:

@@ -36,10 +36,14 @@ class BackupSeeds:
         kms_key: str | None = None,
         lock: Mapping[str, Any] | None = None,
         policy: str | None = None,
+        notify: Mapping[str, Any] | None = None,
         type: str = "BACKUP_VAULT",  # noqa: A002 - AWS's and werkzeug's word
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Make a vault; `lock` is None or holds any of min_d, max_d and lock_date (absent: governance)."""
+        """Make a vault; `lock` is None or holds any of min_d, max_d and lock_date (absent: governance).
+
+        `notify` is None or {topic, events}: the SNS topic it tells, and of what.
+        """
         book = self.books.backup_of(account, region)
         arn = book.arn(f"backup-vault:{name}")
         book.vaults[name] = {
@@ -53,10 +57,10 @@ class BackupSeeds:
             "Locked": False,
         }
         book.tags[arn] = dict(tags or {})
-        return self.set_vault(arn, lock=lock, policy=policy)
+        return self.set_vault(arn, lock=lock, policy=policy, notify=notify)
 
     def set_vault(self, arn: str, **changes: Any) -> str:
-        """Change kms_key, lock or policy of a vault; a `lock` or `policy` of None takes it away."""
+        """Change kms_key, lock, policy or notify of a vault; None takes any but the key away."""
         account, region, name = vault_arn_parts(arn)
         book = self.books.backup_of(account, region)
         vault = book.vaults[name]
@@ -69,10 +73,74 @@ class BackupSeeds:
                 book.policies.pop(name, None)
                 if value is not None:
                     book.policies[name] = value
+            elif setting == "notify":
+                book.notifications.pop(name, None)
+                if value is not None:
+                    told = {"SNSTopicArn": value["topic"], "BackupVaultEvents": list(value["events"])}
+                    book.notifications[name] = judge_member(
+                        "backup", "GetBackupVaultNotificationsOutput", told
+                    )
             else:
                 raise TypeError(f"a vault has no setting {setting!r}")
         judge_member("backup", "BackupVaultListMember", vault)
         return arn
+
+    def put_report_plan(
+        self,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        at: datetime,
+        template: str = "BACKUP_JOB_REPORT",
+        status: str = "COMPLETED",
+        succeeded_at: datetime | None = None,
+    ) -> str:
+        """Make a report plan and return its ARN; a name that is there is replaced."""
+        book = self.books.backup_of(account, region)
+        record = {
+            "ReportPlanArn": book.arn(
+                f"report-plan:{name}-{derived_uuid('report-plan', account, region, name)}"
+            ),
+            "ReportPlanName": name,
+            "ReportSetting": {"ReportTemplate": template},
+            "ReportDeliveryChannel": {"S3BucketName": f"reports-{account}"},
+            "DeploymentStatus": status,
+            "CreationTime": at,
+            "LastSuccessfulExecutionTime": succeeded_at,
+        }
+        book.report_plans[name] = judge_member("backup", "ReportPlan", given(record))
+        return str(record["ReportPlanArn"])
+
+    def put_framework(
+        self,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        at: datetime,
+        controls: int = 11,
+        status: str = "COMPLETED",
+    ) -> str:
+        """Make a framework and return its ARN; a name that is there is replaced."""
+        book = self.books.backup_of(account, region)
+        record = {
+            "FrameworkArn": book.arn(f"framework:{name}-{derived_uuid('framework', account, region, name)}"),
+            "FrameworkName": name,
+            "NumberOfControls": controls,
+            "DeploymentStatus": status,
+            "CreationTime": at,
+        }
+        book.frameworks[name] = judge_member("backup", "Framework", record)
+        return str(record["FrameworkArn"])
+
+    def drop_report_plan(self, account: str, region: str, name: str) -> None:
+        """Delete a report plan."""
+        del self.books.backup_of(account, region).report_plans[name]
+
+    def drop_framework(self, account: str, region: str, name: str) -> None:
+        """Delete a framework."""
+        del self.books.backup_of(account, region).frameworks[name]
 
     def put_plan(
         self,

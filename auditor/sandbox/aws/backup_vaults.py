@@ -128,10 +128,34 @@ def delete_backup_vault_access_policy(here: Here, asked: Params) -> Record:
     return {}
 
 
-def get_backup_vault_notifications(here: Here, asked: Params) -> Record:
-    """Say that a vault notifies nobody: the sandbox keeps no notifications."""
+def put_backup_vault_notifications(here: Here, asked: Params) -> Record:
+    """Let a vault tell a topic of some events."""
     vault_named(here.backup, asked["BackupVaultName"])
-    raise Refused("ResourceNotFoundException", "No notifications are configured for this vault")
+    here.backup.notifications[asked["BackupVaultName"]] = {
+        "SNSTopicArn": asked["SNSTopicArn"],
+        "BackupVaultEvents": list(asked["BackupVaultEvents"]),
+    }
+    return {}
+
+
+def get_backup_vault_notifications(here: Here, asked: Params) -> Record:
+    """Say whom a vault tells of which events; ResourceNotFoundException when it tells nobody."""
+    vault = vault_named(here.backup, asked["BackupVaultName"])
+    told = here.backup.notifications.get(vault["BackupVaultName"])
+    if told is None:
+        raise Refused("ResourceNotFoundException", "No notifications are configured for this vault")
+    return {
+        "BackupVaultName": vault["BackupVaultName"],
+        "BackupVaultArn": vault["BackupVaultArn"],
+        **told,
+    }
+
+
+def delete_backup_vault_notifications(here: Here, asked: Params) -> Record:
+    """Let a vault tell nobody any more."""
+    vault_named(here.backup, asked["BackupVaultName"])
+    here.backup.notifications.pop(asked["BackupVaultName"], None)
+    return {}
 
 
 def list_protected_resources(here: Here, asked: Params) -> Record:

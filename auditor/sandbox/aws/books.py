@@ -51,6 +51,9 @@ class BackupBook:
     region: str
     vaults: dict[str, Record] = field(default_factory=dict)
     policies: dict[str, str] = field(default_factory=dict)
+    notifications: dict[str, Record] = field(default_factory=dict)
+    report_plans: dict[str, Record] = field(default_factory=dict)
+    frameworks: dict[str, Record] = field(default_factory=dict)
     plans: dict[str, Record] = field(default_factory=dict)
     selections: dict[str, dict[str, Record]] = field(default_factory=dict)
     points: dict[str, Record] = field(default_factory=dict)

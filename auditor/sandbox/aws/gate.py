@@ -22,7 +22,7 @@ Answer = Callable[[Here, dict[str, Any]], Record]
 """How we answer one operation: where it arrives and its parameters -> the reply, or Refused."""
 
 ANSWERS = {
-    "backup": ("backup_vaults", "backup_plans", "backup_points", "backup_jobs"),
+    "backup": ("backup_vaults", "backup_plans", "backup_points", "backup_jobs", "backup_audit"),
     "cloudtrail": ("trail_answers",),
     "iam": ("iam_answers",),
     "resourcegroupstaggingapi": ("tag_answers",),

@@ -217,6 +217,7 @@ class PointSeeds:
         created_arn: str | None = None,
         message: str | None = None,
         validation: str | None = None,
+        validation_message: str | None = None,
         completed_at: datetime | None = None,
         bytes: int | None = None,  # noqa: A002 - the column's name
         role: str | None = None,
@@ -241,6 +242,7 @@ class PointSeeds:
             "IamRoleArn": role or f"arn:aws:iam::{account}:role/service-role/AWSBackupDefaultServiceRole",
             "CreatedResourceArn": created_arn,
             "ValidationStatus": validation,
+            "ValidationStatusMessage": validation_message,
             "CreatedBy": {"RestoreTestingPlanArn": testing_plan_arn} if testing_plan_arn else None,
         }
         book.restore_jobs[job_id] = judge_member("backup", "RestoreJobsListMember", given(record))
@@ -273,6 +275,7 @@ _POINT_MEMBERS = {
     "bytes": "BackupSizeInBytes",
     "encrypted": "IsEncrypted",
     "kms_key": "EncryptionKeyArn",
+    "key_type": "EncryptionKeyType",
     "role": "IamRoleArn",
     "source_vault_arn": "SourceBackupVaultArn",
     "parent_arn": "ParentRecoveryPointArn",
