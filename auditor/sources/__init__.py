@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -17,7 +17,11 @@ NAMES = (
     "aws_iam",
     "aws_backup",
     "aws_s3",
+    "aws_kms",
     "directory",
+    "directory_scim",
+    "directory_okta",
+    "directory_google",
 )
 """Every source: module, section of the configuration and word on the command line in one."""
 
@@ -30,6 +34,26 @@ class Source(Protocol):
     ACTIONS: tuple[str, ...]
     Settings: type[Any]
     collect: Callable[[Ask], Iterator[Row | Seen | Gap]]
+
+
+def running(sources: Mapping[str, Source], settings: Mapping[str, Any]) -> list[str]:
+    """Return the sources that a scan asks, sorted: those that are on, without directories that are not there.
+
+    One directory without settings is left out where another has some; where none has, each says itself what is missing.
+    """
+    on = sorted(name for name in settings if name in sources)
+    there = [name for name in on if getattr(sources[name], "configured", _always)(settings[name])]
+    return [name for name in on if name in there or not stands_in(name, sources, there)]
+
+
+def stands_in(name: str, sources: Mapping[str, Source], asked: Iterable[str]) -> bool:
+    """Tell whether another directory is asked in the place of one that is not."""
+    others = (sources[each] for each in asked if each != name)
+    return hasattr(sources[name], "configured") and any(hasattr(other, "configured") for other in others)
+
+
+def _always(_settings: Any) -> bool:
+    return True
 
 
 def source(name: str) -> Source:

@@ -162,7 +162,28 @@ def _write(record: Record) -> dict[str, Any]:
         "role_arn": _text(issuer.get("arn")),
         "session_name": arn.rpartition("/")[2] if arn and ":assumed-role/" in arn else None,
         "bytes": _int(extra.get("bytesTransferredIn")),
+        **_encryption(asked, answer, extra),
     }
+
+
+_SSE = "x-amz-server-side-encryption"
+_APPLIED = {"SSE_S3": "AES256", "SSE_KMS": "aws:kms", "SSE_C": "SSE-C"}
+
+
+def _encryption(asked: Record, answer: Record, extra: Record) -> dict[str, Any]:
+    """Return what a write was encrypted by: what S3 answered, else what it says it applied, else nothing.
+
+    A completed multipart upload may say nothing: it was decided when the upload began (Amazon S3 User Guide,
+    "Monitoring default encryption with CloudTrail and CloudWatch"). What was only asked for proves nothing.
+    """
+    applied = _text(extra.get("SSEApplied")) or ""
+    said = _text(answer.get(_SSE)) or _APPLIED.get(applied.removeprefix("Default_"))
+    if _text(answer.get(f"{_SSE}-customer-algorithm")) or applied == "SSE_C":
+        said = "SSE-C"
+    key = _text(answer.get(f"{_SSE}-aws-kms-key-id"))
+    if key is None and said in ("aws:kms", "aws:kms:dsse"):
+        key = _text(asked.get(f"{_SSE}-aws-kms-key-id"))  # S3 refuses a write that it cannot encrypt as asked
+    return {"encryption": said, "kms_key": key if said and said.startswith("aws:kms") else None}
 
 
 def _is_change(record: Record, name: str) -> bool:

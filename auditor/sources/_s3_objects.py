@@ -1,10 +1,11 @@
-"""Objects of the buckets that exports are written to, and their `_SUCCESS` markers."""
+"""Objects of the buckets that exports are written to, their `_SUCCESS` markers, and one replica's fate a bucket."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -22,6 +23,8 @@ LARGEST_MARKER = 1 << 20
 NAME_LIMIT = 100
 """Hadoop stops listing names here (AbstractS3ACommitter, SUCCESS_MARKER_FILE_LIMIT)."""
 WORKERS = 8
+SETTLED = timedelta(hours=1)
+"""S3 replicates most objects within 15 minutes (Amazon S3 User Guide, "Replicating objects"): a younger one tells nothing."""
 
 Version = dict[str, Any]
 
@@ -37,16 +40,18 @@ class Listing:
     guard: Guard
     page: list[Version] | None = None
     """The versions of the page just read; None at the end, or when it failed."""
+    newest: Version | None = None
+    """The newest object that replication had time for."""
 
 
 def listed_objects(
-    ask: Ask, homes: Mapping[str, tuple[str, str]], buckets: list[str]
+    ask: Ask, homes: Mapping[str, tuple[str, str]], buckets: list[str], replicated: Collection[str] = ()
 ) -> Iterator[Row | Seen | Gap]:
-    """List every version of `buckets` and read their new markers.
+    """List every version of `buckets`, read their new markers, and see how replication does in the `replicated`.
 
-    Calls: one per 1,000 versions of each bucket, at least one a bucket, and one per version of a
-    `_SUCCESS` that has a body and that the scan before did not read. Versions that are no longer
-    the latest count: they attest exports that were overwritten since.
+    Calls: one per 1,000 versions of each bucket, at least one a bucket; one per version of a
+    `_SUCCESS` that has a body and that the scan before did not read; one for each bucket that
+    replicates. Versions that are no longer the latest count: they attest exports that were overwritten since.
     """
     live = [_listing(ask, bucket, *homes[bucket]) for bucket in buckets]
     markers: list[Version] = []
@@ -61,8 +66,11 @@ def listed_objects(
                 yield Row("s3_object_version", version)
                 if _is_marker(version):
                     markers.append(version)
+                if listing.bucket in replicated:
+                    _remember(listing, version, ask)
         live = [listing for listing in live if listing.page is not None]
     yield from _manifests(ask, done, markers)
+    yield from _replicas(ask, [listing for listing in done if listing.bucket in replicated])
 
 
 def _listing(ask: Ask, bucket: str, account: str, region: str) -> Listing:
@@ -119,6 +127,9 @@ def _versions(listing: Listing, page: Mapping[str, Any]) -> list[Version]:
                     "bytes": item.get("Size") if kind == "Versions" else 0,
                     "etag": item.get("ETag", "").strip('"'),
                     "storage_class": item.get("StorageClass", ""),
+                    "checksums": ",".join(sorted(item.get("ChecksumAlgorithm", ()))) or "none"
+                    if kind == "Versions"
+                    else None,
                     "is_latest": bool(need(item, "IsLatest")),
                     "is_delete_marker": kind == "DeleteMarkers",
                 }
@@ -139,6 +150,48 @@ def decoded(text: str) -> str:
 def _is_marker(version: Version) -> bool:
     name = version["key"].rpartition("/")[2]
     return name == MARKER and not version["is_delete_marker"]
+
+
+def _remember(listing: Listing, version: Version, ask: Ask) -> None:
+    if version["is_latest"] and not version["is_delete_marker"]:
+        known, at = listing.newest, version["last_modified"]
+        if at <= ask.now - SETTLED and (known is None or at > known["last_modified"]):
+            listing.newest = version
+
+
+def _replicas(ask: Ask, listings: list[Listing]) -> Iterator[Row | Seen | Gap]:
+    """Ask of the newest object of each bucket how its replication went; a listing does not say."""
+    ordered = sorted(listings, key=lambda listing: listing.bucket)
+    for found in ask.side_by_side(WORKERS, partial(_replica, ask), ordered):
+        yield from found
+
+
+def _replica(ask: Ask, listing: Listing) -> list[Row | Seen | Gap]:
+    scope = Seen("s3_replica", listing.account, listing.region, f"arn:aws:s3:::{listing.bucket}")
+    if not listing.guard.ok:
+        return [gap(scope, listing.guard.reason, listing.guard.detail)]
+    values: dict[str, Any] = {
+        "bucket": listing.bucket,
+        "account": listing.account,
+        "region": listing.region,
+    }
+    with guard(scope, action="s3:GetObjectVersion") as read:
+        if listing.newest is not None:
+            values |= {name: listing.newest[name] for name in ("key", "version_id", "last_modified")}
+            values["status"] = _replication_status(ask, listing)
+    return [Row("s3_replica", values), *read]
+
+
+def _replication_status(ask: Ask, listing: Listing) -> str:
+    newest = listing.newest or {}
+    client = ask.clients.aws("s3", listing.account, listing.region)
+    try:
+        reply = client.head_object(Bucket=listing.bucket, Key=newest["key"], VersionId=newest["version_id"])
+    except UnicodeEncodeError:
+        raise Malformed("a key that is not UTF-8 cannot be asked for") from None
+    need(reply, "LastModified")  # an answer without headers is none
+    said = str(reply.get("ReplicationStatus", "none"))
+    return "COMPLETED" if said == "COMPLETE" else said  # the API writes it either way
 
 
 def _manifests(ask: Ask, listings: list[Listing], markers: list[Version]) -> Iterator[Row | Seen | Gap]:

@@ -22,7 +22,7 @@ from auditor.sources.ask import Suspect, gap, guard, listed, need
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = ("aws_account", "s3_bucket", "s3_object_version", "s3_manifest")
+TABLES = ("aws_account", "s3_bucket", "s3_object_version", "s3_manifest", "s3_replica")
 AFTER = ("gcp_dataproc", "aws_cloudtrail")
 ACTIONS = (
     "s3:GetAccountPublicAccessBlock",
@@ -84,6 +84,7 @@ class _Bucket:
 def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     """Read accounts, buckets, settings and tags; then the objects of the export buckets."""
     homes: dict[str, tuple[str, str]] = {}
+    replicated: set[str] = set()
     for account in ask.accounts():
         yield from _account(ask, account)
         buckets: list[_Bucket] = []
@@ -94,8 +95,10 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
             yield bucket.row()
             yield from bucket.gaps
             homes[bucket.name] = (bucket.account, bucket.region or "us-east-1")
+            if bucket.values.get("replication"):
+                replicated.add(bucket.name)
     exports = sorted(ask.export_buckets())
-    yield from listed_objects(ask, homes, [name for name in exports if name in homes])
+    yield from listed_objects(ask, homes, [name for name in exports if name in homes], replicated)
     for name in exports:
         if name not in homes:
             yield from _nowhere(ask, name)
@@ -145,7 +148,7 @@ def _without_account_host(params: dict[str, Any], **_: Any) -> None:
 
 def _listed_buckets(ask: Ask, account: str, buckets: list[_Bucket]) -> Iterator[Seen | Gap]:
     """List the buckets in scope into `buckets`, sorted by name."""
-    also = [Seen("s3_object_version", account), Seen("s3_manifest", account)]
+    also = [Seen(table, account) for table in ("s3_object_version", "s3_manifest", "s3_replica")]
     with guard(Seen("s3_bucket", account), also=also) as read:
         client = ask.clients.aws("s3", account)
         for page in marked(
@@ -301,5 +304,5 @@ def _nowhere(ask: Ask, name: str) -> Iterator[Gap]:
         if not read.ok:
             reason = read.reason
             detail = f"{detail} ({read.detail})"
-    for table in ("s3_bucket", "s3_object_version", "s3_manifest"):
+    for table in ("s3_bucket", "s3_object_version", "s3_manifest", "s3_replica"):
         yield Gap(table, "*", "*", f"arn:aws:s3:::{name}", reason, detail)

@@ -8,6 +8,7 @@ from typing import Any
 
 from auditor.sandbox.aws.books import BackupBook, Books, Record, derived_uuid, digest, given
 from auditor.sandbox.aws.judge import judge_member
+from auditor.sandbox.aws.kms_seeds import named_key
 
 
 def vault_arn_parts(arn: str) -> tuple[str, str, str]:
@@ -51,13 +52,19 @@ class BackupSeeds:
             "BackupVaultArn": arn,
             "VaultType": type,
             "VaultState": "AVAILABLE",
-            "EncryptionKeyArn": kms_key or aws_backup_key(book),
+            "EncryptionKeyArn": self._key_of(book, kms_key),
             "EncryptionKeyType": "CUSTOMER_MANAGED_KMS_KEY" if kms_key else "AWS_OWNED_KMS_KEY",
             "CreationDate": at,
             "Locked": False,
         }
         book.tags[arn] = dict(tags or {})
         return self.set_vault(arn, lock=lock, policy=policy, notify=notify)
+
+    def _key_of(self, book: BackupBook, kms_key: str | None) -> str:
+        """Return the key a vault is made with: the one chosen, else the account's `aws/backup`."""
+        if kms_key:
+            return named_key(self.books, kms_key)
+        return named_key(self.books, aws_backup_key(book), alias="alias/aws/backup")
 
     def set_vault(self, arn: str, **changes: Any) -> str:
         """Change kms_key, lock, policy or notify of a vault; None takes any but the key away."""
@@ -66,7 +73,7 @@ class BackupSeeds:
         vault = book.vaults[name]
         for setting, value in changes.items():
             if setting == "kms_key":
-                vault["EncryptionKeyArn"] = value or aws_backup_key(book)
+                vault["EncryptionKeyArn"] = self._key_of(book, value)
             elif setting == "lock":
                 _lock(vault, value)
             elif setting == "policy":

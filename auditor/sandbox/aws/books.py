@@ -102,6 +102,8 @@ class Books:
     """Long-term access key -> AccessKeyLastUsed; a key that is not here was never used."""
     public_blocks: dict[str, Record] = field(default_factory=dict)
     """Account -> its S3 public access block."""
+    keys: dict[str, Record] = field(default_factory=dict)
+    """ARN of a KMS key -> KeyMetadata, with its aliases, rotation and policy."""
     issued: int = 0
     """How many ids were made where no content told two apart."""
     lies: list[str] = field(default_factory=list)

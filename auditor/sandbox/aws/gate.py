@@ -25,6 +25,7 @@ ANSWERS = {
     "backup": ("backup_vaults", "backup_plans", "backup_points", "backup_jobs", "backup_audit"),
     "cloudtrail": ("trail_answers",),
     "iam": ("iam_answers",),
+    "kms": ("kms_answers",),
     "resourcegroupstaggingapi": ("tag_answers",),
     "s3": ("s3_buckets", "s3_objects"),
     "s3control": ("s3_account",),
@@ -32,7 +33,7 @@ ANSWERS = {
 }
 """Modules that hold our answers: a function named as the operation, in snake case, is its answer."""
 
-NOT_EMULATED = frozenset({"backup", "cloudtrail", "resourcegroupstaggingapi"})
+NOT_EMULATED = frozenset({"backup", "cloudtrail", "kms", "resourcegroupstaggingapi"})
 """Services whose state is ours alone: moto must not answer what we do not."""
 
 REFUSALS = {
@@ -40,6 +41,7 @@ REFUSALS = {
         "": ("AccessDenied", 403),
         "backup": ("AccessDeniedException", 403),
         "cloudtrail": ("AccessDeniedException", 400),
+        "kms": ("AccessDeniedException", 400),
         "resourcegroupstaggingapi": ("AccessDeniedException", 400),
     },
     "throttle": {
@@ -48,6 +50,7 @@ REFUSALS = {
         "s3control": ("SlowDown", 503),
         "backup": ("ThrottlingException", 400),
         "cloudtrail": ("ThrottlingException", 400),
+        "kms": ("ThrottlingException", 400),
         "resourcegroupstaggingapi": ("ThrottledException", 400),
     },
     "fail": {
@@ -56,6 +59,7 @@ REFUSALS = {
         "s3control": ("InternalError", 500),
         "iam": ("ServiceFailure", 500),
         "backup": ("ServiceUnavailableException", 503),
+        "kms": ("KMSInternalException", 500),
         "resourcegroupstaggingapi": ("InternalServiceException", 500),
     },
     "expire": {

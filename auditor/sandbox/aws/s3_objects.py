@@ -91,6 +91,8 @@ def _row(version: Any, *, is_latest: bool) -> tuple[str, Record]:
     if not isinstance(version, moto("s3.models").FakeKey):
         return "DeleteMarkers", row
     row |= {"ETag": version.etag, "Size": version.size, "StorageClass": version.storage_class}
+    if sums := getattr(version, "sums", None):
+        row |= {"ChecksumAlgorithm": [sums], "ChecksumType": "FULL_OBJECT"}
     return "Versions", row
 
 

@@ -16,6 +16,7 @@ from auditor.sandbox.aws.buckets import (
     settings_of,
     write_setting,
 )
+from auditor.sandbox.aws.kms_seeds import named_key
 from auditor.sandbox.aws.moto_world import MotoWorld, moto
 
 PART_BYTES = 8 * 1024 * 1024
@@ -88,6 +89,7 @@ class S3Seeds:
                 settings.setdefault("versioning", kept["versioning"].get("Status", "Off"))
             if "kms_key" in settings:
                 kept["kms_key"] = settings.pop("kms_key")
+                named_key(self.books, kept["kms_key"] or "")
                 settings.setdefault("encryption", "aws:kms")
             for setting, value in settings.items():
                 member, shaped = seeded(setting, value, kept.get("kms_key"))
@@ -105,8 +107,14 @@ class S3Seeds:
         storage_class: str = "STANDARD",
         metadata: Mapping[str, str] | None = None,
         multipart: bool = False,
+        checksum: str | None = "CRC64NVME",
+        replication: str | None = None,
     ) -> str:
-        """Write an object and return its version id; a multipart object's ETag has a dash."""
+        """Write an object and return its version id; a multipart object's ETag has a dash.
+
+        `checksum`: the algorithm of its additional checksum, by default what S3 adds by itself since December 2024;
+        None for none. `replication`: PENDING, COMPLETED, FAILED or REPLICA where it is replicated.
+        """
         with self.world.entered():
             held = moto_bucket(bucket)
             backend = moto("s3.models").s3_backends[held.account_id]["aws"]
@@ -131,6 +139,10 @@ class S3Seeds:
                 held.keys.setlist(key, [*(old for old in before if old.version_id != "null"), written])
             written.last_modified = _naive(at)
             written.set_metadata({f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()})
+            written.checksum_algorithm = None  # moto would send it as a header that S3 has not
+            written.sums = checksum
+            if replication:
+                written.metadata["x-amz-replication-status"] = replication
             return str(written.version_id)
 
     def delete_object(

@@ -22,6 +22,7 @@ _NAMED_BY = (
     "UserName",
     "RoleArn",
     "OpenIDConnectProviderArn",
+    "KeyId",
 )
 """Input members that name the resource of a call, for faults; the first that is given wins."""
 
