@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ import click
 
 from auditor.cli._app import App, answering, app, shared
 from auditor.errors import INCOMPLETE, RuleError
-from auditor.model import SEVERITIES, Verdict
 
 if TYPE_CHECKING:
     from auditor.rulepack import Pack, Rule
+    from auditor.trial import Change
 
 
 @click.group("rules", invoke_without_command=True)
@@ -126,26 +127,40 @@ def _mistakes(broken: Any) -> dict[str, Any]:
     }
 
 
-def _of(this: App, paths: Iterable[Path], *, shipped: bool = False) -> Pack:
+def _of(this: App, paths: Iterable[Path], *, shipped: bool = False, beside: bool = False) -> Pack:
+    """Load the rules that are asked for; `beside`: files in place of the active rules whose ids they bear."""
     from auditor.builtin import builtin
     from auditor.rulepack import load
 
     if shipped:
         return load([builtin("rules")], [builtin("rules") / "frameworks"])
-    if files := list(paths):
-        return load(files, this.rule_paths()[1])
-    return this.pack(prove=True)
+    files = list(paths)
+    if not files:
+        return this.pack(prove=True)
+    given = load(files, this.rule_paths()[1])
+    if not beside or not this.path.exists():
+        return given
+    named = {rule.id for rule in given.rules} | {rule.code for rule in given.rules}
+    standing = [rule for rule in this.pack().rules if not named & {rule.id, rule.code}]
+    return replace(given, rules=tuple(sorted((*given.rules, *standing), key=lambda rule: rule.id)))
 
 
 @command.command("test")
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--shipped", is_flag=True, help="Only the rules that ship; no configuration is read.")
+@click.option(
+    "--shipped", is_flag=True, help="Only the rules that ship; no configuration and no scan is read."
+)
 @answering
 def test(paths: tuple[Path, ...], shipped: bool) -> None:
-    """Judge every rule by its own examples; exit 2 when one does not hold."""
+    """Judge every rule by its own examples, and tell what PATHS would change of the last scan.
+
+    The rules of PATHS take the place of active ones of the same id; the last scan's evidence is judged by them, nothing is
+    recorded. Without PATHS: the rules as they stand now. Exit 2 when an example does not hold.
+    """
     this = app()
-    pack = _of(this, paths, shipped=shipped)
+    pack = _of(this, paths, shipped=shipped, beside=True)
     counts = {rule.id: Counter(example.verdict for example in rule.examples) for rule in pack.rules}
+    trial = None if shipped or pack.broken else _trial(this, pack)
     if this.json:
         from auditor.cli._answer import envelope
 
@@ -156,9 +171,14 @@ def test(paths: tuple[Path, ...], shipped: bool) -> None:
         failed = [
             {"id": one.id, "code": one.code, "examples": {}, "hold": False} for one in pack.broken_rules
         ]
-        envelope("rules.test", [*rows, *failed], complete=not pack.broken)
+        changes = None if trial is None else [asdict(change) for change in trial[1]]
+        against = None if trial is None else trial[0]
+        envelope("rules.test", [*rows, *failed], complete=not pack.broken, against=against, changes=changes)
     else:
-        _tested(pack, counts)
+        from auditor.cli._rules import examples_of, trial_of
+        from auditor.cli._text import write
+
+        write([*examples_of(_ordered(pack), counts, len(pack.broken)), *(() if shipped else trial_of(trial))])
     if pack.broken:
         raise RuleError(
             "\n".join(pack.broken),
@@ -166,16 +186,19 @@ def test(paths: tuple[Path, ...], shipped: bool) -> None:
         )
 
 
-def _tested(pack: Pack, counts: dict[str, Counter[str]]) -> None:
-    from auditor.cli._text import plural, table, write
+def _trial(this: App, pack: Pack) -> tuple[str, list[Change]] | None:
+    """Judge the last scan's evidence by a pack; None where there is no scan to look at."""
+    from auditor.cli._reading import standing
+    from auditor.trial import tried
 
-    words = list(map(str, Verdict))
-    headers = ("CODE", "RULE", *(word.upper().replace("_", " ") for word in words))
-    rows = [(rule.code, rule.id, *(counts[rule.id][word] or "" for word in words)) for rule in _ordered(pack)]
-    total = sum(counts.values(), Counter())
-    lines = table(headers, rows, right=headers[2:], fixed=("CODE",))
-    held = f"{plural(total.total(), 'example')} of {plural(len(pack.rules), 'rule')} hold"
-    write([*lines, "", f"{held}; {plural(len(pack.broken), 'rule')} did not load."])
+    if not this.path.exists():
+        return None
+    now = standing(this)
+    if now.scan is None:
+        return None
+    return now.scan.slot, tried(
+        now.snapshot(), pack, now.judgement(), memory_mb=this.config().limits.memory_mb
+    )
 
 
 @command.command("show")
@@ -184,22 +207,27 @@ def _tested(pack: Pack, counts: dict[str, Counter[str]]) -> None:
 def show(rule: str) -> None:
     """Show everything about one rule, by id or code."""
     this = app()
-    found = this.pack().find(rule)
+    pack = this.pack()
+    found = pack.find(rule)
     if this.json:
         from auditor.cli._answer import envelope
 
         envelope("rules", [row_of(found)])
         return
+    from auditor.cli._rules import document
     from auditor.cli._text import write
 
-    write(_document(found))
+    write(document(found, pack))
 
 
 @command.command("docs")
 @click.option("--tables", is_flag=True, help="The tables that rules read, instead.")
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), help="Write a page a rule into this folder."
+)
 @shared
-def docs(tables: bool) -> None:
-    """Print the reference of all rules, or of all tables, as Markdown."""
+def docs(tables: bool, into: Path | None) -> None:
+    """Print the reference of all rules, or of all tables, as Markdown; with --into, a page a rule and an index."""
     from auditor.cli._text import write
 
     if tables:
@@ -207,46 +235,37 @@ def docs(tables: bool) -> None:
 
         write(reference())
         return
+    from auditor.cli._rules import document, index
+
     pack = app().pack()
-    lines = ["# Rules", ""]
-    for severity in SEVERITIES:
-        lines += [f"## {severity.capitalize()}", ""]
-        for rule in _ordered(pack):
-            if rule.severity == severity:
-                lines += [*_document(rule, heading="### "), ""]
-    write(lines)
-
-
-def _document(rule: Rule, *, heading: str = "") -> list[str]:
-    from datetime import timedelta
-
-    from auditor.cli._text import safe, span
-
-    def said(value: Any, duration: bool) -> str:
-        return (
-            span(timedelta(seconds=value))
-            if duration and isinstance(value, int)
-            else safe("not set" if value is None else value)
+    rules = _ordered(pack)
+    if into is None:
+        write(
+            ["# Rules", "", *(line for rule in rules for line in (*document(rule, pack, heading="## "), ""))]
         )
+        return
+    into.mkdir(parents=True, exist_ok=True)
+    for rule in rules:
+        _page(into / f"{rule.code}.md", document(rule, pack, heading="# "))
+    _page(into / "README.md", index(rules))
+    app().tell(f"{len(rules)} pages and an index in {into}")
 
-    lines = [f"{heading}{rule.code} {rule.id}", "", f"{safe(rule.title)}.", ""]
-    lines += [
-        f"- Severity: {rule.severity}; judges each {rule.entity}",
-        f"- Supports: {', '.join(rule.supports) or 'no control'}",
-    ]
-    if rule.evidences:
-        lines.append(f"- Evidences: {', '.join(rule.evidences)}")
-    for name, param in sorted(rule.params.items()):
-        zones = "".join(f", {zone}: {said(value, param.duration)}" for zone, value in param.zones.items())
-        lines.append(f"- Parameter `{name}`: {said(param.default, param.duration)}{zones}")
-    for word, clause in (("Applies when", rule.when), ("Due when", rule.due)):
-        if clause:
-            lines.append(f"- {word}: `{safe(clause.text)}`")
-    lines += [f"- Check: {safe(check.name)}: `{safe(check.text)}`" for check in rule.checks]
-    lines += [f"- Remedy: {safe(rule.remedy)}", "", "Examples:", ""]
-    for example in rule.examples:
-        given = ", ".join(f"{name} {safe(value)}" for name, value in example.given.items()) or "nothing"
-        hidden = f", not collected: {', '.join(example.not_collected)}" if example.not_collected else ""
-        zone = f", zone {example.zone}" if example.zone else ""
-        lines.append(f"- {safe(given)}{zone}{hidden}: **{example.verdict}**")
-    return lines
+
+def _page(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+@command.command("schema")
+@shared
+def schema() -> None:
+    """Print a JSON Schema of rule files, for editors.
+
+    With the YAML extension of most editors: `# yaml-language-server: $schema=PATH` as the first line of a pack.
+    """
+    import json
+
+    from auditor.rulelang.editor import json_schema
+    from auditor.schema import tables
+
+    controls = [control.name for each in app().pack().frameworks for control in each.controls]
+    click.echo(json.dumps(json_schema(tables().values(), controls), indent=1, sort_keys=True))

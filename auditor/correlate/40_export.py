@@ -220,7 +220,7 @@ def _row(
         "attributed_by": _attributed(case),
         "candidates": int(writes.get("rivals") or 0),
         # Versions that were not listed may have rivals too.
-        "unambiguous": None if writes.get("rivals") or links["objects"].gaps else True,
+        "unambiguous": None if writes.get("rivals") or objects.listing_gaps(evidence, case) else True,
         "overwritten_before_capture": _overwritten(links["recovery_point"], capture),
         "superseded_by": superseded_by,
         "proving_point": capture.arn,
