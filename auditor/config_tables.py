@@ -152,7 +152,14 @@ def _params(config: Config, rules: list[Any]) -> Rows:
                 if by_word:
                     problems.append(config.problem((*path, word), f"is no rule{did_you_mean(word, by_word)}"))
                 continue
-            for name, value in params.items() if rule in rules else ():
+            if rule not in rules:
+                continue
+            turned, used, wrong = rule.own_words(params) if hasattr(rule, "own_words") else ({}, set(), [])
+            problems += [config.problem((*path, word, name), said) for name, said in wrong]
+            found |= {(rule.id, zone, name): value for name, value in turned.items()}
+            for name, value in params.items():
+                if name in used:
+                    continue
                 try:
                     found[rule.id, zone, name] = _value(rule, name, value)
                 except Wrong as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.model import SEVERITIES, Verdict
+from auditor.rulelang.answers import Answer, clashes, read_answer
 from auditor.rulelang.compile import Clause, compile_clause
 from auditor.rulelang.durations import seconds
 from auditor.rulelang.examples import read_examples
@@ -29,7 +30,7 @@ REQUIRED = (
     "remedy",
     "examples",
 )
-OPTIONAL = ("evidences", "when", "due", "params", "because_pass", "needs_history", "cannot")
+OPTIONAL = ("evidences", "answers", "when", "due", "params", "because_pass", "needs_history", "cannot")
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _CODE = re.compile(r"[A-Z]{2,5}-[0-9]{3}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -92,6 +93,7 @@ class BlockReader:
             )
             for name, p in params.items()
         }
+        answers = self._answers(settled)
         cannot = self._cannot()
         examples = read_examples(self, table, settled, has_condition=bool(when or due), cannot=cannot)
         if self.problems or because is None:
@@ -118,6 +120,7 @@ class BlockReader:
             pack=self.pack,
             path=path,
             line=line,
+            answers=answers,
             canonical=canonical(block),
         )
 
@@ -265,6 +268,22 @@ class BlockReader:
         except Refused as refused:
             self.wrong((key,), refused.message, refused.offset)
             return None
+
+    def _answers(self, params: Mapping[str, Param]) -> tuple[Answer, ...]:
+        given = self.block.get("answers", {})
+        if not isinstance(given, dict):
+            self.wrong(("answers",), "'answers' must be a map of controls to parameters")
+            return ()
+        durations = {name: param.duration for name, param in params.items()}
+        found: list[Answer] = []
+        for control, how in given.items():
+            answer, problems = read_answer(str(control), how, durations)
+            found.append(answer)
+            for problem in problems:
+                self.wrong(("answers", control), problem)
+        for problem in clashes(found):
+            self.wrong(("answers",), problem)
+        return tuple(sorted(found, key=lambda answer: answer.control))
 
     def _cannot(self) -> dict[str, str]:
         given = self.block.get("cannot", {})

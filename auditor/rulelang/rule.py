@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.rulelang.answers import Answer, own_words
 from auditor.rulelang.compile import Clause, Read, all_reads
 from auditor.rulelang.template import Template
 from auditor.rulelang.terms import Kind
@@ -74,6 +75,8 @@ class Rule:
     pack: str
     path: str
     line: int
+    answers: tuple[Answer, ...] = ()
+    """The controls of other products that it answers."""
     canonical: str = ""
     """The block as canonical JSON: what its digest is over."""
 
@@ -86,6 +89,10 @@ class Rule:
     def controls(self) -> tuple[str, ...]:
         """Every control it supports or evidences, sorted."""
         return tuple(sorted({*self.supports, *self.evidences}))
+
+    def own_words(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], set[str], list[tuple[str, str]]]:
+        """Turn parameters in the words of products that it answers for into its own; see `answers.own_words`."""
+        return own_words(self.answers, given, {name: str(param.kind) for name, param in self.params.items()})
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
