@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from auditor.model import Gap, Row, Seen
     from auditor.sources.ask import Ask
 
-NAMES = (
-    "gcp_dataproc",
-    "gcp_logging",
-    "aws_cloudtrail",
-    "aws_iam",
-    "aws_backup",
-    "aws_s3",
-    "aws_kms",
-    "directory",
-    "directory_scim",
-    "directory_okta",
-    "directory_google",
+NAMES = tuple(
+    sorted(
+        path.stem
+        for path in Path(__file__).parent.glob("*.py")
+        if path.stem.startswith(("aws_", "gcp_", "directory"))
+    )
 )
-"""Every source: module, section of the configuration and word on the command line in one."""
+"""Every source: module, section of the configuration and word on the command line in one. A module that bears the name of a
+system is one; nothing else has to be told of it."""
 
 
 class Source(Protocol):
