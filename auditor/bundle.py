@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -88,7 +89,7 @@ def create(
         path = _publish(work / "bundle.zip", into, name, identity)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _enter(ledger, about, identity, path, now)
+    _enter(ledger, config, about, identity, path, now)
     return path
 
 
@@ -300,7 +301,9 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _enter(ledger: Ledger, about: dict[str, Any], identity: str, path: Path, now: datetime) -> None:
+def _enter(
+    ledger: Ledger, config: Config, about: dict[str, Any], identity: str, path: Path, now: datetime
+) -> None:
     body = {
         "bundle": identity,
         "file": path.name,
@@ -311,5 +314,13 @@ def _enter(ledger: Ledger, about: dict[str, Any], identity: str, path: Path, now
         "head": about["ledger"]["head"],
         "signer": about["signer"],
         "previous": about["previous_bundle"],
+        "sha256": _sha256(path),
+        "bytes": path.stat().st_size,
+        "kept": path.resolve().parent == Path(config.signing.bundles).resolve(),
     }
     ledger.note("bundle", body, now)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

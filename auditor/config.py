@@ -17,6 +17,7 @@ from auditor.config_build import sections_of
 from auditor.config_lines import Path, left_open, lines_of
 from auditor.config_read import Reading
 from auditor.config_sections import (
+    ApprovedJob,
     Automation,
     Aws,
     Bucket,
@@ -32,6 +33,7 @@ from auditor.config_sections import (
     Scope,
     Signing,
     State,
+    WorkforcePool,
     Writer,
     Zone,
 )
@@ -68,7 +70,9 @@ class Config:
     writers: tuple[Writer, ...] = ()
     duties: tuple[Duty, ...] = ()
     automations: tuple[Automation, ...] = ()
+    workforce_pools: tuple[WorkforcePool, ...] = ()
     providers: tuple[Provider, ...] = ()
+    approved_jobs: tuple[ApprovedJob, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each source that is switched on."""
     alerts: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any
 from auditor.config_lines import Path
 from auditor.config_read import Reading, did_you_mean
 from auditor.config_sections import (
+    ApprovedJob,
     Automation,
     Aws,
     Bucket,
@@ -28,6 +29,7 @@ from auditor.config_sections import (
     ScopeFile,
     Signing,
     State,
+    WorkforcePool,
     Writer,
     Zone,
     ZoneFile,
@@ -50,7 +52,9 @@ LISTS: dict[str, type[Any]] = {
     "writers": Writer,
     "duties": Duty,
     "automations": Automation,
+    "workforce_pools": WorkforcePool,
     "providers": Provider,
+    "approved_jobs": ApprovedJob,
 }
 """Arrays of tables."""
 _OTHERS = ("organisation", "scope", "zones", "params", "exports", "subjects", "sources", "alerts")
@@ -231,10 +235,21 @@ def _cross_check(reading: Reading, given: Mapping[str, Any]) -> None:
             reading.wrong(
                 ("buckets", at, "zone"), f"{bucket.zone!r} is no zone{did_you_mean(bucket.zone, zones)}"
             )
-    for at, duty in enumerate(given["duties"]):
-        for zone in duty.zones:
-            if zone != "*" and zone not in zones:
-                reading.wrong(("duties", at, "zones"), f"{zone!r} is no zone{did_you_mean(zone, zones)}")
+    for at, job in enumerate(given["approved_jobs"]):
+        if bool(job.digest) == bool(job.template):
+            reading.wrong(("approved_jobs", at), "is named either by its digest or by a template")
+        if job.digest and not re.fullmatch(r"[0-9a-f]{64}", job.digest):
+            reading.wrong(("approved_jobs", at, "digest"), "must be 64 hexadecimal digits")
+        if job.since and job.until and job.since >= job.until:
+            reading.wrong(("approved_jobs", at, "until"), f"is not after {job.since}")
+    for name in ("duties", "automations"):
+        for at, each in enumerate(given[name]):
+            for zone in each.zones:
+                if zone != "*" and zone not in zones:
+                    reading.wrong((name, at, "zones"), f"{zone!r} is no zone{did_you_mean(zone, zones)}")
+    for at, pool in enumerate(given["workforce_pools"]):
+        if pool.pool in [earlier.pool for earlier in given["workforce_pools"][:at]]:
+            reading.wrong(("workforce_pools", at, "pool"), f"{pool.pool!r} is declared twice")
 
 
 def _with_regions(aws: Aws) -> Aws:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -210,6 +211,15 @@ def _secret(value: object) -> str:
     return text
 
 
+def _day(value: object) -> str:
+    if value == "":
+        return ""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):
+            return date.fromisoformat(value).isoformat()
+    raise Wrong(f'{value!r} is not a day such as "2026-01-31", in quotes')
+
+
 _KINDS: dict[str, Any] = {
     "duration": duration,
     "limit": _limit,
@@ -220,6 +230,7 @@ _KINDS: dict[str, Any] = {
     "prefix": _prefix,
     "secret": _secret,
     "required": _required,
+    "day": _day,
 }
 
 

@@ -19,6 +19,8 @@ RoleArn = Annotated[str, "role_arn"]
 Glob = Annotated[str, "glob"]
 Secret = Annotated[str, "secret"]
 Required = Annotated[str, "required"]
+Day = Annotated[str, "day"]
+"""A day in UTC, as 2026-01-31; empty where it may be left open."""
 Prefix = Annotated[str, "prefix"]
 
 
@@ -281,16 +283,22 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Which group may trigger what."""
+    """Which group may trigger what, where, and into which zone."""
 
     group: Required
     """Group in the directory."""
+    directory: Literal["", "csv", "scim", "okta", "google"] = ""
+    """Directory of the group; empty: whichever has it, and nobody's while two have one of that name."""
+    kinds: tuple[Literal["*", "job", "batch", "session", "workflow"], ...] = ("*",)
+    """What it may start: job, batch, session, or workflow for jobs that a workflow template starts; "*" for all."""
     projects: tuple[Glob, ...] = ("*",)
     """Globs of projects."""
+    regions: tuple[Glob, ...] = ("*",)
+    """Globs of regions."""
     job_ids: tuple[Glob, ...] = ("*",)
     """Globs of job ids."""
     zones: tuple[str, ...] = ("*",)
-    """Zones; "*" for all."""
+    """Zones of the exports; "*" for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,13 +306,33 @@ class Automation:
     """A registered automation that may trigger jobs under a named owner."""
 
     principal: Required
-    """Service account e-mail."""
+    """Service account e-mail, or the whole principal of a workload identity pool."""
     owner: Required
     """Owner's e-mail, a person of the directory."""
+    kind: Literal["service_account", "workflow", "agent"] = "service_account"
+    """service_account, workflow, or agent: an agent decides for itself, so its owner's own duties must cover the job too."""
+    kinds: tuple[Literal["*", "job", "batch", "session", "workflow"], ...] = ("*",)
+    """What it may start, as of [[duties]]."""
     projects: tuple[Glob, ...] = ("*",)
     """Globs of projects."""
+    regions: tuple[Glob, ...] = ("*",)
+    """Globs of regions."""
     job_ids: tuple[Glob, ...] = ("*",)
     """Globs of job ids."""
+    zones: tuple[str, ...] = ("*",)
+    """Zones of the exports; "*" for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkforcePool:
+    """A workforce identity pool and the directory its people are in."""
+
+    pool: Required
+    """Id of the pool, as in principal://iam.googleapis.com/locations/global/workforcePools/POOL."""
+    directory: Literal["csv", "scim", "okta", "google"]
+    """Directory that knows its subjects."""
+    subject: Literal["subject", "email"] = "subject"
+    """What google.subject is mapped to: the directory's subject, or its e-mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +345,22 @@ class Provider:
     """Audiences."""
     thumbprints: tuple[str, ...] = ()
     """Thumbprints; [] when not pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedJob:
+    """A definition of a job that was approved by change management: by its digest, or a template's name and version."""
+
+    approved_by: Required
+    """Who approved it."""
+    digest: str = ""
+    """Digest of the job's definition, as `auditor exports show` prints it; empty: it is named by a template."""
+    template: str = ""
+    """Glob on the workflow template, as `projects/P/regions/R/workflowTemplates/T@VERSION`; empty: by digest."""
+    since: Day = ""
+    """From which day on it may start, such as 2026-01-31, in UTC; empty: always."""
+    until: Day = ""
+    """The day from which on it may no longer start; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,3 +379,5 @@ class Signing:
 
     key: Secret = ""
     """Private Ed25519 key in OpenSSH form: file:PATH or env:NAME; empty: bundles are not signed."""
+    bundles: str = "bundles"
+    """Folder that bundles are kept in: every scan looks whether they are still there and unchanged."""

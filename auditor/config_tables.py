@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from auditor.config_build import LISTS
 from auditor.config_lines import Path
 from auditor.config_read import Wrong, did_you_mean, duration
 from auditor.errors import ConfigError
 
 if TYPE_CHECKING:
     from auditor.config import Config
+    from auditor.config_sections import Automation, Duty
 
 Rows = list[dict[str, Any]]
 
@@ -60,24 +64,53 @@ def tables(config: Config, rules: Iterable[Any]) -> dict[str, Rows]:
             {"service_account": account, "subject": subject} for account, subject in config.subjects.items()
         ],
         "config_writer": [{"match": w.match, "bucket": w.bucket, "reason": w.reason} for w in config.writers],
-        "config_duty": [
-            {"group_name": d.group, "project": project, "job_id": job_id, "zone": zone}
-            for d in config.duties
-            for project in d.projects
-            for job_id in d.job_ids
-            for zone in d.zones
-        ],
-        "config_automation": [
-            {"principal": a.principal, "owner": a.owner, "project": project, "job_id": job_id}
-            for a in config.automations
-            for project in a.projects
-            for job_id in a.job_ids
+        "config_duty": _duties(config),
+        "config_automation": _automations(config),
+        "config_workforce_pool": [
+            {"pool": p.pool, "directory": p.directory, "subject": p.subject} for p in config.workforce_pools
         ],
         "config_provider": [
             {"url": p.url, "client_ids": sorted(p.client_ids), "thumbprints": sorted(p.thumbprints)}
             for p in config.providers
         ],
+        "config_approved_job": [
+            {
+                "digest": a.digest,
+                "template": a.template,
+                "from_at": _midnight(a.since),
+                "until_at": _midnight(a.until),
+                "approved_by": a.approved_by,
+            }
+            for a in config.approved_jobs
+        ],
     }
+
+
+def _midnight(day: str) -> datetime | None:
+    return datetime.fromisoformat(f"{day}T00:00:00+00:00") if day else None
+
+
+def _duties(config: Config) -> Rows:
+    return [
+        {"group_name": d.group, "directory": d.directory, **limits}
+        for d in config.duties
+        for limits in _limits(d)
+    ]
+
+
+def _automations(config: Config) -> Rows:
+    return [
+        {"principal": a.principal, "owner": a.owner, "kind": a.kind, **limits}
+        for a in config.automations
+        for limits in _limits(a)
+    ]
+
+
+def _limits(given: Duty | Automation) -> Rows:
+    """Return a row for each way in which a job may be within a duty or the limits of an automation."""
+    names = ("project", "region", "job_id", "zone", "starts")
+    ways = product(given.projects, given.regions, given.job_ids, given.zones, given.kinds)
+    return [dict(zip(names, way, strict=True)) for way in ways]
 
 
 def _zones(config: Config) -> Rows:
@@ -138,6 +171,9 @@ def _params(config: Config, rules: list[Any]) -> Rows:
     for rule in rules:
         for name, param in rule.params.items():
             found[rule.id, "default", name] = param.default
+            if param.kind == "BOOL" and param.default is None and name in LISTS:
+                # Of a list of the configuration a rule is told whether it has entries: unset is "not configured".
+                found[rule.id, "default", name] = bool(getattr(config, name)) or None
             for zone, value in param.zones.items():
                 found[rule.id, zone, name] = value
     problems: list[str] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.alerts import Route, compose
+from auditor.bundle_kept import looked_for
 from auditor.collect import collect
 from auditor.drift import Present, compare
 from auditor.errors import AuditorError
@@ -173,10 +174,17 @@ def joins(
     tables: dict[str, Collection[dict[str, Any]]] = dict(config.tables((*pack.rules, *pack.broken_rules)))
     (scan_row,) = tables["as_of"]
     tables["as_of"] = [scan_row | {"as_of": now, "slot": slot, "previous_at": before.previous_at}]
+    tables["rule_pack"] = [
+        {"digest": pack.digest, "rules": len(pack.rules), "broken": len(pack.broken_rules)}
+    ]
     described = schema_tables()
     for name, rows in before.tables.items():
         as_json = {column.name for column in described[name].columns if column.type == "JSON"}
         tables[name] = [_decoded(row, as_json) for row in rows] if as_json else rows
+    if "history_bundle" in tables:
+        tables["history_bundle"] = list(
+            looked_for(tables["history_bundle"], Path(config.signing.bundles), now)
+        )
     return tables
 
 

@@ -266,7 +266,9 @@ def test_every_setting_stands_in_the_example_with_its_default() -> None:
         for name, form in {
             "buckets": config_sections.Bucket, "federation": config_sections.Federation,
             "writers": config_sections.Writer, "duties": config_sections.Duty,
-            "automations": config_sections.Automation, "providers": config_sections.Provider,
+            "automations": config_sections.Automation, "workforce_pools": config_sections.WorkforcePool,
+            "providers": config_sections.Provider,
+            "approved_jobs": config_sections.ApprovedJob,
         }.items()
     }  # fmt: skip
     places |= {

@@ -24,7 +24,7 @@ SECTIONS = {
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
     "Rules and controls": ("rules", "controls", "waivers"),
     "Trust policies": ("trust",),
-    "Evidence": ("report", "bundle", "replay", "sample"),
+    "Evidence": ("report", "bundle", "receipts", "replay", "sample"),
     "Upkeep": ("alerts", "db", "key"),
 }
 """The order of `auditor --help`; a command that is in no section stands under `Others`."""

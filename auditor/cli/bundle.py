@@ -23,9 +23,7 @@ def command() -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bundles"),
-    show_default=True,
-    help="Folder.",
+    help="Folder; default: the one of [signing] in which scans look for bundles.",
 )
 @click.option("--raw", is_flag=True, help="Put the clouds' own answers in, where they were kept.")
 @click.option(
@@ -33,7 +31,7 @@ def command() -> None:
 )
 @answering
 def create(
-    from_at: datetime | None, to_at: datetime | None, out: Path, raw: bool, report: Path | None
+    from_at: datetime | None, to_at: datetime | None, out: Path | None, raw: bool, report: Path | None
 ) -> None:
     """Write the signed evidence of a period as one zip."""
     from auditor import bundle, keys
@@ -50,7 +48,7 @@ def create(
             from_at=begin,
             to_at=end,
             now=max(this.now(), end),
-            into=out,
+            into=out or Path(config.signing.bundles),
             key=key,
             raw=raw,
             report=report,

@@ -1,14 +1,20 @@
-"""Write the weekly report: one HTML file that needs no network."""
+"""Write the weekly report, list those that were written, and sign one off."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from auditor.cli._app import TIME, App, F, answering, app, shared
 from auditor.errors import INCOMPLETE, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditor.ledger import Ledger, SignOff
 
 WEEK = timedelta(days=7)
 
@@ -44,7 +50,7 @@ def period(this: App, from_at: datetime | None, to_at: datetime | None) -> tuple
 @click.group("report")
 @shared
 def command() -> None:
-    """Write the weekly report: one HTML file that needs no network."""
+    """Write the weekly report (one HTML file that needs no network), list those that were written, and sign one off."""
 
 
 @command.command("weekly")
@@ -62,16 +68,118 @@ def weekly(from_at: datetime | None, to_at: datetime | None, out: Path | None) -
     begin, end, complete = period(this, from_at, to_at)
     with this.ledger() as ledger:
         into = out or Path(config.report.dir)
-        path = write(
-            ledger, config, this.pack(), from_at=begin, to_at=end, now=max(this.now(), end), into=into
-        )
+        now = max(this.now(), end)
+        path = write(ledger, config, this.pack(), from_at=begin, to_at=end, now=now, into=into)
+        entered = enter(ledger, path, begin, end, now)
     if this.json:
         from auditor.cli._answer import envelope
 
-        row = {"path": str(path), "from": begin, "to": end, "bytes": path.stat().st_size}
+        row = {"path": str(path), "from": begin, "to": end, "bytes": path.stat().st_size, "sha256": entered}
         envelope("report", [row], as_of=end, complete=complete)
     else:
         click.echo(path)
         if not complete:
             this.tell("The last scan of the period was incomplete: the report says what could not be seen.")
     return 0 if complete else INCOMPLETE
+
+
+def enter(ledger: Ledger, path: Path, begin: datetime, end: datetime, now: datetime) -> str:
+    """Note in the ledger that a report was written, once for the same bytes; return their digest."""
+    from auditor.ledger.values import stamp
+
+    digest = _sha256(path)
+    if all(row["sha256"] != digest for row in ledger.reports(now)):
+        body = {"sha256": digest, "file": path.name, "from": stamp(begin), "to": stamp(end)}
+        ledger.note("report", body, now)
+    return digest
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@command.command("list")
+@answering
+def list_() -> None:
+    """List the reports that were written, and who signed them off."""
+    this = app()
+    rows: list[dict[str, Any]] = []
+    if this.ledger_path.exists():
+        with this.ledger() as ledger:
+            now = this.now()
+            signed = {one.subject: one for one in ledger.signoffs("report", now)}
+            rows = [_row(row, signed.get(row["sha256"])) for row in ledger.reports(now)]
+    if this.json:
+        from auditor.cli._answer import envelope
+
+        envelope("reports", rows)
+        return
+    from auditor.cli._text import plural, table, when, write
+
+    said = [
+        (
+            row["sha256"][:12],
+            when(row["from"])[:10],
+            when(row["to"])[:10],
+            row["file"],
+            row["signed_by"] or "nobody yet",
+        )
+        for row in rows
+    ]
+    lines = table(("REPORT", "FROM", "TO", "FILE", "SIGNED OFF BY"), said, fixed=("REPORT", "FROM", "TO"))
+    write(
+        [*lines, "", f"{plural(len(rows), 'report')}. `auditor report sign FILE --by E-MAIL` signs one off."]
+    )
+
+
+def _row(row: Mapping[str, Any], signed: SignOff | None) -> dict[str, Any]:
+    return {
+        "sha256": row["sha256"],
+        "file": row["file"],
+        "from": row["from_at"],
+        "to": row["to_at"],
+        "written_at": row["at"],
+        "signed_by": signed.by if signed else None,
+        "signed_at": signed.at if signed else None,
+        "reason": signed.reason if signed else None,
+    }
+
+
+@command.command("sign")
+@click.argument("report", metavar="FILE|ID")
+@click.option("--by", required=True, metavar="E-MAIL", help="Who has read it.")
+@click.option("--reason", default="", help="What was found, or a remark.")
+@answering
+def sign(report: str, by: str, reason: str) -> None:
+    """Sign a report off: its exact bytes, in the ledger. ID is the start of its digest, as `report list` shows it."""
+    this = app()
+    now = this.now()
+    with this.ledger() as ledger:
+        known = {row["sha256"]: row for row in ledger.reports(now)}
+        if Path(report).is_file():
+            fits = [_sha256(Path(report))]
+            if fits[0] not in known:
+                raise UsageError(
+                    f"{report}: the ledger knows no report of these bytes: it was changed, or written elsewhere",
+                    remedy="`auditor report list` has those it knows.",
+                )
+        else:
+            fits = [digest for digest in known if len(report) >= 8 and digest.startswith(report.lower())]
+        if len(fits) != 1:
+            raise UsageError(
+                f"there is no report {report!r}", remedy="`auditor report list` has those it knows."
+            )
+        row = known[fits[0]]
+        details = {name: row[name] for name in ("file", "from_at", "to_at")}
+        signed = ledger.sign(
+            "report", fits[0], by=by, now=now, decision="reviewed", reason=reason, details=details
+        )
+    if this.json:
+        from auditor.cli._answer import envelope
+
+        envelope("reports", [_row(row, signed)])
+        return
+    click.echo(f"{row['file']} ({fits[0][:12]}) is signed off by {signed.by}: {signed.sign_off_id}")

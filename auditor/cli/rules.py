@@ -269,3 +269,47 @@ def schema() -> None:
 
     controls = [control.name for each in app().pack().frameworks for control in each.controls]
     click.echo(json.dumps(json_schema(tables().values(), controls), indent=1, sort_keys=True))
+
+
+@command.command("approve")
+@click.option("--by", required=True, metavar="E-MAIL", help="Who approves.")
+@click.option("--reason", required=True, help="What was looked at, or the change's number.")
+@click.option("--withdraw", is_flag=True, help="Take the approval of these very rules back.")
+@answering
+def approve(by: str, reason: str, withdraw: bool) -> None:
+    """Approve the rules as they are now, with every parameter and every limit of a zone; SCN-008 holds scans to it."""
+    from auditor.rulelang.looser import looser
+
+    this = app()
+    pack = this.pack()
+    if pack.broken and not withdraw:
+        raise RuleError(
+            f"{len(pack.broken)} rules do not load", remedy="`auditor rules check` names each mistake."
+        )
+    tables = this.config().tables((*pack.rules, *pack.broken_rules))
+    details = {
+        "params": [[row["rule"], row["zone"], row["name"], row["value"]] for row in tables["params"]],
+        "looser": {
+            f"{rule.id}/{name}": way for rule in pack.rules for name, way in looser(rule).items() if way
+        },
+        "zones": tables["config_zone"],
+    }
+    with this.ledger(create=True) as ledger:
+        signed = ledger.sign(
+            "rules",
+            pack.digest,
+            by=by,
+            now=this.now(),
+            decision="withdrawn" if withdraw else "approved",
+            reason=reason,
+            details={} if withdraw else details,
+        )
+    if this.json:
+        from auditor.cli._answer import envelope
+
+        row = {"digest": pack.digest, "rules": len(pack.rules), "decision": signed.decision, "by": signed.by}
+        envelope("approvals", [row | {"at": signed.at, "sign_off_id": signed.sign_off_id}])
+        return
+    click.echo(
+        f"{len(pack.rules)} rules ({pack.digest[:12]}) are {signed.decision} by {signed.by}: {signed.sign_off_id}"
+    )

@@ -6,22 +6,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.zoning import matches, seconds, strictest_declared
+from auditor.correlate.waiving import covers
+from auditor.correlate.zoning import seconds, strictest_declared
+from auditor.persons import same_person
 
 TABLE = "waiver_facts"
-READS = ("history_waiver", "history_finding", "config_zone", "as_of")
+READS = ("history_waiver", "history_finding", "history_scan", "config_zone", "as_of")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a waiver."""
     (now,) = tables["as_of"]
     for waiver in tables["history_waiver"]:
-        open_ = [
-            finding
-            for finding in tables["history_finding"]
-            if matches(finding["rule"], waiver["rule"] or "")
-            and matches(finding["subject_key"], waiver["subject"] or "")
-        ]
+        open_ = [finding for finding in tables["history_finding"] if covers(waiver, finding)]
         ends = waiver["expires_at"]
         yield {
             "subject_key": waiver["waiver_id"],
@@ -31,7 +28,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "owner": waiver["requester"],
             "region": None,
             "rule": waiver["rule"],
-            "covers": waiver["subject"],
+            "covers": waiver["subject"]
+            if waiver["finding_id"] is None
+            else f"finding {waiver['finding_id']}",
             "reason": waiver["reason"] or "",
             "requester": waiver["requester"] or "",
             "approver": waiver["approver"] or "",
@@ -41,4 +40,11 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "expired": ends is not None and ends <= now["as_of"],
             "lasts_s": seconds(ends, waiver["created_at"]),
             "open_findings": len(open_),
+            "same_person": same_person(waiver["requester"] or "", waiver["approver"] or ""),
+            "back_dated": waiver["entered_after"] is not None
+            and waiver["created_at"] < waiver["entered_after"],
+            "scans_since": sum(
+                scan["state"] == "finished" and scan["at"] > waiver["created_at"]
+                for scan in tables["history_scan"]
+            ),
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import VerificationError
-from auditor.ledger import chain, memory, outbox, queries, signoffs, slots, storage, waivers
+from auditor.ledger import chain, handed_out, memory, outbox, queries, signoffs, slots, storage, waivers
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import post, record, remembered
 from auditor.ledger.signoffs import SignOff
@@ -140,14 +140,22 @@ class Ledger:
                 for scan in queries.scans(conn)
             ]
             tables["history_finding"] = spooled(map(_typed, queries.open_findings(conn)))
-            tables["history_waiver"] = [_waiver(row) for row in waivers.every(conn, as_of)]
+            entered = waivers.entered_after(conn)
+            tables["history_waiver"] = [
+                _waiver(row) | {"entered_after": entered.get(row.waiver_id)}
+                for row in waivers.every(conn, as_of)
+            ]
             tables["history_signoff"] = [_signoff(row) for row in signoffs.every(conn, as_of=as_of)]
+            tables["history_report"] = handed_out.reports(conn, as_of)
+            tables["history_bundle"] = handed_out.bundles(conn, as_of)
+            receipts = tables["history_receipt"] = handed_out.receipts(conn, as_of)
             tables["history_ledger"] = [
                 {
                     "head": check.head,
                     "entries": check.entries,
                     "intact": check.intact,
                     "because": check.because,
+                    "unreceipted_since": handed_out.unreceipted_since(conn, receipts, as_of),
                 }
             ]
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
@@ -311,6 +319,25 @@ class Ledger:
         with self._read() as conn:
             return signoffs.every(conn, kind=kind, as_of=as_of)
 
+    def add_receipt(
+        self, *, kind: str, place: str, by: str, now: datetime, head: str = "", reason: str = ""
+    ) -> SignOff:
+        """Enter that a head was published outside; see `handed_out.add_receipt`."""
+        with self._write() as conn:
+            return handed_out.add_receipt(
+                conn, kind=kind, place=place, by=by, now=now, head=head, reason=reason
+            )
+
+    def receipts(self, as_of: datetime) -> list[dict[str, Any]]:
+        """Return every receipt of a head, and whether that head is in the chain."""
+        with self._read() as conn:
+            return handed_out.receipts(conn, as_of)
+
+    def reports(self, as_of: datetime) -> list[dict[str, Any]]:
+        """Return every report that was written."""
+        with self._read() as conn:
+            return handed_out.reports(conn, as_of)
+
     def set_baseline(self, name: str, body: Mapping[str, Any], now: datetime) -> None:
         """Enter what is accepted as normal."""
         with self._write() as conn:
@@ -437,6 +464,7 @@ def _waiver(row: WaiverRow) -> dict[str, Any]:
         "approver": row.approver,
         "created_at": row.created_at,
         "expires_at": min(row.expires_at, row.revoked_at or row.expires_at),
+        "finding_id": row.finding_id,
     }
 
 
@@ -450,6 +478,7 @@ def _signoff(row: SignOff) -> dict[str, Any]:
         "signer": row.by,
         "at": row.at,
         "details": canonical(row.details),
+        "seq": row.seq,
     }
 
 

@@ -151,10 +151,13 @@ def findings(conn: sqlite3.Connection, filters: Filters, as_of: datetime | None 
 
 def open_findings(conn: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     """Yield what a rule may read of every finding that is open: rows of `history_finding`, times as text."""
-    names = ("finding_id", "rule", "subject_table", "subject_key", "verdict", "since")
+    names = (
+        "finding_id", "rule", "subject_table", "subject_key", "verdict", "since",
+        "code", "severity", "owner", "zone", "account", "project",
+    )  # fmt: skip
     for row in conn.execute(
-        "SELECT finding_id, rule, subject_table, subject_key, verdict, opened_at FROM finding "
-        "WHERE until_scan IS NULL ORDER BY finding_id"
+        "SELECT finding_id, rule, subject_table, subject_key, verdict, opened_at, code, severity, owner, zone, "
+        "account, project FROM finding WHERE until_scan IS NULL ORDER BY finding_id"
     ):
         yield dict(zip(names, row, strict=True))
 

@@ -35,6 +35,8 @@ class SignOff:
     at: datetime
     details: Mapping[str, Any]
     """Whatever else its kind states: digests, a window, a number."""
+    seq: int = 0
+    """Its entry in the chain: of two decisions on one subject the later counts."""
 
 
 def sign(
@@ -69,8 +71,8 @@ def sign(
         f"INSERT INTO sign_off ({', '.join(body)}) VALUES ({', '.join('?' * len(body))})",
         tuple(body.values()),
     )
-    chain.append(conn, "sign_off", now, body)
-    return _row(tuple(body[name] for name in _COLUMNS.split(", ")))
+    entry = chain.append(conn, "sign_off", now, body)
+    return _row(tuple(body[name] for name in _COLUMNS.split(", ")), entry.seq)
 
 
 def every(conn: sqlite3.Connection, *, kind: str = "", as_of: datetime | None = None) -> list[SignOff]:
@@ -79,9 +81,12 @@ def every(conn: sqlite3.Connection, *, kind: str = "", as_of: datetime | None = 
         json.loads(body)["sign_off_id"]: seq
         for seq, body in conn.execute("SELECT seq, body FROM entry WHERE kind = 'sign_off'")
     }
-    rows = [_row(row) for row in conn.execute(f"SELECT {_COLUMNS} FROM sign_off ORDER BY at, sign_off_id")]
-    rows.sort(key=lambda row: order.get(row.sign_off_id, 0))
-    return [row for row in rows if kind in ("", row.kind) and (as_of is None or row.at <= as_of)]
+    rows = [
+        _row(row, order.get(row[0], 0))
+        for row in conn.execute(f"SELECT {_COLUMNS} FROM sign_off WHERE topic = ? OR ? = ''", (kind, kind))
+    ]
+    rows.sort(key=lambda row: (row.seq, row.sign_off_id))
+    return [row for row in rows if as_of is None or row.at <= as_of]
 
 
 def not_back_dated(conn: sqlite3.Connection, now: datetime, what: str) -> None:
@@ -94,7 +99,7 @@ def not_back_dated(conn: sqlite3.Connection, now: datetime, what: str) -> None:
         )
 
 
-def _row(row: tuple[Any, ...]) -> SignOff:
+def _row(row: tuple[Any, ...], seq: int) -> SignOff:
     sign_off_id, topic, subject, signer, at, note, decision, details = row
     return SignOff(
         sign_off_id=sign_off_id,
@@ -105,4 +110,5 @@ def _row(row: tuple[Any, ...]) -> SignOff:
         by=signer,
         at=instant(at),
         details=json.loads(details) if details else {},
+        seq=seq,
     )

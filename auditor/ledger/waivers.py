@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,7 +10,9 @@ from typing import Any
 
 from auditor.errors import UsageError
 from auditor.ledger import chain
+from auditor.ledger.signoffs import not_back_dated
 from auditor.ledger.values import WaiverRow, canonical, digest, instant, maybe, safe, stamp
+from auditor.persons import same_person
 
 LONGEST_D = 90
 """No waiver lasts longer than this many days."""
@@ -31,6 +34,7 @@ def add(
     """Enter a waiver from now on, of one finding or of a rule glob and a subject glob."""
     _check_people(reason, requester, approver)
     _check_end(expires_at, now, longest_d)
+    not_back_dated(conn, now, "a waiver")
     if finding_id is not None:
         row = conn.execute(
             "SELECT rule, subject_key FROM finding WHERE finding_id = ? ORDER BY since_scan DESC LIMIT 1",
@@ -69,7 +73,7 @@ def _check_people(reason: str, requester: str, approver: str) -> None:
         raise UsageError("a waiver needs a reason")
     if not requester.strip() or not approver.strip():
         raise UsageError("a waiver needs who asked for it and who approved it")
-    if _person(requester) == _person(approver):
+    if same_person(requester, approver):
         raise UsageError(
             f"{requester.strip()} cannot approve what they asked for",
             remedy="Name a different approver.",
@@ -86,11 +90,6 @@ def _check_end(expires_at: datetime, now: datetime, longest_d: int) -> None:
             f"a waiver may last {longest} days at most",
             remedy=f"Let it expire by {stamp(now + timedelta(days=longest))}.",
         )
-
-
-def _person(name: str) -> str:
-    """Fold case and every kind of space: `Ann  Lee` and `ann lee` are one person."""
-    return "".join(name.split()).casefold()
 
 
 def _literal(text: str) -> str:
@@ -125,6 +124,17 @@ def every(conn: sqlite3.Connection, as_of: datetime | None = None) -> list[Waive
     """Return the waivers entered by a time, oldest first."""
     rows = [_row(row) for row in conn.execute("SELECT * FROM waiver ORDER BY created_at, waiver_id")]
     return [row for row in rows if as_of is None or row.created_at <= as_of]
+
+
+def entered_after(conn: sqlite3.Connection) -> dict[str, datetime]:
+    """Return, for each waiver, the time of the entry before its own: it cannot have been decided before that."""
+    found: dict[str, datetime] = {}
+    last = None
+    for at, kind, body in conn.execute("SELECT at, kind, body FROM entry ORDER BY seq"):
+        if kind == "waiver" and last is not None:
+            found[json.loads(body)["waiver_id"]] = instant(last)
+        last = max(at, last or at)
+    return found
 
 
 def _row(row: tuple[Any, ...]) -> WaiverRow:

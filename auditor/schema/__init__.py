@@ -91,7 +91,16 @@ def json(name: str, meaning: str, **more: object) -> Column:
 @cache
 def tables() -> dict[str, Table]:
     """Return every table by name, in the order they are described."""
-    from auditor.schema import aws, chain, entities, gcp, joined, steps
+    from auditor.schema import aws, chain, entities, entities_scanner, gcp, gcp_access, joined, steps
 
-    every = (*gcp.TABLES, *aws.TABLES, *joined.TABLES, *steps.TABLES, *chain.TABLES, *entities.TABLES)
+    every = (
+        *gcp.TABLES,
+        *gcp_access.TABLES,
+        *aws.TABLES,
+        *joined.TABLES,
+        *steps.TABLES,
+        *chain.TABLES,
+        *entities.TABLES,
+        *entities_scanner.TABLES,
+    )
     return {table.name: table for table in every}

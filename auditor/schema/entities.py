@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from auditor.schema import boolean, entities_access, entities_backup, integer, json, text, time
+from auditor.schema import (
+    boolean,
+    entities_access,
+    entities_backup,
+    entities_objects,
+    integer,
+    json,
+    text,
+    time,
+)
 from auditor.schema.subjects import POINTS, facts, seen, step
 
 _JOBS = seen(("dataproc_job", "all"), may="raise")
@@ -150,7 +159,24 @@ TABLES = (
         text("tag_zone", "what the zone tag says; empty when there is none"),
         boolean("zone_known", "the zone, by tag or configuration, is a declared one"),
         boolean("export_bucket", "a declared or seen export writes to it"),
-        boolean("customer_key", "its default key is a customer's, not S3's own"),
+        boolean("customer_key", "its default key is a customer's, not AWS's own", why="key_says"),
+        text("key_says", "why that is not known; empty when it is"),
+        boolean(
+            "replicates",
+            "enabled replication rules take in all that exports write, or all of it, as it is encrypted",
+            why="replicates_says",
+        ),
+        text("replicates_says", "what they leave out, or why that is not known; empty when nothing"),
+        boolean(
+            "replicates_elsewhere",
+            "one of these copies to another region; NULL when the destination is not in scope",
+        ),
+        boolean(
+            "replication_fails",
+            "the newest object that had time for it has not arrived; NULL when that was not told",
+            why="replication_says",
+        ),
+        text("replication_says", "how replication of which object went, or why that is not known"),
         json("public_access_off", "list of the flags that act neither at the bucket nor at the account"),
         boolean("acls_disabled", "ownership is BucketOwnerEnforced: no ACL lets anybody in"),
         boolean("policy_public", "its policy lets anyone in; NULL when undecided", why="policy_unknown"),
@@ -198,6 +224,11 @@ TABLES = (
             "a plan that takes it asks for continuous backup",
             **seen(*_PLANS, may="raise"),
         ),
+        json(
+            "plans_alike",
+            "pairs of rules of different plans that take it and capture it equally often",
+            **seen(*_PLANS, may="raise"),
+        ),
         integer(
             "start_window_s",
             "longest start window of the plan rules that serve it",
@@ -227,6 +258,16 @@ TABLES = (
             "continuous_job_age_s",
             "seconds since the newest of these began",
             **seen(("backup_job", "region"), (POINTS, "region"), may="lower"),
+        ),
+        integer(
+            "air_gapped_points",
+            "whole points of it in logically air-gapped vaults, anywhere",
+            **seen((POINTS, "all"), may="raise"),
+        ),
+        integer(
+            "air_gapped_age_s",
+            "seconds since the capture of the newest of them began; NULL when none",
+            **seen((POINTS, "all"), may="lower"),
         ),
         integer("longest_job_s", "longest backup job seen of it; 0 when none"),
         integer(
@@ -273,6 +314,7 @@ TABLES = (
         text("known_writers", "principals that wrote in the directory"),
         text("because", "why no job explains it"),
     ),
+    *entities_objects.TABLES,
     *entities_backup.TABLES,
     *entities_access.TABLES,
     facts(
@@ -288,6 +330,15 @@ TABLES = (
         boolean("validated", "log file validation is on"),
         text("management_events", "All, ReadOnly, WriteOnly or None"),
         text("delivery_error", "latest delivery error; empty when none"),
+        text("bucket", "bucket it delivers to"),
+        boolean(
+            "bucket_closed",
+            "that bucket blocks public access, has no ACLs, and its policy lets no stranger in",
+            why="bucket_says",
+        ),
+        boolean("bucket_encrypted", "it has a default encryption", why="bucket_says"),
+        boolean("bucket_logged", "its own access is logged", why="bucket_says"),
+        text("bucket_says", "why that is not known; empty when it is"),
         boolean(
             "covered_by_another",
             "another trail of the account does all of it",
@@ -333,7 +384,7 @@ TABLES = (
         "waiver id",
         (),
         text("rule", "rule id or glob"),
-        text("covers", "glob on the subject key"),
+        text("covers", "glob on the subject key, or the one finding it is of"),
         text("reason", "why; empty when not given"),
         text("requester", "who asked; empty when not given"),
         text("approver", "who approved; empty when not given"),
@@ -342,7 +393,14 @@ TABLES = (
         boolean("expires", "it has an end"),
         boolean("expired", "its end has passed"),
         integer("lasts_s", "seconds from entry to end"),
-        integer("open_findings", "open findings it matches"),
+        integer("open_findings", "findings open at the scan before that it covers"),
+        boolean(
+            "same_person", "requester and approver are one person, however the name or the address is spelt"
+        ),
+        boolean(
+            "back_dated", "it says that it was entered before an entry that stands before it in the ledger"
+        ),
+        integer("scans_since", "finished scans since it was entered"),
     ),
     facts(
         "ledger_facts",
@@ -354,6 +412,12 @@ TABLES = (
         integer("entries", "entries; 0 before anything was recorded"),
         boolean("intact", "the hash chain verifies"),
         text("differs", "what differs; empty when intact"),
+        integer("receipts", "published heads that were entered"),
+        integer(
+            "unreceipted_s",
+            "seconds since the oldest entry that no published head holds; 0 when every one is held",
+        ),
+        json("foreign_receipts", "published heads that are not in its chain"),
     ),
     facts(
         "scan_facts",
