@@ -42,7 +42,7 @@ class _Fault:
 class Faults:
     """The faults planned for one sandbox; thread-safe, shared by both clouds.
 
-    Services are named as botocore names them, or `dataproc` and `logging`. Operations are the vendor's
+    Services are named as botocore names them, or `dataproc`, `logging`, `resourcemanager` and `iamadmin`. Operations are the vendor's
     (`ListBackupVaults`, `ListJobs`); `*` stands for all of a service, or for all services but `sts`, without which nobody
     asks anything. The fault set last wins.
     """

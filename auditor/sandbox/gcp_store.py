@@ -71,7 +71,7 @@ class Operation:
     """One method of one service: how it is called and what it answers."""
 
     service: str
-    """The fault and count name: `dataproc` or `logging`."""
+    """The fault and count name: `dataproc`, `logging`, `resourcemanager` or `iamadmin`."""
     name: str
     request: Any
     """The generated request class."""
