@@ -483,6 +483,17 @@ def test_declared_writer_is_not_foreign_but_its_name_alone_in_another_bucket_is(
     assert _objects(s3_data_event=events, config_writer=[other])["exports-phi/a/0@v1"]["foreign_writer"]
 
 
+def test_a_writer_may_be_declared_by_its_sessions_as_well_as_by_its_role() -> None:
+    session = f"arn:aws:sts::{HOME}:assumed-role/replication/s3-1"
+    events = [_write("a/0", role=f"arn:aws:iam::{HOME}:role/replication", principal_arn=session)]
+    for match in (session, "arn:aws:sts::*:assumed-role/replication/*", "arn:aws:iam::*:role/replication"):
+        declared = {"match": match, "bucket": "exports-*", "reason": "replication"}
+        found = _objects(s3_data_event=events, config_writer=[declared])
+        assert found["exports-phi/a/"]["foreign_writer"] is False, match
+    other = {"match": session.replace("s3-1", "s3-2"), "bucket": "exports-*", "reason": "replication"}
+    assert _objects(s3_data_event=events, config_writer=[other])["exports-phi/a/0@v1"]["foreign_writer"]
+
+
 def test_a_write_whose_event_does_not_say_who_made_it_is_neither_foreign_nor_ours() -> None:
     session = f"arn:aws:sts::{HOME}:assumed-role/exporter/u-1"
     for event in (

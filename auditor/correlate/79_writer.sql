@@ -5,6 +5,7 @@ WITH event AS (
         d.bucket, d.key, d.version_id, d.at AS written_at,
         regexp_replace(key, '[^/]*$', '') AS dir,
         coalesce(role_arn, principal_arn, '') AS writer,
+        coalesce(principal_arn, '') AS principal,
         coalesce(principal_type, '') AS principal_type
     FROM s3_data_event AS d
     WHERE coalesce(error_code, '') = ''
@@ -22,11 +23,11 @@ under AS (
 placed AS (
     SELECT
         v.*,
-        row_number() OVER (PARTITION BY v.bucket, v.dir, v.writer, v.principal_type ORDER BY v.written_at, v.key, v.version_id) AS place,
-        count(*) OVER (PARTITION BY v.bucket, v.dir, v.writer, v.principal_type) AS writes
+        row_number() OVER (PARTITION BY v.bucket, v.dir, v.writer, v.principal, v.principal_type ORDER BY v.written_at, v.key, v.version_id) AS place,
+        count(*) OVER (PARTITION BY v.bucket, v.dir, v.writer, v.principal, v.principal_type) AS writes
     FROM event AS v
     JOIN under AS u ON u.bucket = v.bucket AND u.dir = v.dir
 )
-SELECT bucket, dir, writer, principal_type, key, version_id, written_at, writes
+SELECT bucket, dir, writer, principal, principal_type, key, version_id, written_at, writes
 FROM placed
 WHERE place <= 5

@@ -144,7 +144,11 @@ def _subject(bucket: Row) -> dict[str, Any]:
 
 def _ours(row: Row, roles: set[str], declared: Rows) -> bool | None:
     """Tell whether the export role or a declared writer wrote; None when the event does not say who did."""
-    if any(matches(row["writer"], w["match"]) and matches(row["bucket"], w["bucket"]) for w in declared):
+    names = {row["writer"], row["principal"]}  # a role, and its session: people declare either
+    if any(
+        matches(row["bucket"], w["bucket"]) and any(matches(name, w["match"]) for name in names)
+        for w in declared
+    ):
         return True
     if not row["principal_type"]:
         return None

@@ -203,6 +203,10 @@ class Story:
             return self.export(name).export_id
         if kind == "job":
             return self.export(name).job_uuid
+        if kind == "session":
+            from auditor.sandbox.estate_records import mark
+
+            return mark("ASIA", "session", self.export(name).id)
         return self.email(name) if kind == "identity" else said
 
     def plan_of(self, bucket: str) -> str | None:
