@@ -16,6 +16,8 @@ READS = (
     "s3_bucket",
     "bucket_zone",
     "bucket_point",
+    "bucket_plan",
+    "air_gapped",
     "bucket_drift",
     "aws_account",
     "cloudtrail_trail",
@@ -48,6 +50,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     zones = {row["zone"]: row for row in tables["config_zone"]}
     own = {row["bucket_arn"]: row for row in tables["bucket_zone"]}
     points = {row["bucket_arn"]: row for row in tables["bucket_point"]}
+    alike = {row["bucket_arn"]: parsed(row["plans_alike"]) for row in tables["bucket_plan"]}
+    gapped = {row["bucket_arn"]: row for row in tables["air_gapped"]}
     drifts = {row["bucket_arn"]: row for row in tables["bucket_drift"]}
     accounts = {row["account"]: row for row in tables["aws_account"]}
     protections = {row["bucket_arn"]: row for row in tables["protection"]}
@@ -86,7 +90,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             **_recorded(bucket, tables["cloudtrail_trail"], written),
             **_lifecycle(parsed(bucket["lifecycle"]), written),
             **_planned(protections.get(arn), tables["backup_plan_rule"]),
+            "plans_alike": alike.get(arn),
             **_held(points[arn], now),
+            **_air_gapped(gapped.get(arn), now),
             "restores_seen_s": seconds(now["as_of"], restores_seen) or 0,
             "before_sight": None,
             **_drifted(drifts.get(arn)),
@@ -219,6 +225,13 @@ def _held(point: Row, now: Row) -> dict[str, Any]:
         "restores": point["restores"],
         "newest_restore_at": point["newest_restore_at"],
         "newest_restore_age_s": seconds(now["as_of"], point["newest_restore_at"]),
+    }
+
+
+def _air_gapped(held: Row | None, now: Row) -> dict[str, Any]:
+    return {
+        "air_gapped_points": held["points"] if held else 0,
+        "air_gapped_age_s": seconds(now["as_of"], held["newest_at"]) if held else None,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.plan_rules import continuity, copied, holding, part, window
 from auditor.correlate.schedules import interval_s
 from auditor.correlate.zoning import Row, hidden_tables, parsed, ranks, strictest
 
@@ -18,6 +19,7 @@ READS = (
     "bucket_zone",
     "config_zone",
     "zone_destination",
+    "export",
     "coverage",
 )
 
@@ -27,26 +29,30 @@ _DAY = 86_400
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a plan rule."""
     zones = {row["zone"]: row for row in tables["config_zone"]}
-    names = {row["plan_id"]: row["name"] for row in tables["backup_plan"]}
-    served, undecided = _served(tables)
+    plans = {row["plan_id"]: row for row in tables["backup_plan"]}
+    served, open_to = _served(tables)
     hidden = hidden_tables(tables["coverage"], "s3_bucket")
+    unread = hidden_tables(tables["coverage"], "backup_selection")
+    held = holding(tables["backup_plan_rule"], tables["protection"])
+    exports: dict[str, list[Row]] = defaultdict(list)
+    for export in tables["export"]:
+        exports[export["bucket_arn"]].append(export)
     siblings: dict[str, list[Row]] = defaultdict(list)
     for rule in tables["backup_plan_rule"]:
         siblings[rule["plan_id"]].append(rule)
+    rank = ranks(tables["config_zone"])
     wanted: dict[str, list[Row]] = defaultdict(list)
     for place in tables["zone_destination"]:
         wanted[place["zone"]].append(place)
     for rule in tables["backup_plan_rule"]:
         mine = served[rule["plan_id"]]
-        unseen = any(
-            account in (rule["account"], "*") and region in (rule["region"], "*")
-            for account, region in hidden
-        )
-        zone = strictest(mine, ranks(tables["config_zone"]), hidden=unseen)
+        unseen = _there(rule, hidden)
+        zone = _zone(mine, open_to[rule["plan_id"]], rank, hidden=unseen or _there(rule, unread))
+        buckets = sorted(row["bucket_arn"] for row in mine)
         limits = zones.get(zone, {}) if zone else {}
         keep, capture = limits.get("retention_d"), limits.get("capture_s")
         delete = rule["delete_after_d"]
-        copy_to = wanted[zone] if zone else None
+        copy_to = wanted[zone] if zone and limits.get("copy_to") is not None else None
         yield {
             "subject_key": f"{rule['plan_id']}/{rule['rule_name']}",
             "zone": zone,
@@ -54,7 +60,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "project": None,
             "owner": next((row["owner"] for row in mine if row["owner"]), None),
             "region": rule["region"],
-            "plan": names.get(rule["plan_id"]) or rule["plan_id"],
+            "plan": (plans.get(rule["plan_id"]) or {}).get("name") or rule["plan_id"],
             "rule_name": rule["rule_name"],
             "schedule": rule["schedule"],
             "continuous": rule["continuous"],
@@ -63,26 +69,42 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "plan_continuous": _any(row["continuous"] for row in siblings[rule["plan_id"]]),
             "keeps_for_ever": None if delete is None else delete < 0,
             "keep_s": None if delete is None or delete < 0 else delete * _DAY,
-            "buckets_served": None if not mine and (undecided[rule["plan_id"]] or unseen) else len(mine),
+            "deletes_after_copy": bool(rule["deletes_after_copy"]),
+            "buckets_served": None if not mine and (open_to[rule["plan_id"]] or unseen) else len(mine),
             "capture_s": capture,
             "required_keep_s": None if keep is None else keep * _DAY if keep >= 0 else -1,
-            **_copies(rule, copy_to if limits.get("copy_to") is not None else None),
+            **_copies(rule, copy_to),
+            **copied(rule, copy_to, keep),
+            **continuity(rule, buckets, held),
+            **window(rule, plans.get(rule["plan_id"]), [e for arn in buckets for e in exports[arn]]),
         }
 
 
-def _served(tables: Tables) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """Return the buckets each plan serves, and how many it may serve besides."""
+def _there(rule: Row, places: set[tuple[str, str]]) -> bool:
+    return any(
+        account in (rule["account"], "*") and region in (rule["region"], "*") for account, region in places
+    )
+
+
+def _zone(mine: Sequence[Row], may: Sequence[Row], rank: Mapping[str, int], *, hidden: bool) -> str | None:
+    """Return the strictest zone a plan serves; None when a bucket that it may serve besides could be of a stricter one."""
+    sure = strictest(mine, rank, hidden=hidden)
+    return sure if not may or strictest([*mine, *may], rank, hidden=hidden) == sure else None
+
+
+def _served(tables: Tables) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
+    """Return the buckets each plan serves, and those it may serve besides."""
     own = {row["bucket_arn"]: row for row in tables["bucket_zone"]}
     served: dict[str, dict[str, Row]] = defaultdict(dict)
-    undecided: dict[str, int] = defaultdict(int)
+    may: dict[str, list[Row]] = defaultdict(list)
     for protection in tables["protection"]:
         for plan in parsed(protection["plans"]) or ():
             if plan.get("verdict") == "covered" and protection["bucket_arn"] in own:
                 served[plan["plan_id"]][protection["bucket_arn"]] = own[protection["bucket_arn"]]
-            elif plan.get("verdict") == "undecided":
-                undecided[plan["plan_id"]] += 1
+            elif plan.get("verdict") == "undecided" and protection["bucket_arn"] in own:
+                may[plan["plan_id"]].append(own[protection["bucket_arn"]])
     rows = {plan: list(buckets.values()) for plan, buckets in served.items()}
-    return defaultdict(list, rows), undecided
+    return defaultdict(list, rows), may
 
 
 def _fewest(rules: Sequence[Row]) -> int | None:
@@ -107,8 +129,7 @@ def _copies(rule: Row, wanted: Sequence[Row] | None) -> dict[str, Any]:
     accounts = sorted({row["account"] for row in wanted if row["account"] not in (None, "", home[0])})
     if copies is None:
         return dict(zip(names, (regions, None, accounts, None), strict=True))
-    targets = [copy["vault_arn"].split(":") for copy in copies]
-    reached = {part[3] for part in targets if len(part) > 4}, {part[4] for part in targets if len(part) > 4}
+    reached = {part(copy["vault_arn"], 3) for copy in copies}, {part(copy["vault_arn"], 4) for copy in copies}
     missing = (
         [region for region in regions if region not in reached[0]],
         [account for account in accounts if account not in reached[1]],

@@ -46,17 +46,24 @@ SELECT
     CAST(CASE WHEN t.torn_unrepaired > 0 OR coalesce(t.torn_undecided, 0) = 0 THEN coalesce(t.torn_unrepaired, 0) END AS BIGINT)
         AS torn_unrepaired,
     CAST(coalesce(t.torn_pending, 0) AS BIGINT) AS torn_pending,
-    coalesce(t.a_torn_export, '') AS torn_export
+    coalesce(t.a_torn_export, '') AS torn_export,
+    p.tags AS tags,
+    g.tags_differing AS tags_differing,
+    CAST(coalesce(s.earlier_points, 0) AS BIGINT) AS earlier_points,
+    s.median_bytes AS median_bytes
 FROM point AS p
 CROSS JOIN as_of AS n
 LEFT JOIN config_zone AS z ON z.zone = p.zone
 LEFT JOIN zone_destination AS d ON d.zone = p.zone AND d.account = p.account AND d.region = p.region
 LEFT JOIN point_copy AS c ON c.arn = p.arn
 LEFT JOIN point_torn AS t ON t.arn = p.arn
+LEFT JOIN point_size AS s ON s.arn = p.arn
+LEFT JOIN point_tags AS g ON g.arn = p.arn
 UNION ALL
 SELECT
     g.arn, z.zone, g.account, NULL, z.owner, g.region, g.present, g.gone_early, g.last_seen_at, g.resource_arn, g.vault_arn,
     g.status, NULL, NULL, FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, g.delete_at, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, CASE WHEN NOT g.present THEN 0 END, NULL, 0, ''
+    NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, CASE WHEN NOT g.present THEN 0 END, NULL, 0, '',
+    NULL, NULL, NULL, NULL
 FROM gone_point AS g
 LEFT JOIN bucket_zone AS z ON z.bucket_arn = g.resource_arn

@@ -12,7 +12,11 @@ SELECT
     p.status AS status,
     p.created_at AS created_at,
     z.regions AS zone_regions,
-    p.encrypted AS encrypted
+    p.encrypted AS encrypted,
+    p.kms_key_arn AS kms_key_arn,
+    p.key_type AS key_type,
+    nullif(split_part(p.kms_key_arn, ':', 5), '') AS key_account,
+    nullif(split_part(p.kms_key_arn, ':', 4), '') AS key_region
 FROM point AS p
 LEFT JOIN config_zone AS z ON z.zone = p.zone
 WHERE p.is_copy

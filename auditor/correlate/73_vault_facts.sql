@@ -10,6 +10,18 @@ WITH held AS (
     JOIN backup_plan_rule AS r ON r.plan_id || '/' || r.rule_name = f.subject_key
     WHERE f.buckets_served > 0
 ),
+filled AS (
+    SELECT vault_arn, count(*) AS fills
+    FROM (
+        SELECT vault_arn FROM point WHERE NOT is_copy
+        UNION ALL
+        SELECT 'arn:aws:backup:' || f.region || ':' || f.account || ':backup-vault:' || r.vault_name
+        FROM plan_rule_facts AS f
+        JOIN backup_plan_rule AS r ON r.plan_id || '/' || r.rule_name = f.subject_key
+        WHERE f.buckets_served > 0
+    ) AS every_filling
+    GROUP BY vault_arn
+),
 serves AS (
     SELECT
         h.vault_arn,
@@ -43,6 +55,9 @@ SELECT
     v.min_retention_d AS min_retention_d,
     v.max_retention_d AS max_retention_d,
     CAST(coalesce(s.served, 0) AS BIGINT) AS serves,
+    CAST(coalesce(b.fills, 0) AS BIGINT) AS fills,
+    v.notify_topic AS notify_topic,
+    v.notify_events AS notify_events,
     g.policy_public AS policy_public,
     g.policy_says AS policy_says,
     g.policy_accounts AS policy_accounts,
@@ -56,4 +71,5 @@ CROSS JOIN as_of AS n
 CROSS JOIN floor_rank AS f
 LEFT JOIN vault_policy AS g ON g.vault_arn = v.arn
 LEFT JOIN serves AS s ON s.vault_arn = v.arn
+LEFT JOIN filled AS b ON b.vault_arn = v.arn
 LEFT JOIN (SELECT rank, min(zone) AS zone FROM config_zone GROUP BY rank) AS z ON z.rank = s.strictest

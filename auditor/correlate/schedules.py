@@ -7,8 +7,8 @@ from itertools import pairwise
 
 _HOUR, _DAY = 3600, 86_400
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_RATE = re.compile(r"rate\(\s*(\d+)\s+(minute|hour|day)s?\s*\)")
-_CRON = re.compile(r"cron\(\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*\)")
+RATE = re.compile(r"rate\(\s*(\d+)\s+(minute|hour|day)s?\s*\)")
+CRON = re.compile(r"cron\(\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s*\)")
 
 
 def interval_s(schedule: str | None) -> int | None:
@@ -18,13 +18,13 @@ def interval_s(schedule: str | None) -> int | None:
     and monthly ones. `L`, `W`, `#`, single years and chosen months are left untold, but for every-month days 1-28.
     """
     text = (schedule or "").strip()
-    if found := _RATE.fullmatch(text):
+    if found := RATE.fullmatch(text):
         return int(found[1]) * {"minute": 60, "hour": _HOUR, "day": _DAY}[found[2]] or None
-    found = _CRON.fullmatch(text)
+    found = CRON.fullmatch(text)
     if not found:
         return None
     minute, hour, day, month, weekday, year = found.groups()
-    minutes, hours = _field(minute, 0, 59), _field(hour, 0, 23)
+    minutes, hours = field(minute, 0, 59), field(hour, 0, 23)
     if minutes is None or hours is None or month not in ("*", "1/1", "1-12") or year != "*":
         return None
     times = [h * _HOUR + m * 60 for h in hours for m in minutes]
@@ -44,10 +44,10 @@ def _days_apart(day: str, weekday: str) -> int | None:
         named = weekday.upper()
         for number, name in enumerate(_DAYS, start=1):
             named = named.replace(name, str(number))
-        chosen = _field(named, 1, 7)
+        chosen = field(named, 1, 7)
         return None if chosen is None else _largest_gap(chosen, 7)
     if weekday in ("*", "?"):
-        dates = _field(day, 1, 31)
+        dates = field(day, 1, 31)
         # A day that some months lack is skipped there: only the first 28 come every month.
         return None if dates is None or dates[-1] > 28 else _largest_gap(dates, 31)
     return None
@@ -57,7 +57,7 @@ def _largest_gap(chosen: list[int], cycle: int) -> int:
     return max([b - a for a, b in pairwise(chosen)] + [cycle - chosen[-1] + chosen[0]])
 
 
-def _field(text: str, low: int, high: int) -> list[int] | None:
+def field(text: str, low: int, high: int) -> list[int] | None:
     """Return the values a cron field stands for, sorted; None when it is not numbers, lists, ranges and steps."""
     values: set[int] = set()
     for part in text.split(","):

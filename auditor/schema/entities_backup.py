@@ -8,6 +8,11 @@ from auditor.schema.subjects import POINTS, facts, seen, step
 _ARRIVALS = ((POINTS, "all"), ("backup_copy_job", "all"))
 """A copy has arrived where its point is seen; which point it is of, its copy job says."""
 
+_TAKEN = (("backup_selection", "region"), ("s3_bucket", "region"))
+"""Which buckets a plan takes."""
+_WRITES = (("dataproc_job", "all"), ("s3_object_version", "all"))
+"""Which jobs wrote what, and until when."""
+
 TABLES = (
     step(
         "vault_policy",
@@ -31,6 +36,13 @@ TABLES = (
         json("deletion_exempt", "principals it exempts by name, or patterns of them", why="deletion_says"),
         text("deletion_says", "who may delete for example, or why that is not known; empty when nobody"),
     ),
+    step(
+        "bucket_plan",
+        "Which rules of different plans capture a bucket alike.",
+        ("bucket_arn",),
+        text("bucket_arn", "bucket"),
+        json("plans_alike", "pairs of them; NULL when undecided"),
+    ),
     facts(
         "plan_rule_facts",
         "plan_rule",
@@ -46,10 +58,11 @@ TABLES = (
         boolean("plan_continuous", "a rule of its plan is continuous"),
         boolean("keeps_for_ever", "its points have no end"),
         integer("keep_s", "how long it keeps; NULL when for ever"),
+        boolean("deletes_after_copy", "its points go by design once copied"),
         integer(
             "buckets_served",
             "buckets its plan takes; NULL when only undecided ones",
-            **seen(("backup_selection", "region"), ("s3_bucket", "region"), may="raise"),
+            **seen(*_TAKEN, may="raise"),
         ),
         integer("capture_s", "its zone's limit for capture; -1 not demanded; NULL not stated"),
         integer("required_keep_s", "how long its zone wants a point kept; -1 not demanded; NULL not stated"),
@@ -57,6 +70,48 @@ TABLES = (
         json("missing_copy_regions", "those that no copy action of it reaches"),
         json("required_copy_accounts", "other accounts its zone wants copies in; NULL when not stated"),
         json("missing_copy_accounts", "those that no copy action of it reaches"),
+        integer("copy_actions", "its copy actions"),
+        json("copy_regions", "other regions it copies to"),
+        json("copies_to_region", "map of each of them to a vault there"),
+        json("copy_accounts", "other accounts it copies to"),
+        json("copies_to_account", "map of each of them to a vault there"),
+        json("copies_below_rule", "copies that keep less than the rule itself; NULL when not known"),
+        json("copies_below_zone", "copies that keep less than the zone wants there; NULL when not known"),
+        integer(
+            "buckets_without_continuous",
+            "buckets it serves that no rule backs up continuously",
+            **seen(*_TAKEN, ("backup_plan_rule", "region"), may="either"),
+        ),
+        integer(
+            "buckets_continuous_alone",
+            "buckets it serves that are backed up continuously, not periodically, and not copied",
+            **seen(*_TAKEN, ("backup_plan_rule", "region"), may="either"),
+        ),
+        json(
+            "continuous_plans",
+            "other plans that back up one of its buckets continuously too; [] for a periodic rule",
+            **seen(*_TAKEN, ("backup_plan_rule", "region"), may="raise"),
+        ),
+        json(
+            "periodic_vaults_elsewhere",
+            "other vaults that hold periodic points of its buckets; [] for a periodic rule",
+            **seen(*_TAKEN, ("backup_plan_rule", "region"), may="raise"),
+        ),
+        integer(
+            "runs_seen",
+            "runs of jobs that wrote to its buckets and ended",
+            **seen(*_TAKEN, *_WRITES, may="either"),
+        ),
+        integer(
+            "runs_in_window",
+            "those that met one of its start windows; NULL when its schedule does not tell",
+            **seen(*_TAKEN, *_WRITES, may="either"),
+        ),
+        integer(
+            "exports_not_captured",
+            "exports to its buckets whose recovery point link is broken; NULL when none is and one is unknown",
+            **seen(*_TAKEN, *_WRITES, may="raise"),
+        ),
     ),
     facts(
         "selection_facts",
@@ -133,6 +188,18 @@ TABLES = (
         ),
         integer("torn_pending", "those whose deadline is still to come"),
         text("torn_export", "one of them; empty when there is none"),
+        json("tags", "map of its own tags; NULL when they were not asked ([sources.aws_backup] point_tags)"),
+        json("tags_differing", "keys of its bucket's tags that it lacks or has with another value"),
+        integer(
+            "earlier_points",
+            "whole periodic points of its bucket before it, at most 14",
+            **seen((POINTS, "all"), may="raise"),
+        ),
+        integer(
+            "median_bytes",
+            "median of their sizes, the lower of two; NULL when there are none",
+            **seen((POINTS, "all"), may="either"),
+        ),
     ),
     facts(
         "backup_job_facts",
@@ -174,6 +241,10 @@ TABLES = (
         time("created_at", "creation"),
         json("zone_regions", "regions its zone allows; NULL when not stated"),
         boolean("encrypted", "it is encrypted"),
+        text("kms_key_arn", "key"),
+        text("key_type", "CUSTOMER_MANAGED_KMS_KEY or AWS_OWNED_KMS_KEY"),
+        text("key_account", "account of the key"),
+        text("key_region", "region of the key"),
     ),
     facts(
         "copy_job_facts",
@@ -222,6 +293,13 @@ TABLES = (
             "points of buckets it holds, and plan rules that will fill it",
             **seen((POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
         ),
+        integer(
+            "fills",
+            "originals it holds, and plan rules that will fill it: where backup jobs write",
+            **seen((POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
+        ),
+        text("notify_topic", "SNS topic its events go to; none when there is none"),
+        json("notify_events", "events it tells of"),
         boolean("policy_public", "its policy lets anyone in; NULL when undecided", why="policy_unknown"),
         text("policy_says", "who for example; empty when nobody"),
         json(
@@ -253,5 +331,41 @@ TABLES = (
         text("created_arn", "what it made"),
         boolean("by_testing_plan", "a restore-testing plan made it"),
         boolean("home_account", "it ran in the account of the bucket; NULL when the bucket was not seen"),
+        text("testing_plan", "name of the restore-testing plan, as its ARN ends; empty when none made it"),
+        boolean("ended", "it is neither pending nor running"),
+        integer("lasted_s", "from its creation to its end, or to now while it runs"),
+        integer("since_end_s", "seconds since it ended; NULL while it runs"),
+        text("validation", "SUCCESSFUL, FAILED, TIMED_OUT, VALIDATING, or none"),
+        text("validation_says", "what the validation said; empty when nothing"),
+    ),
+    facts(
+        "account_facts",
+        "account",
+        "An account in one region: in scope, or where a zone wants points held.",
+        "ACCOUNT/REGION",
+        (),
+        boolean("in_scope", "the configuration names it as a place in scope"),
+        integer("vaults", "vaults that can take points", **seen(("backup_vault", "region"), may="raise")),
+        integer(
+            "vaults_used",
+            "vaults that hold points of buckets or that plan rules fill",
+            **seen(
+                ("backup_vault", "region"), (POINTS, "region"), ("backup_plan_rule", "region"), may="raise"
+            ),
+        ),
+        integer(
+            "report_plans",
+            "report plans that are deployed",
+            **seen(("backup_report_plan", "region"), may="raise"),
+        ),
+        integer(
+            "frameworks", "frameworks that are deployed", **seen(("backup_framework", "region"), may="raise")
+        ),
+        boolean(
+            "required",
+            "a zone wants points held there: of buckets there, or as copies",
+            **seen(("s3_bucket", "all"), may="raise"),
+        ),
+        json("required_by", "why", **seen(("s3_bucket", "all"), may="raise")),
     ),
 )
