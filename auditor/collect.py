@@ -22,7 +22,7 @@ from auditor.coverage import Observed, merged, rows_of, suspicious
 from auditor.model import Gap, Place, Row, Seen, Window
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, Writer, head
-from auditor.sources import NAMES, Source, source
+from auditor.sources import NAMES, Source, running, source, stands_in
 from auditor.sources.ask import Ask, reason_of
 from auditor.sources.clients import Access, Clients, Pages
 
@@ -53,13 +53,15 @@ def collect(
         clients = Clients(access(config), pages=pages, owner=config)
         scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
         scan.carry()
-        for wave in waves(known, config.sources):
+        asked = running(known, config.sources)
+        for wave in waves(known, asked):
             with ThreadPoolExecutor(len(wave), thread_name_prefix="source") as pool:
                 list(pool.map(lambda each: scan.run(each, known[each]), wave))
         if unwritten := writer.unwritten or pages.unwritten:
             raise unwritten  # a full disk is no fault of a source, though it stopped one
         for each in sorted(known.keys() - config.sources.keys()):
-            scan.not_configured(each, known[each])
+            if not stands_in(each, known, asked):
+                scan.not_configured(each, known[each])
         scan.cover()
         about = head(as_of=now, window=window) | {
             "gaps": sum(isinstance(each.what, Gap) for each in scan.coverage),

@@ -9,6 +9,8 @@ from chain_world import SA, at, chains, entry, gap, job
 
 POOL = "principal://iam.googleapis.com/locations/global/workforcePools/staff/subject/"
 SUBMIT = "google.cloud.dataproc.v1.JobController.SubmitJobAsOperation"
+WORKLOAD = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/subject/"
+FLOW = WORKLOAD + "repo:acme/exports:ref:refs/heads/main"
 BOT = "bot@data.iam.gserviceaccount.com"
 
 
@@ -36,6 +38,22 @@ def _batch(**more: Any) -> Bend:
 def _automation(**more: Any) -> Bend:
     row = {"principal": BOT, "owner": "ana@example.org", "project": "*", "job_id": "claims-*"} | more
     return both(put("gcp_audit_entry", principal_email=BOT), add("config_automation", row))
+
+
+def _pool(
+    subject: str, *bends: Bend, pool: str = "staff", directory: str = "csv", mapped: str = "subject"
+) -> Bend:
+    declared = {"pool": pool, "directory": directory, "subject": mapped}
+    called = put("gcp_audit_entry", principal_email=None, principal_subject=POOL + subject)
+    return both(called, add("config_workforce_pool", declared), *bends)
+
+
+def _elsewhere(**more: Any) -> Bend:
+    """Move the person to another directory than the CSV export."""
+    return both(
+        put("directory_user", id="okta:7", directory="okta"),
+        put("directory_membership", user_id="okta:7", **more),
+    )
 
 
 CASES: list[Case] = [
@@ -74,9 +92,13 @@ CASES: list[Case] = [
     # whose principal it is
     ("the principal is written in another case", "trigger", "proven", put("gcp_audit_entry", principal_email="Ana@Example.ORG")),
     ("the principal carries its kind", "trigger", "proven", put("gcp_audit_entry", principal_email="user:ana@example.org")),
-    ("a pool's subject is the person's", "trigger", "proven", both(put("gcp_audit_entry", principal_email=None, principal_subject=POOL + "s-7"), put("directory_user", subject="s-7"))),
-    ("a pool's subject is the person's e-mail", "trigger", "proven", put("gcp_audit_entry", principal_email=None, principal_subject=POOL + "ana@example.org")),
-    ("a pool's subject is nobody's, though a person has that id", "trigger", "broken", put("gcp_audit_entry", principal_email=None, principal_subject=POOL + "7")),
+    ("a pool's subject is the person's", "trigger", "proven", _pool("s-7", put("directory_user", subject="s-7"))),
+    ("a pool's subject is the person's e-mail, and so is the pool's mapping", "trigger", "proven", _pool("ana@example.org", mapped="email")),
+    ("a pool's subject is the person's e-mail by luck", "trigger", "broken", _pool("ana@example.org")),
+    ("a pool's subject is nobody's, though a person has that id", "trigger", "broken", _pool("7")),
+    ("a pool that nobody declared has the person's subject", "trigger", "unknown", _pool("s-7", put("directory_user", subject="s-7"), pool="others")),
+    ("a pool of another directory has the person's subject", "trigger", "broken", _pool("s-7", put("directory_user", subject="s-7"), directory="okta")),
+    ("a workload pool's subject is the person's e-mail", "trigger", "broken", put("gcp_audit_entry", principal_email=None, principal_subject=WORKLOAD + "ana@example.org")),
     ("two people share the e-mail", "trigger", "unknown", add("directory_user", {"id": "8", "email": "ana@example.org", "status": "active"})),
     ("somebody else's line of the directory is bad", "trigger", "proven", hidden("directory_user", "directory", resource="9")),
     ("a line of the directory is bad and the person is not found", "trigger", "unknown", both(clear("directory_user"), hidden("directory_user", "directory", resource="9"))),
@@ -102,7 +124,43 @@ CASES: list[Case] = [
     ("the zone is not known and the duty is for one zone", "trigger", "unknown", both(put("dataproc_job", labels={}), put("s3_bucket", tags={}))),
     ("the zone is not known and the duty is for every zone", "trigger", "proven", both(put("dataproc_job", labels={}), put("s3_bucket", tags={}), put("config_duty", zone="*"))),
     ("no group of the person covers the job in any zone", "trigger", "broken", both(put("dataproc_job", labels={}), put("s3_bucket", tags={}), put("config_duty", group_name="others"))),
+    # two directories
+    ("another directory has the e-mail too", "trigger", "unknown", add("directory_user", {"id": "okta:7", "email": "ana@example.org", "status": "active", "directory": "okta"})),
+    ("another directory has a group of that name", "trigger", "unknown", add("directory_membership", {"user_id": "okta:9", "group_name": "claims-runners", "from_at": at(1)})),
+    ("another directory has a group of that name and the duty says which", "trigger", "proven", both(add("directory_membership", {"user_id": "okta:9", "group_name": "claims-runners", "from_at": at(1)}), put("config_duty", directory="csv"))),
+    ("the duty means the group of another directory", "trigger", "broken", put("config_duty", directory="okta")),
+    ("the person is in another directory than the CSV export", "trigger", "proven", _elsewhere(from_at=at(1))),
+    ("a membership of another directory by e-mail is nobody's", "trigger", "broken", both(_elsewhere(from_at=at(1)), put("directory_membership", user_id="ana@example.org"))),
+    ("the directory gives no date of the membership and no scan saw it", "trigger", "unknown", _elsewhere(from_at=None)),
+    # when access began and ended
+    ("known to the directory only after the trigger", "trigger", "unknown", put("directory_user", active_from=at(6))),
+    ("known to the directory within the grace after the trigger", "trigger", "proven", put("directory_user", active_from=at(5, 1, 59))),
+    ("disabled by a time before the trigger at the latest", "trigger", "broken", put("directory_user", status="disabled", disabled_by=at(4))),
+    ("disabled by a time after the trigger at the latest", "trigger", "unknown", put("directory_user", status="disabled", disabled_by=at(8))),
+    ("of unknown status and changed before the trigger", "trigger", "unknown", put("directory_user", status=None, disabled_by=at(4))),
+    # what the duty covers
+    ("the duty is for the job's region", "trigger", "proven", put("config_duty", region="europe-*")),
+    ("the duty is for another region", "trigger", "broken", put("config_duty", region="us-*")),
+    ("the duty is for batches alone", "trigger", "broken", put("config_duty", starts="batch")),
+    ("the duty is for batches and a batch was started", "trigger", "proven", both(_batch(), clear("gcp_audit_entry"), put("config_duty", starts="batch"))),
+    ("the duty is for workflows and a workflow started it", "trigger", "proven", both(_entries(_workflow()), put("config_duty", starts="workflow"))),
+    ("the duty is for jobs and a workflow started it", "trigger", "broken", both(_entries(_workflow()), put("config_duty", starts="job"))),
     # automations
+    ("the automation is registered for another region", "trigger", "broken", _automation(region="us-*")),
+    ("the automation is registered for batches alone", "trigger", "broken", _automation(starts="batch")),
+    ("the automation is registered for the job's zone", "trigger", "proven", _automation(zone="phi")),
+    ("the automation is registered for another zone", "trigger", "broken", _automation(zone="internal")),
+    ("the automation is registered for one zone and the job's is not known", "trigger", "unknown", both(_automation(zone="phi"), put("dataproc_job", labels={}), put("s3_bucket", tags={}))),
+    ("a workflow bot is registered by its whole principal", "trigger", "proven", both(_automation(principal=FLOW, kind="workflow"), put("gcp_audit_entry", principal_email=None, principal_subject=FLOW))),
+    ("a workflow bot of another branch than the registered", "trigger", "broken", both(_automation(principal=FLOW, kind="workflow"), put("gcp_audit_entry", principal_email=None, principal_subject=FLOW + "x"))),
+    ("a workflow bot is registered by its subject alone", "trigger", "broken", both(_automation(principal=FLOW.rpartition("/subject/")[2]), put("gcp_audit_entry", principal_email=None, principal_subject=FLOW))),
+    ("a workflow bot stands behind a service account", "trigger", "proven", both(_automation(principal=FLOW, kind="workflow"), put("gcp_audit_entry", principal_email=SA, delegation=[FLOW]))),
+    ("an agent whose owner may trigger the job", "trigger", "proven", _automation(kind="agent")),
+    ("an agent whose owner was in no covering group", "trigger", "broken", both(_automation(kind="agent"), clear("directory_membership"))),
+    ("an agent whose owner joined after the trigger", "trigger", "broken", both(_automation(kind="agent"), put("directory_membership", from_at=at(6)))),
+    ("an agent whose owner's membership has no date", "trigger", "unknown", both(_automation(kind="agent"), put("directory_membership", from_at=None))),
+    ("a service account whose owner was in no covering group", "trigger", "proven", both(_automation(), clear("directory_membership"))),
+    ("two directories have the owner of the automation", "trigger", "unknown", both(_automation(), add("directory_user", {"id": "okta:7", "email": "ana@example.org", "status": "active"}))),
     ("a registered automation with an active owner", "trigger", "proven", _automation()),
     ("the automation is registered in another case", "trigger", "proven", _automation(principal=BOT.upper())),
     ("the automation is registered for other jobs", "trigger", "broken", _automation(job_id="billing-*")),

@@ -76,6 +76,7 @@ def test_byte_order_mark_case_and_column_order_do_not_matter(tmp_path: Path) -> 
         "disabled_at": None,
         "subject": "sub-1",
         "owner": "",
+        "directory": "csv",
     }
     assert (len(seen), gaps) == (2, [])
 

@@ -13,7 +13,7 @@ def plan(this: App, now: datetime) -> None:
     """Print each source with its places, window and operations."""
     from auditor.collect import places
     from auditor.scan import OVERLAP
-    from auditor.sources import NAMES, source
+    from auditor.sources import NAMES, running, source
 
     config = this.config()
     last = None
@@ -23,12 +23,13 @@ def plan(this: App, now: datetime) -> None:
     since = now - timedelta(seconds=config.scan.lookback)
     since = max(since, last.at - OVERLAP) if last else since
     rows: list[dict[str, Any]] = []
+    asked = running({name: source(name) for name in NAMES}, config.sources)
     for name in NAMES:
         module, cloud = source(name), name.partition("_")[0]
         rows.append(
             {
                 "source": name,
-                "on": name in config.sources,
+                "on": name in asked,
                 "places": [
                     {"account": place.account, "region": place.region}
                     for place in places(config)
@@ -57,7 +58,11 @@ def _lines(rows: list[dict[str, Any]], since: datetime, now: datetime) -> list[s
         f"A scan now would read events from {when(since)} until {when(now)}. Nothing was asked, nothing was written."
     ]
     for row in rows:
-        lines += ["", bold(row["source"]) + ("" if row["on"] else ": off, its tables would be gaps")]
+        lines += [
+            "",
+            bold(row["source"])
+            + ("" if row["on"] else ": off; a table that no other source writes would be a gap"),
+        ]
         if not row["on"]:
             continue
         accounts: dict[str, list[str]] = {}
@@ -69,7 +74,8 @@ def _lines(rows: list[dict[str, Any]], since: datetime, now: datetime) -> list[s
         ]
         lines += _list("reads", row["tables"]) + _list("calls", row["actions"])
         if not row["places"] and not row["actions"]:
-            lines.append("  files on this machine; no call")
+            remote = "_" in row["source"]
+            lines.append("  the directory's own API" if remote else "  files on this machine; no call")
     return lines
 
 

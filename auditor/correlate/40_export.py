@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.links import copy, job, objects, recovery_point, retention, session, trigger
+from auditor.correlate.links import calls, copy, job, objects, recovery_point, retention, session, trigger, zones
 from auditor.correlate.links.evidence import READS, Case, Evidence, cases
 from auditor.correlate.links.hiding import explained
 from auditor.correlate.links.judgement import Judgement, Refs, not_required, unknown, weakest
@@ -41,7 +41,7 @@ class _Judged:
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row an export."""
     evidence = Evidence(tables)
-    triggers = trigger.Triggers(evidence)
+    triggers = calls.Triggers(evidence)
     first = [
         _First(case, recovery_point.judge(evidence, case, objects.listing_gaps(evidence, case)))
         for case in cases(evidence)
@@ -222,6 +222,7 @@ def _row(
         # Versions that were not listed may have rivals too.
         "unambiguous": None if writes.get("rivals") or objects.listing_gaps(evidence, case) else True,
         "overwritten_before_capture": _overwritten(links["recovery_point"], capture),
+        **zones.fall(evidence, case, capture),
         "superseded_by": superseded_by,
         "proving_point": capture.arn,
         "capture_due_at": capture.due_at or recovery_point.due_of(case),

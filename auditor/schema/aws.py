@@ -144,7 +144,7 @@ TABLES = (
             text("name", "name"),
             _ACCOUNT,
             text("version", "default version", watch="change"),
-            text("document", "default version's document as text"),
+            text("document", "default version's document as text", watch="change"),
         ),
     ),
     Table(
@@ -159,6 +159,7 @@ TABLES = (
             json("groups", "list of group names"),
             json("inline_policies", "map of name to document, its groups' too"),
             json("attached_policies", "list of managed policy ARNs, its groups' too"),
+            text("boundary_arn", "permissions boundary, or none"),
             json("tags", "map of tags"),
         ),
     ),

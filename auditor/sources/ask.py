@@ -24,6 +24,7 @@ __all__ = (
     "Clients",
     "Guard",
     "Malformed",
+    "Refused",
     "Suspect",
     "Truncated",
     "cut",
@@ -46,6 +47,15 @@ class Suspect(Exception):  # noqa: N818
 
 class Malformed(Exception):  # noqa: N818
     """An answer that cannot be understood."""
+
+
+class Refused(Exception):  # noqa: N818
+    """A call that was not answered, with the gap's reason: for services without a client of their vendor's."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
 
 class Truncated(Exception):  # noqa: N818
@@ -299,6 +309,8 @@ _ACTIONS = {
 
 def reason_of(error: Exception, *, action: str = "") -> tuple[str, str] | None:
     """Return a gap's reason and its detail for the operator; None for what no vendor throws."""
+    if isinstance(error, Refused):
+        return error.reason, error.detail
     if isinstance(error, Suspect):
         return "suspect", str(error)
     if isinstance(error, Truncated):

@@ -45,6 +45,11 @@ class Settings:
     `users.csv`; the last two columns may be missing or empty."""
 
 
+def configured(settings: Settings) -> bool:
+    """Tell whether this directory is there at all."""
+    return bool(settings.users or settings.memberships)
+
+
 def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     """Read both files; no API calls. Yields users first, since memberships name them."""
     settings: Settings = ask.settings
@@ -114,7 +119,7 @@ def _user(line: _Line) -> tuple[dict[str, Any], list[_Fault]]:
     key = line["id"]
     if not key:
         raise _Fault("the id is empty")
-    user: dict[str, Any] = {"id": key}
+    user: dict[str, Any] = {"id": key, "directory": "csv"}
     faults = []
     if "email" in line:
         user["email"] = line["email"].lower()

@@ -1,45 +1,91 @@
-"""The directory as the trigger link asks it: whose principal is this, and in which groups were they when."""
+"""The directories as the trigger link asks them: whose principal is this, and in which groups were they when."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from auditor.correlate.links.evidence import Evidence, Row
+from auditor.correlate import Tables
+from auditor.correlate.duties import directory_of, of_pool, shared_groups, workforce
+from auditor.correlate.sight import Sight
+from auditor.correlate.zoning import Row, parsed
+
+READS = (
+    "directory_user",
+    "directory_membership",
+    "history_membership",
+    "gcp_audit_entry",
+    "config_automation",
+    "config_workforce_pool",
+)
+"""Tables that a directory is made of, beside those that name the creators of jobs."""
+
+
+class Known(Protocol):
+    """What the directories must know of the scan: `Evidence`, or as much of it."""
+
+    @property
+    def tables(self) -> Tables: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def previous_at(self) -> datetime | None: ...
+    @property
+    def grace(self) -> timedelta: ...
+    @property
+    def sight(self) -> Sight: ...
 
 
 class Directory:
-    """People, automations and memberships, indexed once."""
+    """People, automations and memberships, indexed once: of 200,000 users those whom something names."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Known, jobs: str = "chain_job") -> None:
+        """Index whom audit entries, automations and the creators in the table `jobs` name."""
         self._evidence = evidence
+        named = set(_named(evidence.tables, jobs))
         self._names: dict[str, dict[str, Row]] = defaultdict(dict)
         self._subjects: dict[str, dict[str, Row]] = defaultdict(dict)
+        self._pools = {row["pool"]: row for row in evidence.tables["config_workforce_pool"]}
+        keys = set()
         for row in evidence.tables["directory_user"]:
             for name in (row["id"], row["email"]):
-                if name:
+                if name and str(name).lower() in named:
                     self._names[str(name).lower()][row["id"]] = row
-            if row["subject"]:
+                    keys |= {row["id"], row["email"]}
+            if row["subject"] and str(row["subject"]).lower() in named:
                 self._subjects[str(row["subject"]).lower()][row["id"]] = row
-        self._members: dict[str, list[Row]] = defaultdict(list)
-        for row in evidence.tables["directory_membership"]:
-            self._members[row["user_id"]].append(row)
-        self._seen: dict[str, list[Row]] = defaultdict(list)
-        for row in evidence.tables["history_membership"]:
-            self._seen[row["user_id"]].append(row)
+                keys |= {row["id"], row["email"]}
+        self._members = _by_user(evidence.tables["directory_membership"], keys)
+        self._seen = _by_user(evidence.tables["history_membership"], keys)
+        self.shared = shared_groups(evidence.tables["directory_membership"])
+        """Names of groups that two directories have."""
+
+    def undeclared(self, principal: str) -> str | None:
+        """Return the workforce pool of a principal when no directory is declared for it: then nobody is known by it."""
+        found = workforce(principal)
+        return found[0] if found and found[0] not in self._pools else None
 
     def called(self, principal: str) -> list[Row]:
-        """Return who a principal may be: more than one when the directory does not tell them apart.
+        """Return who a principal may be: more than one when the directories do not tell them apart.
 
-        A pool's subject is the identity provider's word: it is compared with subjects and e-mails, never with the
-        directory's own ids.
+        A workforce pool's subject is looked for in its own directory alone, by what the configuration says it is mapped to;
+        the subject of any other pool is nobody of a directory.
         """
-        name = plain(principal).lower()
+        found = workforce(principal)
+        if found:
+            pool = self._pools.get(found[0])
+            if pool is None:
+                return []
+            index = self._names if pool["subject"] == "email" else self._subjects
+            users = index.get(found[1].lower(), {}).values()
+            return sorted(of_pool(users, pool, found[1]), key=lambda row: str(row["id"]))
         if "/subject/" in principal:
-            found = self._subjects.get(name) or (self._names.get(name) if "@" in name else None)
-        else:
-            found = self._names.get(name) or self._subjects.get(name)
-        return [row for _, row in sorted((found or {}).items())]
+            return []
+        name = plain(principal).lower()
+        named = self._names.get(name) or self._subjects.get(name)
+        return [row for _, row in sorted((named or {}).items())]
 
     def groups(self, person: Row, at: datetime) -> tuple[set[str], set[str]]:
         """Return the groups the person was in at the time for certain, and those where the start is not told."""
@@ -78,9 +124,9 @@ class Directory:
         return found
 
     def _of(self, person: Row, rows: dict[str, list[Row]]) -> list[Row]:
-        return [
-            row for name in sorted({person["id"], person["email"]} - {None}) for row in rows.get(name, ())
-        ]
+        """Return a person's rows. An e-mail names them in the CSV export alone: another directory's writes its own ids."""
+        names = {person["id"], person["email"]} if directory_of(person["id"]) == "csv" else {person["id"]}
+        return [row for name in sorted(names - {None}) for row in rows.get(name, ())]
 
     def membership_gaps(self, person: Row) -> list[str]:
         """Return what hides memberships of this person; a bad line about somebody else does not."""
@@ -89,10 +135,35 @@ class Directory:
         return sorted({gap for name in names for gap in gaps("directory_membership", None, resource=name)})
 
 
+def _by_user(rows: object, keys: set[str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:  # type: ignore[attr-defined]
+        if row["user_id"] in keys:
+            found[row["user_id"]].append(row)
+    return found
+
+
+def _named(tables: Tables, jobs: str) -> Iterator[str]:
+    """Yield every name by which somebody may be looked for, in lower case."""
+    for entry in tables["gcp_audit_entry"]:
+        for who in (
+            entry["principal_email"],
+            entry["principal_subject"],
+            *(parsed(entry["delegation"]) or ()),
+        ):
+            if who:
+                yield plain(str(who)).lower()
+    for job in tables[jobs]:
+        if job["creator"]:
+            yield plain(job["creator"]).lower()
+    for automation in tables["config_automation"]:
+        yield from (str(automation[name]).lower() for name in ("principal", "owner") if automation[name])
+
+
 def plain(principal: str) -> str:
     """Return a principal without its kind: `user:`, `serviceAccount:`, or a pool's `.../subject/`."""
     if "/subject/" in principal:
-        return principal.rpartition("/subject/")[2]
+        return principal.partition("/subject/")[2]
     for kind in ("user:", "serviceAccount:"):
         principal = principal.removeprefix(kind)
     return principal

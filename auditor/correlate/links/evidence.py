@@ -45,6 +45,7 @@ READS = (
     "config_federation",
     "config_duty",
     "config_automation",
+    "config_workforce_pool",
     "config_place",
     "history_export",
     "history_bucket",

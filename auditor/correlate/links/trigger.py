@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
-from typing import Any
+from datetime import datetime
 
+from auditor.correlate.duties import covers, directory_of, within
+from auditor.correlate.links.calls import Call, Triggers
 from auditor.correlate.links.directory import Directory, plain
 from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words
 from auditor.correlate.links.judgement import (
@@ -24,120 +22,6 @@ from auditor.model import State, Strength
 
 _NOBODY = "unknown principal"
 """What a source writes for a delegate whom the entry does not name."""
-_SUBMITS = ("SubmitJob", "SubmitJobAsOperation", "CreateBatch", "CreateSession")
-_WORKFLOWS = ("InstantiateWorkflowTemplate", "InstantiateInlineWorkflowTemplate")
-_WORKFLOW_LASTS = timedelta(hours=24)
-"""Dataproc ends a workflow's managed cluster at the latest after 24 h (dagTimeout's maximum)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One successful or refused call that submits work; both entries of a long-running pair."""
-
-    project: str
-    region: str | None
-    at: datetime
-    principal: str | None
-    static_key: str | None
-    """Empty when no key of the user's own signed it; None when no entry of the call tells."""
-    delegation: tuple[str, ...]
-    job_id: str | None
-    job_uuid: str | None
-    workflow: bool
-    workflow_jobs: tuple[str, ...]
-    succeeded: bool
-    refs: Refs
-
-
-class Triggers:
-    """The successful submissions of the audit log, a long-running pair as one, and who may have made them."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.directory = Directory(evidence)
-        pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
-        for entry in evidence.tables["gcp_audit_entry"]:
-            method = (entry["method"] or "").rpartition(".")[2]
-            if (method in _SUBMITS or method in _WORKFLOWS) and entry["at"] is not None:
-                pairs[entry["project"] or "", entry["operation_id"] or entry["entry_id"]].append(entry)
-        self._by_uuid: dict[str, list[Call]] = defaultdict(list)
-        self._by_id: dict[tuple[str, str], list[Call]] = defaultdict(list)
-        self._workflows: dict[tuple[str, str], list[Call]] = defaultdict(list)
-        for entries in pairs.values():
-            call = _merged(entries)
-            if not call.succeeded:
-                continue
-            for name in call.workflow_jobs:
-                self._workflows[call.project, name].append(call)
-            if call.workflow:
-                continue
-            if call.job_uuid:
-                self._by_uuid[call.job_uuid].append(call)
-            elif call.job_id:
-                self._by_id[call.project, call.job_id].append(call)
-        self._namesakes: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-        for job in evidence.tables["chain_job"]:
-            self._namesakes[job["project"], job["region"], job["job_id"]].append(job)
-
-    def of(self, job: Row, skew: timedelta) -> tuple[Sequence[Call], Strength]:
-        """Return the calls that may have triggered the job, and how strongly they are tied to it."""
-        exact = self._by_uuid.get(job["job_uuid"], [])
-        if exact:
-            return exact, Strength.EXACT
-        at: datetime | None = job["submitted_at"]
-        if at is None:
-            return [], Strength.NONE
-        near = [
-            call
-            for call in self._by_id.get((job["project"], job["job_id"]), ())
-            if call.region in (None, "", job["region"]) and abs(call.at - at) <= skew
-        ]
-        if near:
-            return near, Strength.STRONG
-        flows = [
-            call
-            for call in self._workflows.get((job["project"], job["job_id"]), ())
-            if call.region in (None, "", job["region"]) and call.at - skew <= at <= call.at + _WORKFLOW_LASTS
-        ]
-        return flows, Strength.STRONG
-
-    def rivals(self, job: Row, call: Call, skew: timedelta) -> list[str]:
-        """Return other jobs of the same id that a call which names no job_uuid fits as well: ids may be reused."""
-        if call.job_uuid:
-            return []
-        last = call.at + (_WORKFLOW_LASTS if call.workflow else skew)
-        return [
-            other["job_uuid"]
-            for other in self._namesakes[job["project"], job["region"], job["job_id"]]
-            if other["job_uuid"] != job["job_uuid"]
-            and not self._by_uuid.get(other["job_uuid"])
-            and other["submitted_at"] is not None
-            and call.at - skew <= other["submitted_at"] <= last
-        ]
-
-
-def _merged(entries: Sequence[Row]) -> Call:
-    """Return the entries of one call as one: what either of a long-running pair tells."""
-    entries = sorted(entries, key=lambda entry: (entry["at"], entry["entry_id"]))
-
-    def told(column: str) -> Any:
-        return next((entry[column] for entry in entries if entry[column]), None)
-
-    keys = [entry["static_key_name"] for entry in entries if entry["static_key_name"] is not None]
-    return Call(
-        project=told("project") or "",
-        region=told("region"),
-        at=entries[0]["at"],
-        principal=told("principal_email") or told("principal_subject"),
-        static_key=max(keys, default=None),
-        delegation=tuple(str(name) for name in told("delegation") or ()),
-        job_id=told("job_id"),
-        job_uuid=told("job_uuid"),
-        workflow=any((e["method"] or "").endswith(_WORKFLOWS) for e in entries),
-        workflow_jobs=tuple(sorted({str(name) for e in entries for name in e["workflow_jobs"] or ()})),
-        # The last entry of a pair tells how the work ended, not whether it was let through.
-        succeeded=any(e["status_code"] == 0 and e["granted"] is not False for e in entries),
-        refs=tuple(("gcp_audit_entry", e["entry_id"]) for e in entries),
-    )
 
 
 def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
@@ -162,8 +46,9 @@ def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
             return unknown(why, (*call.refs, *own))
         return _called(evidence, case, triggers.directory, call, strength)
     if job["creator"]:
-        who, found_by = job["creator"], f"named by the {job['kind']} as its creator"
-        return _principal(evidence, case, triggers.directory, who, at, Strength.STRONG, own, found_by)
+        how = f"named by the {job['kind']} as its creator"
+        act = _Act(job["creator"], at, job["kind"], Strength.STRONG, own, how)
+        return _principal(evidence, case, triggers.directory, act)
     settled = at + evidence.logging
     gaps = evidence.sight.gaps(
         "gcp_audit_entry",
@@ -188,6 +73,23 @@ def _agree(creator: str, call: Call) -> bool:
     return plain(creator).lower() in names
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """Who started the job, when, by what, and how that is known."""
+
+    principal: str
+    at: datetime
+    starts: str
+    """job, batch or session; workflow for a job that a workflow template started."""
+    strength: Strength
+    refs: Refs
+    how: str
+
+    def also(self, *refs: tuple[str, str]) -> _Act:
+        """Return the same with more evidence."""
+        return replace(self, refs=(*self.refs, *refs))
+
+
 def _called(
     evidence: Evidence, case: Case, directory: Directory, call: Call, strength: Strength
 ) -> Judgement:
@@ -199,7 +101,9 @@ def _called(
     how = f"named by the audit entry of {words(call.at)}"
     if call.delegation:
         how += f", delegated through {listed([*call.delegation[1:], call.principal or 'an unnamed account'])}"
-    judged = _principal(evidence, case, directory, principal, call.at, strength, call.refs, how)
+    starts = "workflow" if call.workflow else case.job["kind"]
+    act = _Act(principal, call.at, starts, strength, call.refs, how)
+    judged = _principal(evidence, case, directory, act)
     if call.static_key is None and judged.state == State.PROVEN:
         return unknown(
             "the audit entry does not say whether a static service-account key signed it", call.refs
@@ -207,43 +111,52 @@ def _called(
     return judged
 
 
-def _principal(
-    evidence: Evidence,
-    case: Case,
-    directory: Directory,
-    principal: str,
-    at: datetime,
-    strength: Strength,
-    refs: Refs,
-    how: str,
-) -> Judgement:
+def _principal(evidence: Evidence, case: Case, directory: Directory, act: _Act) -> Judgement:
     """Judge whether the principal is a person in a covering group, or an automation with an active owner."""
-    name = plain(principal)
+    name = plain(act.principal)
     gaps = evidence.sight.gaps("directory_user", None)
-    people = directory.called(principal)
+    pool = directory.undeclared(act.principal)
+    if pool is not None:
+        return unknown(
+            f"{name} of the workforce pool {pool} triggered it, and no directory is declared for that pool",
+            act.refs,
+        )
+    people = directory.called(act.principal)
     if len(people) > 1:
         ids = listed([str(row["id"]) for row in people])
         return unknown(
-            f"{name} triggered it, and the directory has that name {len(people)} times: {ids}", refs
+            f"{name} triggered it, and the directory has that name {len(people)} times: {ids}", act.refs
         )
     person = people[0] if people else None
-    if name.lower().endswith("gserviceaccount.com"):
-        return _automation(evidence, case, directory, name, at, strength, person, refs, gaps)
+    registered = _registered(evidence, act.principal)
+    if registered or name.lower().endswith("gserviceaccount.com"):
+        return _automation(evidence, case, directory, act, registered, person, gaps)
     if person is None:
         if gaps:
-            return unknown(f"{name} triggered it, and the directory could not all be read", refs, gaps)
-        return broken(f"{name}, {how}, is not in the directory", refs)
-    refs = (*refs, ("directory_user", person["id"]))
-    inactive = _active(evidence, person, at)
+            return unknown(f"{name} triggered it, and the directory could not all be read", act.refs, gaps)
+        return broken(f"{name}, {act.how}, is not in the directory", act.refs)
+    act = act.also(("directory_user", person["id"]))
+    inactive = _active(evidence, person, act.at)
     if inactive is not None:
-        return replace(inactive, refs=refs)
-    return _member(evidence, case, directory, person, at, strength, refs, how)
+        return replace(inactive, refs=act.refs)
+    return _member(evidence, case, directory, person, act)
+
+
+def _registered(evidence: Evidence, principal: str) -> list[Row]:
+    """Return the registrations of an automation; that of a pool's principal names the whole of it, never its subject alone."""
+    names = {principal.lower()} if "/subject/" in principal else {principal.lower(), plain(principal).lower()}
+    return [row for row in evidence.tables["config_automation"] if (row["principal"] or "").lower() in names]
 
 
 def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
     """Return why the person was not active at the time, or None when they were."""
     who = person["email"] or person["id"]
     ended: datetime | None = person["disabled_at"]
+    since: datetime | None = person["active_from"]
+    if since is not None and at + evidence.grace < since:
+        return unknown(
+            f"{who} is known to the directory since {words(since)}, after the job was triggered on {words(at)}"
+        )
     if ended is not None:
         if at <= ended + evidence.grace:
             return None
@@ -255,139 +168,153 @@ def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
         )
     if person["status"] == "active":
         return None
+    latest: datetime | None = person["disabled_by"]
+    if person["status"] is not None and latest is not None and at > latest + evidence.grace:
+        return broken(
+            f"{who} was disabled on {words(latest)} at the latest, before the job was triggered on {words(at)}"
+        )
     return unknown(
         f"{who} is {person['status'] or 'of unknown status'}, and the directory does not say since when"
     )
 
 
-def _member(
-    evidence: Evidence,
-    case: Case,
-    directory: Directory,
-    person: Row,
-    at: datetime,
-    strength: Strength,
-    refs: Refs,
-    how: str,
-) -> Judgement:
+def _member(evidence: Evidence, case: Case, directory: Directory, person: Row, act: _Act) -> Judgement:
+    """Judge whether a group of the person's had the job among its duties when it was triggered."""
     who = person["email"] or person["id"]
     job = case.job
-    duties = [
-        duty
-        for duty in evidence.tables["config_duty"]
-        if fnmatchcase(job["project"] or "", duty["project"] or "*")
-        and fnmatchcase(job["job_id"] or "", duty["job_id"] or "*")
-    ]
     if not evidence.tables["config_duty"]:
-        return unknown("no duty map is configured: which group may trigger the job is not known", refs)
-    covering = {duty["group_name"] for duty in duties if duty["zone"] in ("*", None, "", case.zone)}
-    maybe = {duty["group_name"] for duty in duties} if case.zone is None else set()
-    now_known, perhaps = directory.groups(person, at)
+        return unknown("no duty map is configured: which group may trigger the job is not known", act.refs)
+    covering: set[str] = set()
+    maybe: set[str] = set()
+    shared: set[str] = set()
+    for duty in evidence.tables["config_duty"]:
+        group = duty["group_name"]
+        fits = within(duty, job, act.starts, case.zone)
+        meant = fits is not False and covers(duty, group, directory_of(person["id"]), directory.shared)
+        if meant is None:
+            shared.add(group)
+        elif meant:
+            (covering if fits else maybe).add(group)
+    shared -= covering | maybe
+    now_known, perhaps = directory.groups(person, act.at)
     if covering & now_known:
         group = min(covering & now_known)
-        return proven(f"{who}, {how}, was a member of {group} when the job was triggered", strength, refs)
-    seen = directory.seen_groups(person, at)
+        return proven(
+            f"{who}, {act.how}, was a member of {group} when the job was triggered", act.strength, act.refs
+        )
+    seen = directory.seen_groups(person, act.at)
     if covering & seen:
         group = min(covering & seen)
         return proven(
-            f"{who}, {how}, was a member of {group} in the scans before and after the trigger",
-            weakest((strength, Strength.INFERRED)),
-            refs,
+            f"{who}, {act.how}, was a member of {group} in the scans before and after the trigger",
+            weakest((act.strength, Strength.INFERRED)),
+            act.refs,
         )
     gaps = directory.membership_gaps(person)
     if gaps:
-        return unknown(f"{who} triggered it, and the groups of {who} could not all be read", refs, gaps)
+        return unknown(f"{who} triggered it, and the groups of {who} could not all be read", act.refs, gaps)
+    if shared & (now_known | perhaps | seen):
+        group = min(shared & (now_known | perhaps | seen))
+        return unknown(
+            f"two directories have a group {group}, and the duty does not say which it means", act.refs
+        )
     if covering & perhaps:
         group = min(covering & perhaps)
-        return unknown(f"{who} is a member of {group}, and since when is not known", refs)
-    if (maybe & (now_known | perhaps)) - covering:
+        return unknown(f"{who} is a member of {group}, and since when is not known", act.refs)
+    if maybe & (now_known | perhaps | seen):
         return unknown(
-            f"the zone is not known, so whether a group of {who} covers the job is not known", refs
+            f"the zone is not known, so whether a group of {who} covers the job is not known", act.refs
         )
-    if not covering:
-        return broken(
-            f"no group may trigger {job['job_id']} in zone {case.zone or 'unknown'}; {who} did", refs
-        )
-    return broken(f"{who} was in none of {listed(sorted(covering))} when the job was triggered", refs)
+    if not covering | shared:
+        where = f"in zone {case.zone or 'unknown'}"
+        return broken(f"no group may trigger {job['job_id']} {where}; {who} did", act.refs)
+    groups = listed(sorted(covering | shared))
+    return broken(f"{who} was in none of {groups} when the job was triggered", act.refs)
 
 
 def _automation(
     evidence: Evidence,
     case: Case,
     directory: Directory,
-    name: str,
-    at: datetime,
-    strength: Strength,
+    act: _Act,
+    registered: list[Row],
     listed_as: Row | None,
-    refs: Refs,
     gaps: list[str],
 ) -> Judgement:
-    job = case.job
-    registered = [
-        row
-        for row in evidence.tables["config_automation"]
-        if (row["principal"] or "").lower() == name.lower()
-    ]
-    limits = [
-        row
-        for row in registered
-        if fnmatchcase(job["project"] or "", row["project"] or "*")
-        and fnmatchcase(job["job_id"] or "", row["job_id"] or "*")
-    ]
+    """Judge an automation: within its own limits, and under an owner who was active."""
+    job, name = case.job, plain(act.principal)
+    fits = [(row, within(row, job, act.starts, case.zone)) for row in registered]
+    limits = [row for row, fit in fits if fit]
     if registered and not limits:
-        return broken(
-            f"the automation {name} is not registered for {job['job_id']} in {job['project']}", refs
-        )
+        if any(fit is None for _, fit in fits):
+            return unknown(
+                f"the zone is not known, so whether {name} may write into it is not known", act.refs
+            )
+        where = f"in {job['project']}"
+        if any(
+            within({**row, "region": "*", "starts": "*", "zone": "*"}, job, act.starts, case.zone)
+            for row in registered
+        ):
+            where += f" as a {act.starts} in {job['region'] or 'an unknown region'} into zone {case.zone or 'unknown'}"
+        return broken(f"the automation {name} is not registered for {job['job_id']} {where}", act.refs)
     if not registered and listed_as is None:
         if gaps:
-            return unknown(f"{name} triggered it, and the directory could not all be read", refs, gaps)
-        return broken(f"{name} is neither a person nor a registered automation", refs)
+            return unknown(f"{name} triggered it, and the directory could not all be read", act.refs, gaps)
+        return broken(f"{name} is neither a person nor a registered automation", act.refs)
     if listed_as is not None:
-        refs = (*refs, ("directory_user", listed_as["id"]))
-        ended = _active(evidence, listed_as, at)
+        act = act.also(("directory_user", listed_as["id"]))
+        ended = _active(evidence, listed_as, act.at)
         if ended is not None:
-            return replace(ended, refs=refs)
-    owners = {row["owner"] for row in limits} or {listed_as["owner"] if listed_as else None}
+            return replace(ended, refs=act.refs)
+    owners = {(row["owner"], row["kind"] == "agent") for row in limits}
+    owners = owners or {(listed_as["owner"] if listed_as else None, False)}
     judged = [
-        _owned(evidence, directory, name, owner, at, strength, refs, gaps)
-        for owner in sorted(owners - {None, ""})
+        _owned(evidence, case, directory, act, owner, gaps, agent=agent)
+        for owner, agent in sorted((o, a) for o, a in owners if o)
     ]
     # One active owner is enough.
     best = (State.PROVEN, State.UNKNOWN, State.BROKEN)
-    return min(
-        judged, key=lambda j: best.index(j.state), default=broken(f"the automation {name} has no owner", refs)
-    )
+    nobody = broken(f"the automation {name} has no owner", act.refs)
+    return min(judged, key=lambda j: best.index(j.state), default=nobody)
 
 
 def _owned(
     evidence: Evidence,
+    case: Case,
     directory: Directory,
-    name: str,
+    act: _Act,
     owner: str,
-    at: datetime,
-    strength: Strength,
-    refs: Refs,
     gaps: list[str],
+    *,
+    agent: bool,
 ) -> Judgement:
-    """Judge one owner of an automation."""
+    """Judge one owner of an automation.
+
+    What a service account or a workflow may start was decided beforehand, by who registered it: its owner answers for it and
+    must be there. An agent decides by itself, with its owner's authority: it may start nothing that its owner may not.
+    """
+    name = plain(act.principal)
     people = directory.called(owner)
     if len(people) > 1:
         return unknown(
-            f"the directory has {owner}, who owns the automation {name}, {len(people)} times", refs
+            f"the directory has {owner}, who owns the automation {name}, {len(people)} times", act.refs
         )
     if not people:
         if gaps:
             return unknown(
-                f"the directory could not all be read, so who owns {name} is not known", refs, gaps
+                f"the directory could not all be read, so who owns {name} is not known", act.refs, gaps
             )
-        return broken(f"{owner}, who owns the automation {name}, is not in the directory", refs)
-    refs = (*refs, ("directory_user", people[0]["id"]))
-    inactive = _active(evidence, people[0], at)
+        return broken(f"{owner}, who owns the automation {name}, is not in the directory", act.refs)
+    act = act.also(("directory_user", people[0]["id"]))
+    inactive = _active(evidence, people[0], act.at)
     if inactive is not None:
-        return replace(inactive, refs=refs).named(f"the automation {name} has no active owner")
+        return replace(inactive, refs=act.refs).named(f"the automation {name} has no active owner")
     # No person is seen behind it: never more than strong (sources.md, section 3.2).
-    return proven(
-        f"the registered automation {name} triggered it on {words(at)}; {owner} owns it",
-        weakest((strength, Strength.STRONG)),
-        refs,
-    )
+    strength = weakest((act.strength, Strength.STRONG))
+    if agent:
+        entitled = _member(evidence, case, directory, people[0], act)
+        if entitled.state != State.PROVEN:
+            return entitled.named(f"the agent {name} acts for {owner}, who must be entitled too")
+        strength = weakest((strength, entitled.strength or Strength.STRONG))
+    what = "agent" if agent else "registered automation"
+    return proven(f"the {what} {name} triggered it on {words(act.at)}; {owner} owns it", strength, act.refs)

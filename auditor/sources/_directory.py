@@ -1,0 +1,420 @@
+"""What the directories behind an HTTPS API have in common: asking politely, and telling users and memberships apart.
+
+Nothing is sent to another host than the configured one: redirects are not followed, and a next page elsewhere is refused. How
+long to wait is what the answer says (`Retry-After`, or `X-Rate-Limit-Reset` against its own `Date`), never our clock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from auditor import __version__
+from auditor.canonical import canonical
+from auditor.model import Gap, Row, Seen
+from auditor.sources.ask import Malformed, Refused, Truncated, safe_text
+from auditor.sources.clients import Page
+
+if TYPE_CHECKING:
+    from requests import Response
+
+    from auditor.sources.ask import Ask
+
+USERS, MEMBERSHIPS = "directory_user", "directory_membership"
+TABLES = (USERS, MEMBERSHIPS)
+
+_LARGEST = 64 * 2**20
+"""A page of more bytes than this is not read."""
+_LONGEST_WAIT_S = 120
+"""A service that asks for more patience than this is throttling us for this scan."""
+_LATER = {429, 500, 502, 503, 504}
+NAMED = 20
+"""Mistakes that are named one by one in each table; the rest are counted in one more gap."""
+
+wait: Callable[[float], None] = time.sleep
+
+
+def base_url(url: str) -> str:
+    """Return a base URL that ends in a slash; Refused unless it is https, or http on this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    local = host == "localhost"
+    with suppress(ValueError):
+        local = local or ip_address(host).is_loopback
+    if not host or parts.username or parts.scheme not in {"https", "http"}:
+        raise Refused("failed", f"{safe_text(url)!r} is no base URL such as https://directory.example.com/")
+    if parts.scheme == "http" and not local:
+        raise Refused("failed", f"{safe_text(url)}: a directory is read by https only")
+    return url if url.endswith("/") else url + "/"
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answered call."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """Return the body; Malformed when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"the answer of {path_of(self.url)} is not JSON: {error}") from None
+
+
+class Http:
+    """GETs below one base URL, each answered page recorded like those of the clouds."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        url: str,
+        *,
+        service: str,
+        headers: Mapping[str, str],
+        throttled: Callable[[Answer], bool] = lambda _answer: False,
+    ) -> None:
+        """Ask below `url`; `throttled` tells a refusal that only means too many calls from others."""
+        from requests import Session
+
+        self.base = base_url(url)
+        self.service = service
+        self._ask = ask
+        self._throttled = throttled
+        self._session = Session()
+        self._session.trust_env = False  # no .netrc, and no proxy that the configuration does not name
+        self._session.headers.update({"Accept": "application/json", "User-Agent": f"auditor/{__version__}"})
+        self._session.headers.update(headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def get(self, url: str, params: Mapping[str, Any] | None = None, *, operation: str) -> Answer:
+        """Return a successful answer; Refused says why there is none, and what to do."""
+        answer = self.answered(url, params, operation=operation)
+        if answer.status == 200:
+            return answer
+        raise refusal(self.service, operation, answer)
+
+    def answered(self, url: str, params: Mapping[str, Any] | None = None, *, operation: str) -> Answer:
+        """Return the answer, whatever it says, after as many attempts as a call may have."""
+        url = urljoin(self.base, url)
+        if _origin(url) != _origin(self.base):
+            raise Refused(
+                "suspect", f"{self.service} sends us on to {_origin(url)}, another host: not followed"
+            )
+        answer = self._once(url, params)
+        for attempt in range(self._ask.clients.access.attempts - 1):
+            if answer.status not in _LATER and not self._throttled(answer):
+                break
+            self._ask.clients.pages.failed(f"{self.service}:{operation}")
+            pause = _pause(answer, attempt)
+            if pause > _LONGEST_WAIT_S:
+                raise Refused("throttled", f"{self.service}:{operation} asks us to wait {pause:.0f} s")
+            wait(pause)
+            answer = self._once(url, params)
+        if answer.status != 200:
+            self._ask.clients.pages.failed(f"{self.service}:{operation}")
+        if answer.status == 429 or self._throttled(answer):
+            raise Refused(
+                "throttled", f"{self.service}:{operation} answers {answer.status}: scan at a quieter time"
+            )
+        if answer.status in _LATER:
+            raise Refused("failed", f"{self.service}:{operation} answers {answer.status}")
+        return answer
+
+    def _once(self, url: str, params: Mapping[str, Any] | None) -> Answer:
+        from requests import RequestException, Timeout
+
+        self._ask.clients.check()
+        access = self._ask.clients.access
+        try:
+            with self._session.get(
+                url,
+                params=params,
+                timeout=(access.connect_timeout_s, access.read_timeout_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return Answer(response.status_code, response.headers, _body(response), str(response.url))
+        except Timeout as error:
+            raise Refused("hung", f"{self.service}: {_said(error)}") from None
+        except RequestException as error:
+            raise Refused("failed", f"{self.service}: {_said(error)}") from None
+
+    def record(self, operation: str, params: Mapping[str, Any], answer: Answer, rows: int) -> None:
+        """Record an answered page; `params` without the token that only says which page."""
+        page = Page(
+            self._ask.source,
+            "directory",
+            self.service,
+            operation,
+            canonical(dict(params)),
+            "*",
+            "*",
+            rows,
+            0,
+            "",
+        )
+        self._ask.clients.pages.answered(page, answer.body)
+
+
+def _body(response: Response) -> bytes:
+    body = bytearray()
+    for part in response.iter_content(65_536):
+        body += part
+        if len(body) > _LARGEST:
+            raise Refused("failed", f"a page of more than {_LARGEST // 2**20} MB was not read")
+    return bytes(body)
+
+
+def _said(error: object) -> str:
+    """Return what went wrong without the URL, whose query may hold names."""
+    return f"{type(error).__name__}: the directory could not be reached"
+
+
+def path_of(url: str) -> str:
+    """Return the path of a URL, without host and query."""
+    return safe_text(urlsplit(url).path)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return safe_text(f"{parts.scheme}://{parts.netloc}".lower())
+
+
+def refusal(service: str, operation: str, answer: Answer) -> Refused:
+    """Return why a call was not answered well."""
+    head = f"{service}:{operation} answers {answer.status}"
+    if answer.status == 401:
+        return Refused("expired", f"{head}: renew the token of [sources.*]")
+    if answer.status == 403:
+        return Refused("denied", f"{head}: let the token read users and groups")
+    if 300 <= answer.status < 400:
+        return Refused("suspect", f"{head}, a redirection: not followed")
+    return Refused("failed", head)
+
+
+def _pause(answer: Answer, attempt: int) -> float:
+    """Return the seconds to wait before the next attempt."""
+    headers = answer.headers
+    with suppress(KeyError, ValueError):
+        return max(0.0, float(headers["Retry-After"]))
+    with suppress(KeyError, ValueError, TypeError, OverflowError):
+        # Okta: seconds of UTC at which the limit is lifted; compared with the answer's own clock.
+        said = parsedate_to_datetime(headers["Date"])
+        return max(0.0, float(headers["X-Rate-Limit-Reset"]) - said.timestamp()) + 1
+    return float(min(2**attempt, 8))
+
+
+def instant(value: object) -> datetime | None:
+    """Return a time as a directory writes it, in UTC; None for none. Malformed when it is none."""
+    if value is None or value == "":
+        return None
+    try:
+        at = datetime.fromisoformat(str(value))
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Malformed(f"{safe_text(str(value))[:40]!r} is no time") from None
+
+
+def named(value: object) -> str:
+    """Return a name or an id as text; empty when there is none."""
+    return (
+        safe_text(value.strip()) if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    )
+
+
+def wanted(name: str, globs: Iterable[str]) -> bool:
+    """Tell whether the configuration asks for the members of a group."""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+_User = tuple[str, str | None, datetime | None, datetime | None, datetime | None, str | None]
+"""email, status, disabled_at, disabled_by, active_from, subject."""
+
+
+@dataclass(slots=True)
+class People:
+    """The users and memberships of one directory; what is wrong with them is named and nothing is guessed.
+
+    Users are kept as tuples: 200,000 of them take some 100 MB.
+    """
+
+    directory: str
+    """The word for this directory, which stands before its ids: two directories may use the same."""
+    gaps: list[Gap] = field(default_factory=list)
+    _users: dict[str, _User] = field(default_factory=dict)
+    _emails: dict[str, str] = field(default_factory=dict)
+    _groups: dict[str, str] = field(default_factory=dict)
+    """Name by the directory's id of the group."""
+    _members: dict[str, set[str]] = field(default_factory=dict)
+    """Ids of users by group id."""
+    _nested: dict[str, set[str]] = field(default_factory=dict)
+    """Ids of groups by the id of the group they are members of."""
+    _counted: dict[str, int] = field(default_factory=dict)
+
+    def user(
+        self,
+        key: str,
+        *,
+        email: str,
+        status: str | None,
+        disabled_at: datetime | None = None,
+        disabled_by: datetime | None = None,
+        active_from: datetime | None = None,
+        subject: str | None = None,
+    ) -> None:
+        """Take a user; one that is listed twice and differs is not known in what differs."""
+        values: _User = (email.lower(), status, disabled_at, disabled_by, active_from, subject or None)
+        known = self._users.get(key)
+        if known is not None:
+            if known != values:
+                both = zip(known, values, strict=True)
+                self._users[key] = tuple(a if a == b else None for a, b in both)  # type: ignore[assignment]
+                self.fault(USERS, f"user {key} is listed twice and differs", self.id_of(key))
+            return
+        self._users[key] = values
+        if email:
+            other = self._emails.setdefault(email.lower(), key)
+            if other != key:
+                self.fault(USERS, f"e-mail {email.lower()} belongs to {other} and to {key}", self.id_of(key))
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._users
+
+    def id_of(self, key: str) -> str:
+        """Return the id of a user as our tables write it."""
+        return f"{self.directory}:{key}"
+
+    def group(self, key: str, name: str) -> None:
+        """Take a group; a name that two groups share would let one stand for the other."""
+        if not name:
+            self.fault(MEMBERSHIPS, f"group {key} has no name")
+            return
+        if self._groups.setdefault(key, name) != name:
+            self.fault(MEMBERSHIPS, f"group {key} is listed with two names")
+
+    def member(self, group: str, key: str) -> None:
+        """Take a member of a group that is a user."""
+        self._members.setdefault(group, set()).add(key)
+
+    def nested(self, group: str, key: str) -> None:
+        """Take a member of a group that is a group itself."""
+        self._nested.setdefault(group, set()).add(key)
+
+    def everybody(self, group: str) -> None:
+        """Take all users as members of a group."""
+        self._members.setdefault(group, set()).update(self._users)
+
+    def fault(self, table: str, detail: str, resource: str = "*") -> None:
+        """Name what is wrong; after the first, only count."""
+        self._counted[table] = count = self._counted.get(table, 0) + 1
+        if count <= NAMED:
+            words = safe_text(f"{self.directory}: {detail}")
+            self.gaps.append(Gap(table, "*", resource=safe_text(resource), reason="malformed", detail=words))
+
+    def hides(self, table: str) -> bool:
+        """Tell whether something that is wrong may be about anybody."""
+        return self._counted.get(table, 0) > NAMED or any(
+            gap.table == table and gap.resource == "*" for gap in self.gaps
+        )
+
+    def users(self) -> Iterator[Row | Seen | Gap]:
+        """Yield every user, then what is wrong with the listing or that it is whole."""
+        for key in sorted(self._users):
+            email, status, disabled_at, disabled_by, active_from, subject = self._users[key]
+            yield Row(
+                USERS,
+                {
+                    "id": self.id_of(key),
+                    "email": email or None,
+                    "status": status,
+                    "disabled_at": disabled_at,
+                    "disabled_by": disabled_by,
+                    "active_from": active_from,
+                    "subject": subject,
+                    "directory": self.directory,
+                },
+            )
+        yield from self._end(USERS)
+
+    def memberships(self) -> Iterator[Row | Seen | Gap]:
+        """Yield who is in which group, through nested groups too; a cycle of groups is named and walked once."""
+        self._name_cycles()
+        shared = _shared(self._groups)
+        for group in sorted(self._groups, key=lambda key: (self._groups[key], key)):
+            name = self._groups[group]
+            if name in shared:
+                continue  # its members are not told apart from another group's
+            for key in sorted(self._all(group)):
+                if key in self._users:
+                    yield Row(MEMBERSHIPS, {"user_id": self.id_of(key), "group_name": name})
+        for name, keys in sorted(shared.items()):
+            self.fault(MEMBERSHIPS, f"{len(keys)} groups are named {name}: {', '.join(keys)}")
+        yield from self._end(MEMBERSHIPS)
+
+    def _end(self, table: str) -> Iterator[Seen | Gap]:
+        yield from (gap for gap in self.gaps if gap.table == table)
+        more = self._counted.get(table, 0) - NAMED
+        if more > 0:
+            yield Gap(table, "*", reason="malformed", detail=f"{self.directory}: {more} more mistakes")
+        if table == USERS and not self._users and not self.hides(table):
+            yield Gap(table, "*", reason="suspect", detail=f"{self.directory} lists no user at all")
+        elif not self.hides(table):
+            yield Seen(table, "*")
+
+    def _all(self, group: str) -> set[str]:
+        """Return the users in a group and in the groups within it."""
+        found: set[str] = set()
+        known, left = {group}, [group]
+        while left:
+            each = left.pop()
+            found |= self._members.get(each, set())
+            inner = self._nested.get(each, set()) - known
+            known |= inner
+            left += inner
+        return found
+
+    def _name_cycles(self) -> None:
+        """Name groups that contain themselves: their members are known all the same."""
+        for group in sorted(self._nested):
+            known, left = set[str](), list(self._nested[group])
+            while left:
+                each = left.pop()
+                if each not in known:
+                    known.add(each)
+                    left += self._nested.get(each, ())
+            if group in known:
+                name = self._groups.get(group, group)
+                self.fault(MEMBERSHIPS, f"group {name} contains itself", f"{self.directory}:group:{group}")
+
+
+def _shared(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    by_name: dict[str, list[str]] = {}
+    for key, name in sorted(groups.items()):
+        by_name.setdefault(name, []).append(key)
+    return {name: keys for name, keys in by_name.items() if len(keys) > 1}
+
+
+def cut_short(read: int, error: Exception) -> Exception:
+    """Return what to raise when a listing ends in the middle: the pages before it were read."""
+    if read and isinstance(error, Refused) and error.reason in {"failed", "hung", "suspect"}:
+        return Truncated(f"after {read} pages: {error.detail}")
+    return error
