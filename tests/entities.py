@@ -12,6 +12,7 @@ from typing import Any
 from auditor.canonical import SQL_TYPES
 from auditor.correlate import steps
 from auditor.engines.duckdb import Engine
+from auditor.schema import Type
 from auditor.schema import tables as schema_tables
 
 NOW = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
@@ -110,6 +111,8 @@ def derived(tables: Estate, entity: str = "") -> Engine:
         engine.execute(f'CREATE TABLE "{name}" ({columns})')
         if tables.get(name):
             engine.insert(name, tables[name])
+    if not entity or "version" in wanted:  # of a step before these, and in no schema
+        engine.insert("version", tables.get("version", ()), columns=VERSION)
     for step in OURS:
         if step.table not in wanted:
             continue
@@ -122,7 +125,13 @@ def derived(tables: Estate, entity: str = "") -> Engine:
     return engine
 
 
-OURS = tuple(step for step in steps() if "50" <= step.name[:2] <= "89")
+VERSION: dict[str, Type] = {
+    "bucket": "TEXT", "key": "TEXT", "dir": "TEXT", "last_modified": "TIME", "exists_at": "TIME",
+    "storage_class": "TEXT", "is_latest": "BOOL", "is_delete_marker": "BOOL", "checksummed": "BOOL",
+    "own_key": "BOOL", "sse_c": "BOOL", "witness": "TEXT",
+}  # fmt: skip
+"""What the steps after the chain read of `version`."""
+OURS = tuple(step for step in steps() if "50" <= step.name[:2] <= "99")
 
 
 @cache

@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.encrypting import Keys
 from auditor.correlate.guarding import guarded_by_tls, opened
+from auditor.correlate.replicating import health, replicated
 from auditor.correlate.zoning import NONE_SEEN, Row, parsed, seconds
 
 TABLE = "bucket_facts"
 READS = (
     "s3_bucket",
+    "s3_replica",
+    "kms_key",
     "bucket_zone",
     "bucket_point",
     "bucket_plan",
@@ -56,6 +60,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     accounts = {row["account"]: row for row in tables["aws_account"]}
     protections = {row["bucket_arn"]: row for row in tables["protection"]}
     trusted = frozenset(row["account"] for row in tables["config_place"] if row["cloud"] == "aws")
+    keys = Keys(tables["kms_key"])
+    replicas = {row["bucket"]: row for row in tables["s3_replica"]}
+    regions = {row["arn"]: row["region"] for row in tables["s3_bucket"]}
     restores_seen = _read_back(tables["coverage"], "backup_restore_job")
     prefixes: dict[str, set[str]] = defaultdict(set)
     for row in tables["config_export"]:
@@ -79,7 +86,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "tag_zone": own[arn]["tag_zone"],
             "zone_known": own[arn]["zone_known"],
             "export_bucket": bool(written),
-            "customer_key": customer_key(bucket["kms_key_arn"]),
+            **_keyed(bucket, keys),
+            **replicated(bucket, written, regions),
+            **health(bucket, replicas.get(bucket["bucket"]), now["as_of"]),
             **_public(bucket, accounts.get(bucket["account"], {})),
             "acls_disabled": None
             if bucket["ownership"] is None
@@ -99,9 +108,16 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def customer_key(arn: str | None) -> bool | None:
-    """Tell whether a key is a customer's: the service's own has no ARN here, or an alias of AWS."""
-    return None if arn is None else arn not in ("", NONE_SEEN) and ":alias/aws/" not in arn
+def _keyed(bucket: Row, keys: Keys) -> dict[str, Any]:
+    """Return whether the default key is a customer's: where none is named it is S3's or the account's own."""
+    named = bucket["kms_key_arn"]
+    if named is None:
+        return {"customer_key": None, "key_says": "its default encryption was not read"}
+    key = keys.of(named, bucket["account"], bucket["region"])
+    if key is None:
+        return {"customer_key": False, "key_says": ""}
+    says = "" if key.customers is not None else f"whose key {named} is was not read"
+    return {"customer_key": key.customers, "key_says": says}
 
 
 def _public(bucket: Row, account: Row) -> dict[str, Any]:

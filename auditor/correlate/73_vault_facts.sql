@@ -44,7 +44,10 @@ SELECT
     v.type AS vault_type,
     v.type = 'LOGICALLY_AIR_GAPPED_BACKUP_VAULT' AS air_gapped,
     v.kms_key_arn AS kms_key_arn,
-    v.kms_key_arn NOT IN ('', 'none') AND v.kms_key_arn NOT LIKE '%:alias/aws/%' AS customer_key,
+    CASE
+        WHEN v.kms_key_arn IN ('', 'none') OR v.kms_key_arn LIKE '%:alias/aws/%' THEN FALSE
+        ELSE k.manager = 'CUSTOMER'
+    END AS customer_key,
     v.locked OR v.type = 'LOGICALLY_AIR_GAPPED_BACKUP_VAULT' AS locked,
     v.lock_date AS lock_date,
     CASE
@@ -70,6 +73,7 @@ FROM backup_vault AS v
 CROSS JOIN as_of AS n
 CROSS JOIN floor_rank AS f
 LEFT JOIN vault_policy AS g ON g.vault_arn = v.arn
+LEFT JOIN kms_key AS k ON k.arn = v.kms_key_arn
 LEFT JOIN serves AS s ON s.vault_arn = v.arn
 LEFT JOIN filled AS b ON b.vault_arn = v.arn
 LEFT JOIN (SELECT rank, min(zone) AS zone FROM config_zone GROUP BY rank) AS z ON z.rank = s.strictest

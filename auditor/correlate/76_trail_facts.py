@@ -10,7 +10,7 @@ from auditor.correlate import Tables
 from auditor.correlate.zoning import Row, listed, strictest_declared
 
 TABLE = "trail_facts"
-READS = ("cloudtrail_trail", "aws_account", "config_place", "config_zone", "coverage")
+READS = ("cloudtrail_trail", "aws_account", "bucket_facts", "config_place", "config_zone", "coverage")
 
 _GUARDS = ("logging", "multi_region", "global_events", "validated")
 
@@ -26,6 +26,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         if all(trail[guard] for guard in _GUARDS) and trail["management_events"] == "All":
             whole[trail["account"]].add(arn)
     zone = strictest_declared(tables["config_zone"])
+    buckets = {row["name"]: row for row in tables["bucket_facts"]}
     for arn, trail in trails.items():
         yield {
             **_subject(arn, trail["account"], trail["region"], zone),
@@ -33,6 +34,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             **{guard: trail[guard] for guard in _GUARDS},
             "management_events": trail["management_events"],
             "delivery_error": trail["delivery_error"],
+            **_delivered(trail["bucket"], buckets),
             "covered_by_another": bool(whole[trail["account"]] - {arn}),
         }
     accounts = {row["account"] for row in tables["aws_account"]}
@@ -45,8 +47,44 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
                 **dict.fromkeys(_GUARDS, False),
                 "management_events": "None",
                 "delivery_error": "",
+                "bucket": "none",
                 "covered_by_another": False,
             }
+
+
+def _delivered(name: str | None, buckets: Mapping[str, Row]) -> dict[str, Any]:
+    """Return how the bucket that a trail delivers to is guarded."""
+    bucket = buckets.get(name or "")
+    if bucket is None:
+        says = (
+            f"{name} is no bucket of the accounts in scope, or was not listed"
+            if name
+            else "its bucket was not read"
+        )
+        return {"bucket": name, "bucket_says": says}
+    doors = (
+        bucket["public_access_blocked"],
+        bucket["acls_disabled"],
+        None if bucket["policy_public"] is None else not bucket["policy_public"],
+    )
+    closed = False if False in doors else None if None in doors else True
+    encryption = bucket["encryption"]
+    unread = [
+        word
+        for word, known in (
+            ("who may come in", closed),
+            ("encryption", encryption),
+            ("logging", bucket["access_logs"]),
+        )
+        if known is None
+    ]
+    return {
+        "bucket": name,
+        "bucket_closed": closed,
+        "bucket_encrypted": None if encryption is None else encryption != "none",
+        "bucket_logged": bucket["access_logs"],
+        "bucket_says": f"not known of {name}: {', '.join(unread)}" if unread else "",
+    }
 
 
 def _subject(key: str, account: str, region: str, zone: str | None) -> dict[str, Any]:

@@ -16,8 +16,15 @@ from auditor.policy.findings_callers import BOUND, ORGANISATION
 from auditor.policy.model import Policy, Principal, Request, Statement, Test
 from auditor.policy.parse import ACCOUNT
 
-_CLOSING = ("aws:sourceip", "aws:vpcsourceip", "s3:dataaccesspointaccount", "s3:dataaccesspointarn")
-"""What else S3 takes for a closing condition: addresses and access points ("The meaning of public")."""
+_CLOSING = (
+    "aws:sourceip",
+    "aws:vpcsourceip",
+    "kms:calleraccount",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+)
+"""What else closes: what S3 says does, addresses and access points ("The meaning of public"); in key policies the caller's
+account (AWS KMS Developer Guide, "kms:CallerAccount"), and no service a caller comes through (kms:ViaService)."""
 _SOMEBODY = "arn:aws:iam::111111111111:root"
 """Stands for every principal of an account."""
 DELETING = (

@@ -116,6 +116,29 @@ TABLES = (
             "secrets",
             "kinds of secret in its arguments and properties, never the secret; NULL when not all was read",
         ),
+        text(
+            "cluster_is",
+            "REGION/IMAGE/TEMPLATE of its cluster, `none` outside a workflow template; empty of batch and session",
+            why="placement_says",
+        ),
+        text(
+            "gce_zone", "Compute Engine zone of its cluster; empty of batch and session", why="placement_says"
+        ),
+        text("placement_says", "what of that is not known; empty when all is"),
+        text(
+            "definition_digest",
+            "sha256 of its type, main, arguments and properties, dates, ids and UUIDs of one run apart: what is approved",
+        ),
+        text(
+            "template",
+            "workflow template that made it, with its version; `?` when it was changed since; NULL when none",
+        ),
+        boolean(
+            "definition_approved",
+            "an approval of the configuration names its definition or its template, and held when it started",
+            why="approval_says",
+        ),
+        text("approval_says", "who approved it, or why it is not approved or not known to be"),
     ),
     facts(
         "identity_facts",
@@ -330,7 +353,7 @@ TABLES = (
         boolean("validated", "log file validation is on"),
         text("management_events", "All, ReadOnly, WriteOnly or None"),
         text("delivery_error", "latest delivery error; empty when none"),
-        text("bucket", "bucket it delivers to"),
+        text("bucket", "bucket it delivers to; none when there is no trail"),
         boolean(
             "bucket_closed",
             "that bucket blocks public access, has no ACLs, and its policy lets no stranger in",

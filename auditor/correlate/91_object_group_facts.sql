@@ -1,0 +1,132 @@
+-- What do rules judge of the objects of one export's prefix, or of one folder beside the exports?
+WITH counted AS (
+    SELECT
+        p.bucket, p.place,
+        max(CASE WHEN p.under_export THEN 1 ELSE 0 END) = 1 AS under_export,
+        CAST(sum(d.versions) AS BIGINT) AS versions,
+        CAST(sum(d.objects) AS BIGINT) AS objects,
+        CAST(sum(d.unchecked) AS BIGINT) AS unchecked,
+        sum(d.unchecked_unseen) AS unchecked_unseen,
+        CAST(sum(d.other_key) AS BIGINT) AS other_key,
+        CAST(sum(d.key_unseen) AS BIGINT) AS key_unseen,
+        CAST(sum(d.sse_c) AS BIGINT) AS sse_c,
+        CAST(sum(d.sse_c_unseen) AS BIGINT) AS sse_c_unseen,
+        CAST(sum(CASE WHEN p.declared THEN 0 ELSE d.objects - d.by_declared END) AS BIGINT) AS outside,
+        CAST(sum(CASE WHEN p.declared THEN 0 ELSE d.by_nobody_seen END) AS BIGINT) AS outside_unseen,
+        min(d.oldest_at) AS oldest_at,
+        min_by(d.oldest_key, d.oldest_at) AS oldest_key
+    FROM object_dir d
+    JOIN object_place p ON p.bucket = d.bucket AND p.dir = d.dir
+    GROUP BY p.bucket, p.place
+),
+classed AS (
+    SELECT p.bucket, p.place, d.storage_class, CAST(sum(d.objects) AS BIGINT) AS objects
+    FROM object_dir d
+    JOIN object_place p ON p.bucket = d.bucket AND p.dir = d.dir
+    WHERE d.objects > 0
+    GROUP BY p.bucket, p.place, d.storage_class
+),
+classes AS (
+    SELECT
+        bucket, place,
+        CAST(to_json(list(storage_class ORDER BY storage_class)) AS VARCHAR) AS listed,
+        string_agg(storage_class || ' ' || objects, ', ' ORDER BY storage_class) AS said
+    FROM classed
+    GROUP BY bucket, place
+),
+ranked AS (
+    SELECT
+        p.bucket, p.place, s.kind, s.key,
+        row_number() OVER (PARTITION BY p.bucket, p.place, s.kind ORDER BY s.key) AS rank
+    FROM object_sample s
+    JOIN object_place p ON p.bucket = s.bucket AND p.dir = s.dir
+),
+samples AS (
+    SELECT bucket, place, kind, CAST(to_json(list(key ORDER BY key)) AS VARCHAR) AS keys
+    FROM ranked
+    WHERE rank <= 5
+    GROUP BY bucket, place, kind
+),
+sampled AS (
+    SELECT
+        bucket, place,
+        max(CASE WHEN kind = 'unchecked' THEN keys END) AS unchecked,
+        max(CASE WHEN kind = 'other_key' THEN keys END) AS other_key,
+        max(CASE WHEN kind IN ('class', 'sse_c') THEN keys END) AS skipped,
+        max(CASE WHEN kind = 'outside' THEN keys END) AS outside
+    FROM samples
+    GROUP BY bucket, place
+),
+exports AS (
+    SELECT count(*) AS declared FROM config_export
+)
+SELECT
+    c.bucket || '/' || c.place AS subject_key,
+    b.zone AS zone,
+    b.account AS account,
+    CAST(NULL AS VARCHAR) AS project,
+    b.owner AS owner,
+    b.region AS region,
+    c.bucket AS bucket,
+    'arn:aws:s3:::' || c.bucket AS bucket_arn,
+    c.place AS prefix,
+    c.under_export AS under_export,
+    c.objects AS objects,
+    c.versions AS versions,
+    c.unchecked AS unchecked,
+    CASE WHEN c.unchecked_unseen = 0 THEN TRUE END AS checksums_known,
+    coalesce(s.unchecked, '[]') AS unchecked_keys,
+    c.other_key AS other_key,
+    CASE WHEN c.key_unseen = 0 THEN TRUE END AS keys_known,
+    CASE
+        WHEN c.key_unseen = 0 THEN ''
+        WHEN h.encryption IS NULL THEN 'the bucket''s encryption was not read'
+        WHEN h.encryption LIKE 'aws:kms%' AND h.kms_key IS NULL THEN 'the bucket''s key is named by an alias that nobody told the key of'
+        ELSE 'of ' || c.key_unseen || ' of ' || c.objects || ' objects no data event of the write was seen that says by what they are encrypted'
+    END AS keys_says,
+    coalesce(s.other_key, '[]') AS other_keys,
+    h.encryption AS bucket_encryption,
+    h.kms_key AS bucket_key,
+    coalesce(k.listed, '[]') AS classes,
+    coalesce(k.said, '') AS classes_say,
+    c.sse_c AS sse_c,
+    CASE WHEN c.sse_c_unseen = 0 THEN TRUE END AS sse_c_known,
+    CASE
+        WHEN c.sse_c_unseen > 0
+            THEN 'of ' || c.sse_c_unseen || ' of ' || c.objects || ' objects no data event of the write was seen that says whether the writer sent a key along'
+        ELSE ''
+    END AS sse_c_says,
+    coalesce(s.skipped, '[]') AS skipped_keys,
+    CASE
+        WHEN e.declared = 0 THEN NULL
+        WHEN h.other_writers THEN c.outside - c.outside_unseen
+        WHEN c.outside_unseen > 0 AND h.other_writers IS NULL THEN NULL
+        ELSE c.outside
+    END AS outside,
+    CASE
+        WHEN e.declared = 0 THEN NULL
+        WHEN c.outside_unseen = 0 OR NOT h.other_writers THEN TRUE
+    END AS outside_known,
+    CASE
+        WHEN e.declared = 0 THEN 'the configuration declares no export'
+        WHEN c.outside_unseen > 0 AND coalesce(h.other_writers, TRUE)
+            THEN 'a declared writer may have written ' || c.outside_unseen || ' of them, and no data event says who did'
+        ELSE ''
+    END AS outside_says,
+    coalesce(s.outside, '[]') AS outside_keys,
+    c.oldest_at AS oldest_at,
+    c.oldest_key AS oldest_key,
+    date_diff('second', c.oldest_at, n.as_of) AS oldest_age_s,
+    CASE WHEN NOT h.holds_possible THEN FALSE END AS on_hold,
+    CASE
+        WHEN h.holds_possible IS NULL THEN 'whether the bucket has object lock was not read'
+        WHEN h.holds_possible THEN 'the bucket has object lock, and a hold or a retention of its own stands at each object alone'
+        ELSE ''
+    END AS on_hold_says
+FROM counted c
+CROSS JOIN as_of n
+CROSS JOIN exports e
+LEFT JOIN object_home h ON h.bucket = c.bucket
+LEFT JOIN bucket_facts b ON b.name = c.bucket
+LEFT JOIN classes k ON k.bucket = c.bucket AND k.place = c.place
+LEFT JOIN sampled s ON s.bucket = c.bucket AND s.place = c.place
