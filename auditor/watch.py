@@ -22,6 +22,9 @@ _SETS = frozenset(
 _POLICIES = frozenset({("iam_role", "trust_policy"), ("s3_bucket", "policy"), ("backup_vault", "policy")})
 """Columns that are compared by what they let in, not by their text."""
 
+_REMEMBERED = frozenset({("iam_policy", "document")})
+"""Columns that are kept for the rules of the next scan and not told as drift: another column tells of the same change."""
+
 _BLOCK = ("PutBucketPublicAccessBlock", "DeleteBucketPublicAccessBlock")
 _VAULT_LOCK = ("PutBackupVaultLockConfiguration", "DeleteBackupVaultLockConfiguration")
 EVENTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -253,7 +256,7 @@ class _Telling:
     def changes(self, was: Mapping[str, Watched], has: Mapping[str, Watched]) -> Iterator[Drift]:
         for name in sorted(was.keys() & has.keys()):
             a, b = was[name], has[name]
-            if a.value is None or b.value is None or a.value == b.value:
+            if a.value is None or b.value is None or a.value == b.value or (b.table, name) in _REMEMBERED:
                 continue
             if (b.table, name) in _POLICIES:
                 yield from self._policy(a, b)

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.permitting import documents, permission_drift, permissions
 from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
+from auditor.schema import tables as schema_tables
+from auditor.watch import plain
 
 TABLE = "role_facts"
 READS = (
     "iam_role",
+    "iam_policy",
+    "s3_bucket",
     "config_federation",
     "config_subject",
     "bucket_zone",
@@ -34,11 +39,15 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         exporting[role["role_arn"]].append(role)
     known = _known(tables)
     backing = {row["role_arn"] for row in tables["backup_selection"]}
-    before = {
-        row["key"]: row["value"]
-        for row in tables["history_watch"]
-        if row["table_name"] == "iam_role" and row["field"] == "trust_policy"
-    }
+    before: dict[str, dict[str, str | None]] = defaultdict(dict)
+    then: dict[str, str | None] = {}
+    for row in tables["history_watch"]:
+        if row["table_name"] == "iam_role":
+            before[row["key"]][row["field"]] = row["value"]
+        elif row["table_name"] == "iam_policy" and row["field"] == "document":
+            then[row["key"]] = row["value"]
+    managed = documents(tables["iam_policy"])
+    homes = {row["bucket"]: row["account"] for row in tables["s3_bucket"]}
     seen = {role["arn"]: role for role in tables["iam_role"]}
     for arn in sorted({*seen, *exporting}):
         found = seen.get(arn, {})
@@ -58,8 +67,20 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "service_linked": ":role/aws-service-role/" in arn,
             "backup_role": arn in backing,
             **trust_facts(found, exporting[arn], known),
-            **trust_drift(before.get(arn), found.get("trust_policy"), known_before=arn in before),
+            **trust_drift(
+                before[arn].get("trust_policy") if arn in before else None,
+                found.get("trust_policy"),
+                known_before=arn in before and "trust_policy" in before[arn],
+            ),
+            **permissions(found, exporting[arn], managed, homes),
+            **permission_drift(before.get(arn, {}), found, then, managed, _remembered(found)),
         }
+
+
+def _remembered(role: Row) -> Row:
+    """Return the columns that are remembered of a role, as the ledger writes them."""
+    columns = (each for each in schema_tables()["iam_role"].columns if each.watch)
+    return {each.name: plain(each, role.get(each.name)) for each in columns}
 
 
 def _known(tables: Tables) -> Known:

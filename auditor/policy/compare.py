@@ -98,7 +98,7 @@ def _admitted(
     if doubt or not pair.doubts:
         return None, doubt
     for goal in goals:
-        if (doubt := pair.doubt(goal)) and _possible(pair, goal):
+        if (doubt := pair.doubt(goal)) and possible(pair, goal):
             return None, doubt
     return None, ""
 
@@ -149,7 +149,7 @@ def pair_requests(pair: Pair, goal: Goal) -> Iterator[Request]:
             yield scene.request(chosen)
 
 
-def _possible(pair: Pair, goal: Goal) -> bool:
+def possible(pair: Pair, goal: Goal) -> bool:
     """Say whether a goal could be met if what cannot be decided went the way that suits it."""
     try:
         return any(

@@ -156,7 +156,7 @@ def _ref(ref: str) -> str:
 def _deed(request: Request) -> str:
     action = request.action.lower()
     if action in _ASSUMES:
-        return "assume the role"
+        return f"assume {_cut(request.resource)}" if request.resource else "assume the role"
     if action in _DOES:
         return _DOES[action]
     return f"do {_cut(request.action)}{f' on {_cut(request.resource)}' if request.resource else ''}"

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from auditor.schema import boolean, integer, json, text, time
+from auditor.schema import Column, boolean, integer, json, text, time
 from auditor.schema.subjects import facts, seen
+
+_DOCUMENTS = seen(("iam_policy", "account"), may="either")
+
+
+def _powers(name: str, meaning: str, *more: tuple[str, str]) -> tuple[Column, ...]:
+    """Describe a list of powers: what is proven, whether that is all, and what to say of it."""
+    reads = seen(("iam_policy", "account"), *more, may="either")
+    return (
+        json(name, f"{meaning}; NULL when not known", why=f"{name}_open", **reads),
+        boolean(
+            f"{name}_decided", "TRUE when all of it could be decided; else NULL", why=f"{name}_open", **reads
+        ),
+        text(f"{name}_says", "the first of them, by requests, in words"),
+        text(f"{name}_open", "what hangs on a condition, is undecided or was not read; empty when nothing"),
+    )
+
 
 TABLES = (
     facts(
@@ -17,6 +33,13 @@ TABLES = (
         text("event_name", "AssumeRoleWithWebIdentity, AssumeRole ..."),
         text("caller", "who asked; empty when the event does not say"),
         text("source_ip", "source address"),
+        text("user_agent", "what the caller says it is"),
+        boolean(
+            "from_declared_place",
+            "its source is in a network, or is a service of AWS, that CHN-012 declares for its zone",
+            why="place_says",
+        ),
+        text("place_says", "why that is not known; empty when it is"),
         time("issued_at", "issue"),
         integer("age_s", "seconds since the issue"),
         integer("duration_s", "seconds it was asked for"),
@@ -104,6 +127,68 @@ TABLES = (
             why="trust_change_says",
         ),
         text("trust_change_says", "who may now, or may no longer, in words"),
+        boolean(
+            "permissions_known",
+            "TRUE when every permission policy and the boundary was read and can be read; else NULL",
+            why="permissions_unknown",
+            **_DOCUMENTS,
+        ),
+        text("permissions_unknown", "which was not, and why; empty when all were"),
+        boolean(
+            "boundary_holds",
+            "a permissions boundary is attached and refuses something",
+            why="boundary_says",
+            **_DOCUMENTS,
+        ),
+        text("boundary_says", "which it is, and what it refuses, for example"),
+        *_powers(
+            "escalations",
+            "actions by which it could get what it lacks: on any user, role, group or policy, on itself, on its own policies",
+        ),
+        *_powers(
+            "prefix_actions",
+            "of an export role: what it may do on its prefixes and their buckets, with keys, and in other services at all; "
+            "`s3:*` stands for actions that no list has",
+        ),
+        *_powers(
+            "beyond_prefix",
+            "of an export role: what it may do with objects and buckets that it is not declared for",
+        ),
+        boolean("permissions_known_before", "the scan before knew the role and its policies"),
+        boolean(
+            "permissions_no_wider",
+            "its policies let nothing through that those of then refused; NULL when undecided or one was not read",
+            why="permissions_change_says",
+            **_DOCUMENTS,
+        ),
+        text("permissions_change", "the same, no wider, wider, undecided or not known"),
+        text("permissions_change_says", "what it may do now, in words, or why it cannot be told"),
+    ),
+    facts(
+        "principal_facts",
+        "principal",
+        "An IAM user.",
+        "ARN",
+        (("iam_user", "all"),),
+        text("name", "name"),
+        json("groups", "names of its groups"),
+        integer("active_keys", "active access keys", **seen(("iam_access_key", "account"), may="raise")),
+        *_powers(
+            "may_write",
+            "declared export prefixes (bucket/prefix) that it may write or delete objects on, by its own policies, its "
+            "groups' or the bucket's",
+            ("s3_bucket", "all"),
+        ),
+    ),
+    facts(
+        "scanner_facts",
+        "scanner",
+        "Whom the scan acts as in an account.",
+        "ARN of the user or role",
+        (("aws_account", "all"),),
+        text("name", "name of the user or role"),
+        text("caller", "as GetCallerIdentity gives it"),
+        *_powers("changes", "actions it may take that change something, anywhere", ("iam_role", "account")),
     ),
     facts(
         "access_key_facts",

@@ -119,7 +119,7 @@ def _bulk(client: Any, details: _Details, shared: set[str]) -> Iterator[Row | Se
                 arn = need(policy, "Arn")
                 if _used(policy) and arn not in shared:
                     yield Row("iam_policy", _policy(account, policy))
-                    if arn.startswith("arn:aws:iam::aws:"):
+                    if ":iam::aws:policy/" in arn:
                         shared.add(arn)
     if not read.ok:
         yield from read
@@ -177,6 +177,7 @@ def _users(details: _Details) -> Iterator[Row]:
                 "groups": sorted(names),
                 "inline_policies": inline if whole else None,
                 "attached_policies": sorted(attached) if whole else None,
+                "boundary_arn": _boundary(user),
                 "tags": _tags(user),
             },
         )
@@ -222,8 +223,8 @@ def _attached(holder: Item) -> list[str]:
     return sorted(need(one, "PolicyArn") for one in holder.get("AttachedManagedPolicies", ()))
 
 
-def _boundary(role: Item) -> str:
-    arn: str = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", "none")
+def _boundary(holder: Item) -> str:
+    arn: str = holder.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", "none")
     return arn
 
 
