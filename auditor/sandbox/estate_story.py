@@ -206,8 +206,19 @@ class Story:
         if kind == "session":
             from auditor.sandbox.estate_records import mark
 
-            return mark("ASIA", "session", self.export(name).id)
+            export, _, why = name.partition(":")
+            return mark("ASIA", why or "session", self.export(export).id)
+        if kind == "selection":
+            return self._selection(name)
         return self.email(name) if kind == "identity" else said
+
+    def _selection(self, plan: str) -> str:
+        """Return the key of a plan's first selection."""
+        from auditor.sandbox.aws.books import derived_uuid
+
+        _, _, _, region, account, *_ = self.vault_arn(self.said["plans"][plan]["vault"]).split(":")
+        plan_id = derived_uuid("plan", account, region, plan)
+        return f"{plan_id}/{derived_uuid('selection', plan_id, f'{plan}-1')}"
 
     def plan_of(self, bucket: str) -> str | None:
         """Return the plan that is meant to take a bucket."""
