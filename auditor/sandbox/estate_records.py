@@ -191,12 +191,22 @@ def object_event(
     size: int,
     who: Json,
     at: datetime,
+    encryption: str = "aws:kms",
+    kms_key: str | None = None,
 ) -> Json:
-    """Return an S3 data event: PutObject, CompleteMultipartUpload or DeleteObject."""
+    """Return an S3 data event: PutObject, CompleteMultipartUpload or DeleteObject.
+
+    `encryption`: what the object came to be encrypted by, SSE-C among them; `kms_key` names a key of KMS.
+    """
     record = _record(
         "s3", name, account=account, region=region, at=at, who=who, nonce=f"{bucket}/{key}@{version}"
     )
-    response: Json = {"x-amz-server-side-encryption": "aws:kms"}
+    sse = "x-amz-server-side-encryption"
+    response: Json = {sse: encryption}
+    if kms_key:
+        response[f"{sse}-aws-kms-key-id"] = kms_key
+    if encryption == "SSE-C":
+        response = {f"{sse}-customer-algorithm": "AES256"}
     if version and version != "null":
         response["x-amz-version-id"] = version
     if name == "DeleteObject":
@@ -222,6 +232,11 @@ def object_event(
         "managementEvent": False,
         "eventCategory": "Data",
     }
+
+
+def data_key(account: str, region: str) -> str:
+    """Return the key that the buckets of an account and region are encrypted with, where the story names no other."""
+    return f"arn:aws:kms:{region}:{account}:key/{ident('key', account, region, 'data')}"
 
 
 def change(

@@ -11,6 +11,7 @@ from auditor.sandbox.estate_chain import MINUTE, Chain
 from auditor.sandbox.estate_records import (
     Json,
     chained,
+    data_key,
     mark,
     object_event,
     session_identity,
@@ -102,13 +103,17 @@ class Writes(Chain):
         """Return the step that writes an object; a multipart one is dated at its start and told at its end."""
         bucket = self.export.bucket
         name = "PutObject" if at == done else "CompleteMultipartUpload"
+        encryption = self.stage.story["buckets"][bucket].get("encryption")
+        sealed: Json = {"encryption": encryption or "aws:kms"}
+        if not encryption:
+            sealed["kms_key"] = data_key(self.aws_account, self.aws_region)
 
         def act() -> None:
             version = self.stage.put(bucket, key, body, at=at, multipart=at != done)
             self._versions[key] = version
             event = object_event(
                 self.aws_account, self.aws_region, name,
-                bucket=bucket, key=key, version=version, size=len(body), who=who, at=done,
+                bucket=bucket, key=key, version=version, size=len(body), who=who, at=done, **sealed,
             )  # fmt: skip
             self.stage.record([event])
 

@@ -22,6 +22,10 @@ class Lie(AssertionError):  # noqa: N818 - the word for it
     """Raised for an emulated reply that AWS could never give."""
 
 
+TOO_NARROW = {"ObjectVersionStorageClass": "StorageClass"}
+"""Enums of S3's model that S3 itself does not keep to: versions are listed with every class that objects have."""
+
+
 class ShapeJudge(ParamValidator):
     """botocore's validator on output shapes, strict where it is lenient."""
 
@@ -31,6 +35,8 @@ class ShapeJudge(ParamValidator):
     def _validate_string(self, param: Any, shape: Any, errors: Any, name: str) -> None:
         super()._validate_string(param, shape, errors, name)  # type: ignore[misc]
         enum, pattern = shape.enum, shape.metadata.get("pattern")
+        if shape.name in TOO_NARROW:
+            enum = service_model("s3").shape_for(TOO_NARROW[shape.name]).enum
         if enum and param not in enum:
             errors.report(name, "invalid type", param=f"{param!r}", valid_types=list(enum))
         if isinstance(param, str) and pattern and not re.search(_plain(pattern), param):
