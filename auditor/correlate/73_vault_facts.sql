@@ -68,11 +68,17 @@ SELECT
     g.policy_unknown AS policy_unknown,
     g.deletion_denied AS deletion_denied,
     g.deletion_exempt AS deletion_exempt,
-    g.deletion_says AS deletion_says
+    g.deletion_says AS deletion_says,
+    d.vault_arn IS NOT NULL AS known_before,
+    d.lock_weakened AS lock_weakened,
+    d.lock_compared AS lock_compared,
+    d.policy_no_looser AS policy_no_looser,
+    d.policy_change_says AS policy_change_says
 FROM backup_vault AS v
 CROSS JOIN as_of AS n
 CROSS JOIN floor_rank AS f
 LEFT JOIN vault_policy AS g ON g.vault_arn = v.arn
+LEFT JOIN vault_drift AS d ON d.vault_arn = v.arn
 LEFT JOIN kms_key AS k ON k.arn = v.kms_key_arn
 LEFT JOIN serves AS s ON s.vault_arn = v.arn
 LEFT JOIN filled AS b ON b.vault_arn = v.arn

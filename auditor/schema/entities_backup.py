@@ -114,6 +114,20 @@ TABLES = (
         ),
     ),
     facts(
+        "plan_facts",
+        "plan",
+        "A backup plan; one that was remembered and is gone is here too.",
+        "ARN",
+        (("backup_plan", "all"),),
+        text("name", "name; its id when it is gone"),
+        boolean("known_before", "the scan before knew it"),
+        json("weakened", "what it protects less than then, in words: rules, selections, or that it is gone"),
+        boolean(
+            "all_compared", "TRUE when everything of it is known now and then; else NULL", why="not_compared"
+        ),
+        text("not_compared", "what is not, and why; empty when everything is"),
+    ),
+    facts(
         "selection_facts",
         "selection",
         "A selection of a backup plan and the buckets it takes.",
@@ -272,6 +286,19 @@ TABLES = (
         ),
         integer("zone_copy_lag_s", "its zone's limit for copies; NULL when not stated"),
     ),
+    step(
+        "vault_drift",
+        "What is weaker of a vault than in the scan before, for vaults that it knew.",
+        ("vault_arn",),
+        text("vault_arn", "ARN"),
+        json("lock_weakened", "what is weaker of its lock"),
+        boolean("lock_compared", "TRUE when the lock is known now and then; else NULL"),
+        boolean(
+            "policy_no_looser",
+            "its access policy lets in no more, and denies no less; NULL when undecided or not known",
+        ),
+        text("policy_change_says", "who may now, in words, or why it cannot be told"),
+    ),
     facts(
         "vault_facts",
         "vault",
@@ -316,6 +343,15 @@ TABLES = (
         ),
         json("deletion_exempt", "principals it exempts by name, or patterns of them", why="deletion_says"),
         text("deletion_says", "who may delete for example, or why that is not known; empty when nobody"),
+        boolean("known_before", "the scan before knew it"),
+        json("lock_weakened", "what is weaker of its lock than then; NULL when it was not known"),
+        boolean("lock_compared", "TRUE when the lock is known now and then; else NULL"),
+        boolean(
+            "policy_no_looser",
+            "its access policy lets in no more than then, and denies no less; NULL when undecided or not known",
+            why="policy_change_says",
+        ),
+        text("policy_change_says", "who may now, in words, or why it cannot be told"),
     ),
     facts(
         "restore_job_facts",

@@ -1,0 +1,66 @@
+"""What of each vault is weaker than in the scan before: its lock, and what its access policy lets in or no longer denies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.policy.change import resource_change
+
+TABLE = "vault_drift"
+READS = ("backup_vault", "history_watch")
+_LONGEST = 600
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a vault that the scan before knew."""
+    before: dict[str, dict[str, str | None]] = {}
+    for row in tables["history_watch"]:
+        if row["table_name"] == "backup_vault":
+            before.setdefault(row["key"], {})[row["field"]] = row["value"]
+    for vault in tables["backup_vault"]:
+        old = before.get(vault["arn"])
+        if old is None:
+            continue
+        weaker, open_ = _lock(old, vault)
+        yield {
+            "vault_arn": vault["arn"],
+            "lock_weakened": weaker,
+            "lock_compared": None if open_ else True,
+            **_policy(old.get("policy"), vault),
+        }
+
+
+def _lock(old: Mapping[str, str | None], vault: Mapping[str, Any]) -> tuple[list[str], bool]:
+    """Return what is weaker of the lock, and whether something of it is not known."""
+    was, now = old.get("locked"), vault["locked"]
+    if was is None or now is None:
+        return [], True
+    if was != "true":
+        return [], False
+    if not now:
+        return ["the lock is gone"], False
+    least, least_now = old.get("min_retention_d"), vault["min_retention_d"]
+    if least is None or least_now is None:
+        return [], True
+    if int(least) > least_now:
+        return [f"the lock keeps at least {_days(least_now)} instead of {_days(int(least))}"], False
+    return [], False
+
+
+def _days(days: int) -> str:
+    return "no time" if days < 0 else f"{days} d"
+
+
+def _policy(was: str | None, vault: Mapping[str, Any]) -> dict[str, Any]:
+    now = vault["policy"]
+    if was is None or now is None:
+        return {"policy_no_looser": None, "policy_change_says": "one of its policies is not known"}
+    if was == now:
+        return {"policy_no_looser": True, "policy_change_says": ""}
+    change = resource_change(was, now, vault["arn"], vault["account"])
+    return {
+        "policy_no_looser": None if change.verdict == "undecided" else not change.opens,
+        "policy_change_says": change.because[:_LONGEST] if change.opens else "",
+    }
