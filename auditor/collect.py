@@ -203,6 +203,7 @@ class _Scan:
             clients=self.clients.for_source(name, budget_s=budget_s),
             collected=self.writer.rows,
             exports=frozenset(self._export_buckets() if module.AFTER else ()),
+            service_accounts=frozenset(self._service_accounts()),
             zone_tag=getattr(self.config, "zone_tag", "data-zone"),
             zone_label=getattr(self.config, "zone_label", "data-zone"),
             bucket_in=self._in_scope,
@@ -268,6 +269,15 @@ class _Scan:
         return any(fnmatchcase(bucket, glob) for glob in include) and not any(
             fnmatchcase(bucket, glob) for glob in exclude
         )
+
+    def _service_accounts(self) -> Iterator[str]:
+        """Yield the service accounts that the configuration lets export or trigger, in lower case."""
+        named = {
+            *getattr(self.config, "subjects", ()),
+            *(str(getattr(each, "subject_of", "")) for each in _each(getattr(self.config, "federation", ()))),
+            *(str(getattr(each, "principal", "")) for each in _each(getattr(self.config, "automations", ()))),
+        }
+        yield from (each.lower() for each in named if each.endswith("gserviceaccount.com"))
 
     def _export_buckets(self) -> set[str]:
         """Return the buckets that the configuration, a job or a federated session's write names."""

@@ -15,7 +15,16 @@ from auditor.correlate import Rows, Tables
 from auditor.correlate.zoning import Row, parsed, ranks, seconds, strictest
 
 TABLE = "job_facts"
-READS = ("dataproc_job", "job_trigger", "export", "bucket_zone", "config_zone", "config_export", "as_of")
+READS = (
+    "dataproc_job",
+    "dataproc_cluster",
+    "job_trigger",
+    "export",
+    "bucket_zone",
+    "config_zone",
+    "config_export",
+    "as_of",
+)
 
 WELL = {"DONE", "SUCCEEDED", "TERMINATED"}
 FAILED = {"ERROR", "CANCELLED", "FAILED"}
@@ -48,6 +57,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     for export in tables["export"]:
         exports[export["job_uuid"]].append(export)
     successes = _successes(tables["dataproc_job"], exports)
+    clusters = {row["cluster_uuid"]: row for row in tables["dataproc_cluster"]}
     for job in tables["dataproc_job"]:
         mine = exports[job["job_uuid"]]
         labels = parsed(job["labels"])
@@ -83,7 +93,27 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "trigger_known": trigger.get("trigger_known"),
             "trigger_covered": trigger.get("covered"),
             "secrets": secrets_in(job),
+            **_placed(job, clusters.get(job["cluster_uuid"], {}), labels),
         }
+
+
+_TEMPLATE = "goog-dataproc-workflow-template-id"
+"""Dataproc sets it on the jobs of a workflow; nobody else can set a label that begins with goog-."""
+
+
+def _placed(job: Row, cluster: Row, labels: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return on what kind of cluster a job ran, and in which zone of Compute Engine: a batch or session has neither."""
+    if job["kind"] != "job":
+        return {"cluster_is": "", "gce_zone": "", "placement_says": f"a {job['kind']} runs on no cluster"}
+    name, image, zone = job["cluster_name"], cluster.get("image_version"), cluster.get("gce_zone")
+    lacks = [what for what, value in (("image", image), ("zone", zone)) if value is None]
+    known = image is not None and labels is not None and job["region"] is not None
+    template = (labels or {}).get(_TEMPLATE, "none")
+    return {
+        "cluster_is": f"{job['region']}/{image}/{template}" if known else None,
+        "gce_zone": zone,
+        "placement_says": f"{' and '.join(lacks)} of its cluster {name} not known" if lacks else "",
+    }
 
 
 def _ended_well(job: Row) -> bool | None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.correlate import Tables
+from auditor.correlate import Tables, accounts
 from auditor.correlate.permitting import documents, permission_drift, permissions
 from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
@@ -26,6 +26,8 @@ READS = (
     "directory_user",
     "backup_selection",
     "history_watch",
+    "gcp_service_account",
+    "coverage",
 )
 _ENDED = ("disabled", "suspended")
 
@@ -94,7 +96,9 @@ def _known(tables: Tables) -> Known:
         for email, subject in subjects.items()
         if (entry := by_email.get(email)) is not None and entry["status"] in _ENDED
     }
+    ended |= accounts.dead(tables)
     active = {*subjects.values(), *(row["subject"] for row in users if row["status"] == "active")}
+    active |= accounts.alive(tables)
     return Known(
         accounts=frozenset(row["account"] for row in tables["config_place"] if row["cloud"] == "aws"),
         subjects=subjects,

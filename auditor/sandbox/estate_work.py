@@ -17,6 +17,8 @@ STARTERS = {
 }
 WELL = {"job": "DONE", "workflow": "DONE", "batch": "SUCCEEDED", "session": "TERMINATED"}
 
+DISKS = "keyRings/dataproc/cryptoKeys/disks"
+
 
 class Work(Chain):
     """The records that Dataproc and Cloud Logging hold of one export."""
@@ -36,7 +38,18 @@ class Work(Chain):
             "projectId": self.project,
             "clusterName": self.cluster,
             "clusterUuid": self.cluster_uuid,
-            "config": {"gceClusterConfig": {"serviceAccount": self.service_account}},
+            "config": {
+                "gceClusterConfig": {
+                    "serviceAccount": self.service_account,
+                    "internalIpOnly": True,
+                    "zoneUri": f"{self.region}-b",
+                },
+                "softwareConfig": {"imageVersion": "2.2.61-debian12"},
+                "encryptionConfig": {
+                    "gcePdKmsKeyName": f"projects/{self.project}/locations/{self.region}/{DISKS}"
+                },
+                "lifecycleConfig": {"idleDeleteTtl": "1800s"},
+            },
             "status": {"state": "RUNNING", "stateStartTime": stamp(since + 90 * MINUTE / 60)},
             "statusHistory": [{"state": "CREATING", "stateStartTime": stamp(since)}],
         }

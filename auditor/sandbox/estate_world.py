@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from auditor.sandbox.estate_access import seed_access
 from auditor.sandbox.estate_records import (
     AUDIENCE,
     GOOGLE,
@@ -237,6 +238,7 @@ class World:
         story, gcp = self.stage.story, self.stage.gcp
         for project in story["gcp"]["projects"]:
             gcp.declare(project, *story["gcp"]["regions"])
+        seed_access(self.stage)
         for name, said in story["gcp"]["clusters"].items():
             at = stamp(story.moment(said["created"]))
             cluster = {

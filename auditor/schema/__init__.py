@@ -101,6 +101,7 @@ def tables() -> dict[str, Table]:
         *steps.TABLES,
         *chain.TABLES,
         *entities.TABLES,
+        *gcp_access.FACTS,
         *entities_scanner.TABLES,
     )
     return {table.name: table for table in every}

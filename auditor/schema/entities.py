@@ -121,6 +121,13 @@ TABLES = (
             "REGION/IMAGE/TEMPLATE of its cluster, `none` outside a workflow template; empty of batch and session",
             why="placement_says",
         ),
+        text("gce_zone", "Compute Engine zone of its cluster; empty of batch and session", why="placement_says"),
+        text("placement_says", "what of that is not known; empty when all is"),
+        text(
+            "cluster_is",
+            "REGION/IMAGE/TEMPLATE of its cluster, `none` outside a workflow template; empty of batch and session",
+            why="placement_says",
+        ),
         text(
             "gce_zone", "Compute Engine zone of its cluster; empty of batch and session", why="placement_says"
         ),

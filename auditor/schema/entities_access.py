@@ -96,8 +96,8 @@ TABLES = (
         json("trusted_subjects", "Google subjects that it names in full", why="trust_unknown"),
         json(
             "unknown_subjects",
-            "those that are neither configured nor active in the directory",
-            **seen(("directory_user", "all"), may="either"),
+            "those that are disabled or deleted, or neither configured, listed by Google nor active in the directory",
+            **seen(("directory_user", "all"), ("gcp_service_account", "all"), may="either"),
         ),
         boolean(
             "audience_pinned",

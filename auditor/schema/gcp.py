@@ -51,6 +51,7 @@ TABLES = (
             time("deleted_at", "deletion, where an audit entry tells"),
             text("state", "the vendor's state"),
             text("image_version", "software_config.image_version"),
+            text("gce_zone", "Compute Engine zone its machines are in"),
             boolean("internal_ip_only", "no public addresses"),
             text("kms_key", "disk key, or `none`"),
             integer("idle_delete_s", "idle-delete limit; -1 when there is none"),
@@ -105,6 +106,10 @@ TABLES = (
             text("cluster_name", "cluster the call names"),
             text("cluster_uuid", "its uuid where the entry holds it"),
             text("cluster_service_account", "service account in a CreateCluster request"),
+            json(
+                "cluster_config",
+                "what else a CreateCluster request asks for: columns of dataproc_cluster; NULL when it shows no config",
+            ),
             json("workflow_jobs", "job ids an InstantiateWorkflowTemplate operation lists"),
         ),
         feed="at",

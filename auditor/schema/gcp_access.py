@@ -159,6 +159,7 @@ FACTS = (
         ),
         text("duty_says", "which duty, or why that is not known"),
         json("people", "people in the group now; NULL when the directory has no such group"),
+        boolean("exports_here", "a service account of this very project that the configuration lets export"),
     ),
     facts(
         "service_account_facts",

@@ -134,6 +134,8 @@ class History:
             if row["origin"] == "audit":
                 account = row.get("service_account") or created.get("cluster_service_account")
                 row["service_account"] = account
+                told = created.get("cluster_config") or {}
+                row.update((column, value) for column, value in told.items() if row.get(column) is None)
             row["deleted_at"] = row.get("deleted_at") or deleted
             if row != known.get(uuid):
                 rows[uuid] = row

@@ -160,6 +160,7 @@ def of_cluster(cluster: Any, project: str, region: str) -> Values:
         "service_account": machine.service_account or None,
         "user_service_accounts": dict(mapping),
         "image_version": config.software_config.image_version or None,
+        "gce_zone": machine.zone_uri.rpartition("/")[2] or None,
         "internal_ip_only": machine.internal_ip_only if machine.HasField("internal_ip_only") else None,
         "kms_key": encryption.gce_pd_kms_key_name or encryption.kms_key or "none",
         "idle_delete_s": idle.idle_delete_ttl.seconds if ttl else -1,

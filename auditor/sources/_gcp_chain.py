@@ -42,9 +42,9 @@ def project_of(email: str, numbers: Mapping[str, str]) -> str:
 
 
 def _emails(ask: Ask, items: Iterable[Item], numbers: Mapping[str, str]) -> set[str]:
-    """Return the accounts that jobs and clusters run as, that trigger work, or that a role of AWS trusts."""
+    """Return the accounts that jobs and clusters run as, that trigger work, that the configuration or a role of AWS names."""
     by_name = {project: number for number, project in numbers.items()}
-    found: set[str | None] = set()
+    found: set[str | None] = set(ask.service_accounts)
     for row in ask.rows("dataproc_cluster"):
         values = row.values
         found.add(values["service_account"])
@@ -62,7 +62,7 @@ def _emails(ask: Ask, items: Iterable[Item], numbers: Mapping[str, str]) -> set[
         if item.values["unique_id"] in trusted:
             found.add(item.values["email"])
     named = {each.partition(":")[2] if each.startswith("serviceAccount:") else each for each in found if each}
-    return {each for each in named if each.endswith("gserviceaccount.com")}
+    return {each.lower() for each in named if each.endswith("gserviceaccount.com")}
 
 
 def _cluster(ask: Ask, values: Mapping[str, Any]) -> list[Item]:

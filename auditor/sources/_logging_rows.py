@@ -19,6 +19,7 @@ Values = dict[str, Any]
 _AUDIT_LOG = "google.cloud.audit.AuditLog"
 _REGION = re.compile(r"/(?:regions|locations)/([^/]+)")
 _WORK = re.compile(r"/(?:jobs|batches|sessions)/([^/]+)$")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _SNAKE = re.compile(r"([A-Z])")
 SUBMISSIONS = ("SubmitJob", "SubmitJobAsOperation", "CreateBatch", "CreateSession")
 """Methods, without their service, that start work."""
@@ -160,7 +161,36 @@ def _cluster(values: Values, audit: Any, short: str) -> Values:
             *(_text(answer, "placement", "clusterUuid") for answer in answers),
         ),
         "cluster_service_account": _first(_text(request, *account)) if short == "CreateCluster" else None,
+        "cluster_config": _asked_for(request) if short == "CreateCluster" else None,
     }
+
+
+def _asked_for(request: Any) -> Values | None:
+    """Return what a CreateCluster request asks for, by the columns of dataproc_cluster; None when it shows no config.
+
+    What it leaves open the image or the project decides, so that is left out; a key or a limit it leaves out is none.
+    """
+    config = _at(_at(request, "cluster"), "config")
+    if config is None or config.WhichOneof("kind") != "struct_value":
+        return None
+    machine = _at(config, "gceClusterConfig")
+    private = _at(machine, "internalIpOnly")
+    idle = _text(config, "lifecycleConfig", "idleDeleteTtl").removesuffix("s")
+    keys = (_text(config, "encryptionConfig", name) for name in ("gcePdKmsKeyName", "kmsKey"))
+    asked = {
+        "image_version": _text(config, "softwareConfig", "imageVersion") or None,
+        "gce_zone": _last(_text(machine, "zoneUri")) or None,
+        "internal_ip_only": private.bool_value if private is not None else None,
+        "kms_key": _first(*keys) or "none",
+        "idle_delete_s": int(float(idle)) if _SECONDS.fullmatch(idle) else -1,
+        "labels": _labels(_at(_at(request, "cluster"), "labels")),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _labels(labels: Any) -> dict[str, str]:
+    held = labels.struct_value.fields if labels is not None else {}
+    return {name: value.string_value for name, value in sorted(held.items())}
 
 
 def _workflow(audit: Any) -> list[str] | None:

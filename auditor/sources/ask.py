@@ -78,6 +78,8 @@ class Ask:
     collected: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
     """Rows of a table that earlier sources or an earlier scan collected."""
     exports: frozenset[str] = frozenset()
+    service_accounts: frozenset[str] = frozenset()
+    """E-mails of service accounts that the configuration names, in lower case."""
     zone_tag: str = "data-zone"
     zone_label: str = "data-zone"
     bucket_in: Callable[[str], bool] = field(default=lambda _bucket: True)
