@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from auditor.config_lines import Path
+from auditor.config_presets import presets
 from auditor.config_read import Reading, did_you_mean
 from auditor.config_sections import (
     ApprovedJob,
@@ -120,6 +121,10 @@ def _zones(reading: Reading, raw: Mapping[str, Any]) -> dict[str, Any]:
         _params(reading, value.get("rules", {}), ("zones", name, "rules"))
         if zone is not None:
             files[name] = zone
+        if zone is not None and zone.preset and zone.preset not in presets():
+            known = presets()
+            what = f"{zone.preset!r} is no preset{did_you_mean(zone.preset, known)}"
+            reading.wrong(("zones", name, "preset"), f"{what}; there is {', '.join(known)}")
     for at, name in enumerate(order):
         if name not in defined or name in order[:at]:
             what = "named twice" if name in order[:at] else "is no zone"

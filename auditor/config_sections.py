@@ -197,6 +197,8 @@ class ZoneFile:
     """Regions that data of this zone may be in."""
     supersede: bool = False
     """A proven re-run may supersede an export that it overwrote."""
+    preset: str = ""
+    """Named limits that the rules of this zone start from, such as hipaa-proposed; empty: none."""
     rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Parameters of rules, by id or code, that differ in this zone."""
 

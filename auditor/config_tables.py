@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.config_build import LISTS
 from auditor.config_lines import Path
+from auditor.config_presets import preset
 from auditor.config_read import Wrong, did_you_mean, duration
 from auditor.errors import ConfigError
 
@@ -176,6 +177,9 @@ def _params(config: Config, rules: list[Any]) -> Rows:
                 found[rule.id, "default", name] = bool(getattr(config, name)) or None
             for zone, value in param.zones.items():
                 found[rule.id, zone, name] = value
+    for zone in config.zones:
+        if zone.preset:
+            found |= _preset(zone.name, zone.preset, by_word)
     problems: list[str] = []
     settings: list[tuple[Path, str, Mapping[str, Mapping[str, Any]]]] = [
         (("params",), "default", config.params)
@@ -211,6 +215,20 @@ def _params(config: Config, rules: list[Any]) -> Rows:
         }
         for (rule, zone, name), value in sorted(found.items())
     ]
+
+
+def _preset(zone: str, name: str, by_word: Mapping[str, Any]) -> dict[tuple[str, str, str], Any]:
+    """Return what the preset of a zone gives, by rule, zone and parameter."""
+    found: dict[tuple[str, str, str], Any] = {}
+    for part, given in preset(name).items():
+        for word, params in given.items():
+            rule = by_word.get(word)
+            if rule is not None and hasattr(
+                rule, "params"
+            ):  # a rule of another pack, or one that did not load
+                where = zone if part == "zone" else "default"
+                found |= {(rule.id, where, key): _value(rule, key, value) for key, value in params.items()}
+    return found
 
 
 _FITS = {"INT": int, "TEXT": str, "BOOL": bool, "LIST": list}

@@ -85,3 +85,60 @@ def test_tables_of_the_example_fit_the_schema() -> None:
             assert len(engine.table(name)) == len(rows)
     expected = {name for name in described if name.startswith("config_")} | {"params", "as_of"}
     assert made.keys() == expected
+
+
+# Presets ------------------------------------------------------------------------------------------------------------
+
+
+def _shipped_params(tmp_path: Path, text: str) -> dict[tuple[str, str, str], object]:
+    from auditor.builtin import builtin
+    from auditor.rulepack import load as load_rules
+
+    pack = load_rules([builtin("rules")], [builtin("rules") / "frameworks"], prove=False)
+    codes = {rule.id: rule.code for rule in pack.rules}
+    rows = read(tmp_path, text).tables(pack.rules)["params"]
+    return {(codes[row["rule"]], row["zone"], row["name"]): row["value"] for row in rows}
+
+
+def test_a_preset_is_off_until_a_zone_asks_and_then_holds_in_that_zone_alone(tmp_path: Path) -> None:
+    without = _shipped_params(tmp_path, ZONES)
+    asked = ZONES.replace("[zones.phi]", '[zones.phi]\npreset = "hipaa-proposed"')
+    given = _shipped_params(tmp_path, asked)
+    differs = {key: value for key, value in given.items() if without.get(key) != value}
+    assert differs[("RPT-001", "phi", "max_age")] == 48 * 3600
+    assert differs[("RST-002", "phi", "max_time")] == 72 * 3600
+    assert {zone for _, zone, _ in differs} <= {"phi", "default"}
+    assert given[("RPT-001", "default", "max_age")] == without[("RPT-001", "default", "max_age")]
+
+
+def test_a_preset_for_people_who_have_no_zone_holds_everywhere_and_what_the_file_says_goes_before(
+    tmp_path: Path,
+) -> None:
+    asked = ZONES.replace("[zones.phi]", '[zones.phi]\npreset = "hipaa-proposed"')
+    assert _shipped_params(tmp_path, asked)[("IDN-004", "default", "grace")] == 3600
+    said = asked + '[params.IDN-004]\ngrace = "2h"\n[zones.phi.rules.RPT-001]\nmax_age = "10h"\n'
+    found = _shipped_params(tmp_path, said)
+    assert found[("IDN-004", "default", "grace")] == 7200
+    assert found[("RPT-001", "phi", "max_age")] == 36000
+
+
+def test_every_parameter_of_every_preset_is_one_of_a_shipped_rule(tmp_path: Path) -> None:
+    from auditor.config_presets import preset, presets
+
+    for name in presets():
+        asked = ZONES.replace("[zones.phi]", f'[zones.phi]\npreset = "{name}"')
+        codes = {(code, param) for code, _, param in _shipped_params(tmp_path, asked)}
+        given = {
+            (code, param)
+            for part in preset(name).values()
+            for code, params in part.items()
+            for param in params
+        }
+        assert given
+        assert given <= codes
+
+
+def test_a_preset_nobody_knows_is_named_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    asked = ZONES.replace("[zones.phi]", '[zones.phi]\npreset = "hipaa-proposd"')
+    with pytest.raises(ConfigError, match="is no preset; did you mean 'hipaa-proposed'"):
+        read(tmp_path, asked)
