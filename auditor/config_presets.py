@@ -8,7 +8,6 @@ from typing import Any
 
 from auditor.builtin import builtin
 
-
 PARTS = ("zone", "everywhere")
 """Where parameters of a preset hold: in the zone that asks for it, or everywhere (people have no zone)."""
 
