@@ -214,6 +214,49 @@ def test_two_plans_that_capture_equally_often_are_alike_and_two_rules_of_one_are
     assert waste(rule(), rule("odd", "plan-2", schedule="cron(0 5 L * ? *)")) is None
 
 
+def test_what_a_plan_may_take_besides_leaves_open_what_it_could_change() -> None:
+    # One selection was refused: the plan may take the phi bucket too, and the other plan may as well.
+    plain = bucket(OTHER, tags={"compliance-zone": "internal"})
+    unread = dict.fromkeys(("resources", "not_resources", "list_of_tags", "conditions"))
+    pitr = rule("pitr", continuous=True, delete_after_d=35, copies=[])
+    tables = {
+        "s3_bucket": [bucket(), plain],
+        "backup_selection": [selection(resources=[OTHER]), selection("plan-2", **unread)],
+        "export": runs(2, 5),
+    }
+    found = planned(pitr, rule("daily", "plan-2"), **tables)["plan-1/pitr"]
+    assert found["buckets_continuous_alone"] is None, "the other plan may hold it periodically"
+    assert (found["continuous_plans"], found["periodic_vaults_elsewhere"]) == ([], [])
+    again = planned(pitr, rule("again", "plan-2", continuous=True, vault_name="far"), **tables)["plan-1/pitr"]
+    assert again["continuous_plans"] is None
+    assert again["periodic_vaults_elsewhere"] == []
+    tables["backup_selection"] = [selection(resources=[OTHER]), selection(name="unread", **unread)]
+    served = planned(rule(), **tables)["plan-1/daily"]
+    assert served["buckets_served"] == 1
+    assert (served["runs_seen"], served["runs_in_window"], served["exports_not_captured"]) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_plan_that_may_take_a_bucket_may_capture_it_alike() -> None:
+    unread = dict.fromkeys(("resources", "not_resources", "list_of_tags", "conditions"))
+
+    def alike(*rules: dict[str, Any]) -> Any:
+        tables = estate(
+            backup_plan=[plan(), plan("plan-2")],
+            backup_plan_rule=rules,
+            backup_selection=[selection(), selection("plan-2", **unread)],
+            backup_region=[{"account": HOME, "region": EU, "s3_opt_in": True}],
+        )
+        return facts(protected(tables), "bucket")[BUCKET]["plans_alike"]
+
+    assert alike(rule(), rule("nightly", "plan-2")) is None
+    assert alike(rule(), rule("monthly", "plan-2", schedule="cron(0 5 1 * ? *)")) == []
+    assert alike(rule()) is None, "the rules of the second plan were not read"
+
+
 def test_air_gapped_copy_counts_from_the_capture_and_a_partial_one_not_at_all() -> None:
     gap = f"arn:aws:backup:{EU}:{AWAY}:backup-vault:gap"
     kind = "LOGICALLY_AIR_GAPPED_BACKUP_VAULT"

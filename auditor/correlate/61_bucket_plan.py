@@ -20,22 +20,24 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     names = {row["plan_id"]: row["name"] for row in tables["backup_plan"]}
     held = holding(tables["backup_plan_rule"], tables["protection"])
     for protection in tables["protection"]:
-        pairs, open_ = [], protection["covered"] == "undecided"
-        for one, other in combinations(held.of(protection["bucket_arn"]), 2):
-            if one["plan_id"] == other["plan_id"]:
-                continue
-            alike = _alike(one, other)
-            open_ = open_ or alike is None
-            if alike:
-                pairs.append(f"{_named(one, names)} = {_named(other, names)}")
-        yield {
-            "bucket_arn": protection["bucket_arn"],
-            "plans_alike": None if open_ and not pairs else sorted(pairs),
-        }
+        bucket = protection["bucket_arn"]
+        sure, every = held.of(bucket), [*held.of(bucket), *held.beside(bucket)]
+        pairs = [
+            f"{_named(one, names)} = {_named(other, names)}"
+            for one, other in combinations(sure, 2)
+            if _alike(one, other)
+        ]
+        # What may be alike, because nobody knows a schedule, the rules of a plan, or whether the plan takes the bucket.
+        may = any(_alike(one, other) is not False for one, other in combinations(every, 2))
+        yield {"bucket_arn": bucket, "plans_alike": sorted(pairs) or (None if may else [])}
 
 
 def _alike(one: Row, other: Row) -> bool | None:
     """Tell whether two rules capture equally often: both continuously, or at one interval; None when it cannot be told."""
+    if one.get("plan_id") == other.get("plan_id"):
+        return False if one else None
+    if not one or not other:
+        return None
     if one["continuous"] or other["continuous"]:
         return bool(one["continuous"]) == bool(other["continuous"])
     every = interval_s(one["schedule"]), interval_s(other["schedule"])

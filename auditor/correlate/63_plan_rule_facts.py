@@ -49,6 +49,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         unseen = _there(rule, hidden)
         zone = _zone(mine, open_to[rule["plan_id"]], rank, hidden=unseen or _there(rule, unread))
         buckets = sorted(row["bucket_arn"] for row in mine)
+        others = sorted({row["bucket_arn"] for row in open_to[rule["plan_id"]]} - set(buckets))
         limits = zones.get(zone, {}) if zone else {}
         keep, capture = limits.get("retention_d"), limits.get("capture_s")
         delete = rule["delete_after_d"]
@@ -75,8 +76,13 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "required_keep_s": None if keep is None else keep * _DAY if keep >= 0 else -1,
             **_copies(rule, copy_to),
             **copied(rule, copy_to, keep),
-            **continuity(rule, buckets, held),
-            **window(rule, plans.get(rule["plan_id"]), [e for arn in buckets for e in exports[arn]]),
+            **continuity(rule, buckets, held, more=bool(others)),
+            **window(
+                rule,
+                plans.get(rule["plan_id"]),
+                [export for arn in buckets for export in exports[arn]],
+                [export for arn in others for export in exports[arn]],
+            ),
         }
 
 

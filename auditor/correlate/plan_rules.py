@@ -80,63 +80,82 @@ def _below(copies: Iterable[Row], floor_of: Any) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The rules of every plan by the buckets that they are known to take."""
+    """The rules of every plan by the buckets that they take, or may take: what a selection means is not always known."""
 
     rules: Mapping[str, Sequence[Row]]
     """Plan id -> its rules."""
-    plans: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    sure: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Bucket -> plans that take it."""
+    may: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Bucket -> plans that may take it besides."""
 
     def of(self, bucket: str) -> list[Row]:
         """Return the rules that take a bucket."""
-        return [rule for plan in sorted(self.plans.get(bucket, ())) for rule in self.rules.get(plan, ())]
+        return [rule for plan in sorted(self.sure.get(bucket, ())) for rule in self.rules.get(plan, ())]
+
+    def beside(self, bucket: str) -> list[Row]:
+        """Return the rules that may take it besides; an empty row stands for a plan whose rules were not read."""
+        return [rule for plan in sorted(self.may.get(bucket, ())) for rule in self.rules.get(plan) or ({},)]
 
 
 def holding(rules: Iterable[Row], protections: Iterable[Row]) -> Holding:
-    """Return who holds what, by the selections that are known to take each bucket."""
+    """Return who holds what, by what is known of the selections."""
     by_plan: dict[str, list[Row]] = defaultdict(list)
     for rule in rules:
         by_plan[rule["plan_id"]].append(rule)
-    return Holding(
-        by_plan,
-        {
-            row["bucket_arn"]: frozenset(
-                plan["plan_id"] for plan in parsed(row["plans"]) or () if plan.get("verdict") == "covered"
-            )
-            for row in protections
-        },
-    )
+    sure: dict[str, frozenset[str]] = {}
+    may: dict[str, frozenset[str]] = {}
+    for row in protections:
+        judged = [(plan.get("verdict"), plan["plan_id"]) for plan in parsed(row["plans"]) or ()]
+        taken = frozenset(plan for verdict, plan in judged if verdict == "covered")
+        sure[row["bucket_arn"]] = taken
+        may[row["bucket_arn"]] = frozenset(plan for verdict, plan in judged if verdict == "undecided") - taken
+    return Holding(by_plan, sure, may)
 
 
-def continuity(rule: Row, buckets: Iterable[str], held: Holding) -> dict[str, Any]:
-    """Return how continuous backup of the rule's buckets is spread over rules, plans and vaults."""
-    without, sole = 0, 0
-    elsewhere: set[str] = set()
+def continuity(rule: Row, buckets: Iterable[str], held: Holding, *, more: bool) -> dict[str, Any]:
+    """Return how continuous backup of the rule's buckets is spread over rules, plans and vaults.
+
+    `more`: the rule may serve other buckets besides. What then could still be found is NULL, not none.
+    """
+    without, alone = 0, 0
+    open_without = open_alone = open_plans = open_vaults = more
+    plans: set[str] = set()
     vaults: set[str] = set()
     for bucket in buckets:
-        every = held.of(bucket)
+        every, beside = held.of(bucket), held.beside(bucket)
         continuous = [one for one in every if one["continuous"]]
         periodic = [one for one in every if one["continuous"] is False]
-        without += not continuous
-        sole += not periodic and bool(continuous) and not any(parsed(one["copies"]) for one in continuous)
+        may_run = any(one.get("continuous") is not False for one in beside)
+        may_keep = any(one.get("continuous") is not True or parsed(one.get("copies")) != [] for one in beside)
+        if not continuous:
+            without, open_without = without + (not may_run), open_without or may_run
+        elif not periodic and not any(parsed(one["copies"]) for one in continuous):
+            alone, open_alone = alone + (not may_keep), open_alone or may_keep
         if rule["continuous"]:
-            elsewhere |= {one["plan_id"] for one in continuous} - {rule["plan_id"]}
+            plans |= {one["plan_id"] for one in continuous} - {rule["plan_id"]}
             vaults |= {one["vault_name"] for one in periodic} - {rule["vault_name"], None}
+            open_plans = open_plans or may_run
+            open_vaults = open_vaults or any(
+                one.get("continuous") is not True and one.get("vault_name") != rule["vault_name"]
+                for one in beside
+            )
     return {
-        "buckets_without_continuous": without,
-        "buckets_continuous_alone": sole,
-        "continuous_plans": sorted(elsewhere),
-        "periodic_vaults_elsewhere": sorted(vaults),
+        "buckets_without_continuous": without or (None if open_without else 0),
+        "buckets_continuous_alone": alone or (None if open_alone else 0),
+        "continuous_plans": sorted(plans) or (None if rule["continuous"] and open_plans else []),
+        "periodic_vaults_elsewhere": sorted(vaults) or (None if rule["continuous"] and open_vaults else []),
     }
 
 
 # When it starts.
 
 
-def window(rule: Row, plan: Row | None, exports: Sequence[Row]) -> dict[str, Any]:
+def window(rule: Row, plan: Row | None, exports: Sequence[Row], may: Sequence[Row]) -> dict[str, Any]:
     """Return how many runs of the jobs that write the rule's buckets its start windows met, and what was not captured.
 
     A window opens with each scheduled run and stays open for the start window: the backup may begin at any time in it.
+    `may`: exports to buckets that it may serve besides; with any of them neither count is known.
     """
     runs = [
         (naive(row["started_at"]), naive(row["ended_at"]))
@@ -145,7 +164,10 @@ def window(rule: Row, plan: Row | None, exports: Sequence[Row]) -> dict[str, Any
     ]
     states = [row["recovery_point_state"] for row in exports]
     broken = states.count("broken")
-    missed: int | None = broken or (None if {"unknown", None} & set(states) else 0)
+    beside = {row["recovery_point_state"] for row in may}
+    missed: int | None = broken or (
+        None if {"unknown", None} & {*states, *beside} or "broken" in beside else 0
+    )
     count: int | None = 0
     if runs:
         length = rule["start_window_m"]
@@ -158,7 +180,11 @@ def window(rule: Row, plan: Row | None, exports: Sequence[Row]) -> dict[str, Any
             known=_known(rule, plan),
         )
         count = None if opened is None or length is None else met(opened, span, runs)
-    return {"runs_seen": len(runs), "runs_in_window": count, "exports_not_captured": missed}
+    return {
+        "runs_seen": None if may else len(runs),
+        "runs_in_window": None if may else count,
+        "exports_not_captured": missed,
+    }
 
 
 def _known(rule: Row, plan: Row | None) -> datetime | None:
