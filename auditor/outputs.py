@@ -18,6 +18,8 @@ _OUT = {"out", "output", "outputs", "dest", "destination", "target", "sink", "ex
 _IN = {"in", "input", "inputs", "source", "src", "from", "read", "checkpoint", "log", "logs"} | {
     "tmp", "temp", "staging", "jar", "jars", "conf", "config", "lib", "libs", "warehouse", "event",
 }  # fmt: skip
+_SOURCES = {"in", "input", "inputs", "source", "src", "from", "read"}
+"""Of these the words that name data which is read, not a place to work in."""
 _NAMED_RUN = re.compile(
     r"(?<![a-z])(dt|ds|date|day|week|month|year|hour|hr|minute|ts|time|timestamp|run|runid|run_id|attempt|job|jobid"
     r"|job_id|batch|batchid|batch_id|execution|exec)(?:=[^/]*|[_-]\d[^/]*)",
@@ -104,6 +106,17 @@ def _mentioned(job: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     for place in dict.fromkeys(bare):
         if place not in outs:
             yield *place, sole
+
+
+def inputs(job: Mapping[str, Any]) -> list[str]:
+    """Return the S3 buckets that a job's words declare as an input: `--source s3a://...`; sorted."""
+    found = {
+        match[1]
+        for words, text in _texts(job)
+        if words & _SOURCES and not words & _OUT
+        for match in _URI.finditer(text)
+    }
+    return sorted(found)
 
 
 def _texts(job: Mapping[str, Any]) -> Iterator[tuple[set[str], str]]:

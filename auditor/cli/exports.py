@@ -127,12 +127,14 @@ def show(export: str, walkthrough: bool, as_of: datetime | None) -> None:
     this = app()
     now = standing(this, as_of or click.get_current_context().meta.get("as_of"))
     row = _one(now, export)
+    from auditor.cli._evidence import Evidence
+
     if this.json:
         from auditor.cli._answer import answer, export_row
 
-        answer("exports", now, [export_row(row)])
+        with Evidence(now.snapshot()) as evidence:
+            answer("exports", now, [export_row(row) | {"definition": _definition(evidence, row)}])
         return
-    from auditor.cli._evidence import Evidence
     from auditor.cli._text import write
 
     with Evidence(now.snapshot()) as evidence:
@@ -140,7 +142,7 @@ def show(export: str, walkthrough: bool, as_of: datetime | None) -> None:
         if walkthrough:
             write(_page(now, row, moments, evidence))
         else:
-            write([*_head(row), "", *_chain(row, moments), "", _next(row)])
+            write([*_head(row), *_defined(evidence, row), "", *_chain(row, moments), "", _next(row)])
 
 
 def _one(now: Standing, word: str) -> Mapping[str, Any]:
@@ -182,6 +184,23 @@ def _head(row: Mapping[str, Any]) -> list[str]:
     }
     chain = paint(f"{marked(row['state'])}{strength}{due}", row["state"])
     return [f"{bold('Chain')} {chain}", *(f"  {name:<6}{safe(text)}" for name, text in facts.items())]
+
+
+def _definition(evidence: Evidence, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the job is defined to do, as it is approved, with its digest; None when it was not read in full."""
+    from auditor.correlate.defining import definition, digest_of
+
+    for _, job in evidence.rows("dataproc_job", row["job_uuid"]):
+        known = definition(job)
+        return None if known is None else {"digest": digest_of(known), **known}
+    return None
+
+
+def _defined(evidence: Evidence, row: Mapping[str, Any]) -> list[str]:
+    from auditor.cli._text import safe
+
+    known = _definition(evidence, row)
+    return [] if known is None else [f"  does  {safe(known['main'])}: definition {known['digest']}"]
 
 
 def _chain(row: Mapping[str, Any], moments: Moments) -> list[str]:

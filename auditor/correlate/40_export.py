@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.links import calls, copy, job, objects, recovery_point, retention, session, trigger, zones
+from auditor.correlate.links import (
+    calls,
+    copy,
+    job,
+    objects,
+    recovery_point,
+    retention,
+    session,
+    trigger,
+    zones,
+)
 from auditor.correlate.links.evidence import READS, Case, Evidence, cases
 from auditor.correlate.links.hiding import explained
 from auditor.correlate.links.judgement import Judgement, Refs, not_required, unknown, weakest

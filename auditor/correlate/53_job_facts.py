@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from json import dumps
 from typing import Any
 
-from auditor.correlate import Rows, Tables
+from auditor.correlate import Rows, Tables, defining
 from auditor.correlate.zoning import Row, parsed, ranks, seconds, strictest
 
 TABLE = "job_facts"
@@ -24,6 +24,8 @@ READS = (
     "config_zone",
     "config_export",
     "as_of",
+    "job_template",
+    "config_approved_job",
 )
 
 WELL = {"DONE", "SUCCEEDED", "TERMINATED"}
@@ -58,6 +60,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         exports[export["job_uuid"]].append(export)
     successes = _successes(tables["dataproc_job"], exports)
     clusters = {row["cluster_uuid"]: row for row in tables["dataproc_cluster"]}
+    made_by = {row["job_uuid"]: row for row in tables["job_template"]}
+    approved = sorted(tables["config_approved_job"], key=lambda row: (row["digest"], row["template"]))
     for job in tables["dataproc_job"]:
         mine = exports[job["job_uuid"]]
         labels = parsed(job["labels"])
@@ -94,6 +98,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "trigger_covered": trigger.get("covered"),
             "secrets": secrets_in(job),
             **_placed(job, clusters.get(job["cluster_uuid"], {}), labels),
+            **defining.columns(job, made_by.get(job["job_uuid"]), approved),
         }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from auditor.correlate import Tables
+from auditor.correlate import Tables, addressing
 from auditor.correlate.sight import Sight
-from auditor.correlate.zoning import Row, ranks, seconds, strictest
+from auditor.correlate.zoning import Row, parsed, ranks, seconds, strictest
 
 TABLE = "session_facts"
 READS = (
@@ -24,8 +24,12 @@ READS = (
     "config_zone",
     "bucket_zone",
     "coverage",
+    "params",
     "as_of",
 )
+
+PLACES = "session-from-expected-place"
+"""The rule (CHN-012) whose parameter `cidrs` declares the places: networks are compared here, once an address."""
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -45,6 +49,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     roles: dict[str, list[Row]] = defaultdict(list)
     for role in tables["config_federation"]:
         roles[role["role_arn"]].append(role)
+    places = _Places(tables["params"])
     for session in tables["sts_session"]:
         if session["role_arn"] not in roles or session["error_code"]:
             continue
@@ -58,9 +63,10 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         key = session["access_key_id"]
         last = used.get(key) if key else None
         ended = job["finished_at"] if job else None
+        zone = (export["zone"] if export else None) or strictest(declared, rank)
         yield {
             "subject_key": session["session_key"],
-            "zone": (export["zone"] if export else None) or strictest(declared, rank),
+            "zone": zone,
             "account": session["account"],
             "project": job["project"] if job else None,
             "owner": export["owner"] if export else None,
@@ -70,6 +76,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "event_name": session["event_name"],
             "caller": session["caller_arn"] or "",
             "source_ip": session["source_ip"],
+            **_place(session, places(zone)),
             "issued_at": session["issued_at"],
             "age_s": seconds(now["as_of"], session["issued_at"]),
             "duration_s": session["duration_s"],
@@ -84,6 +91,41 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "job_service_account": account,
             "subject_matches": _equal(session["subject"], expected),
         }
+
+
+class _Places:
+    """The declared places of each zone; None where nothing is declared, or where zones differ and there is no zone."""
+
+    def __init__(self, params: Iterable[Row]) -> None:
+        self._given = {
+            row["zone"]: None if row["value"] is None else tuple(map(str, parsed(row["value"])))
+            for row in params
+            if row["rule"] == PLACES and row["name"] == "cidrs"
+        }
+
+    def __call__(self, zone: str | None) -> tuple[str, ...] | None:
+        default = self._given.get("default")
+        if zone is None:
+            return default if all(given == default for given in self._given.values()) else None
+        return self._given.get(zone, default)
+
+
+def _place(session: Row, declared: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return whether a session was asked for from a declared place, and why that is not known."""
+    source, unread = session["source_ip"], addressing.unreadable(declared or ())
+    expected = None if declared is None else addressing.within(source, declared)
+    says = ""
+    if expected is None:
+        says = (
+            "its source is not an address"
+            if declared and not unread
+            else "no network is declared for its zone"
+        )
+        if unread:
+            says = f"{', '.join(unread)} is no network"
+        if not source:
+            says = "the record holds no source"
+    return {"from_declared_place": expected, "place_says": says, "user_agent": session["user_agent"]}
 
 
 def _used_after(key: str | None, last: Any, ended: Any, *, seen: bool) -> int | None:

@@ -10,7 +10,15 @@ from auditor.correlate import Tables
 from auditor.correlate.zoning import Row, listed, strictest_declared
 
 TABLE = "trail_facts"
-READS = ("cloudtrail_trail", "aws_account", "bucket_facts", "config_place", "config_zone", "coverage")
+READS = (
+    "cloudtrail_trail",
+    "aws_account",
+    "bucket_facts",
+    "digest_chain",
+    "config_place",
+    "config_zone",
+    "coverage",
+)
 
 _GUARDS = ("logging", "multi_region", "global_events", "validated")
 
@@ -27,8 +35,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             whole[trail["account"]].add(arn)
     zone = strictest_declared(tables["config_zone"])
     buckets = {row["name"]: row for row in tables["bucket_facts"]}
+    chains: dict[str, list[Row]] = defaultdict(list)
+    for chain in tables["digest_chain"]:
+        chains[chain["trail_arn"]].append(chain)
     for arn, trail in trails.items():
         yield {
+            **_digests(chains[arn]),
             **_subject(arn, trail["account"], trail["region"], zone),
             "name": trail["name"],
             **{guard: trail[guard] for guard in _GUARDS},
@@ -50,6 +62,18 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
                 "bucket": "none",
                 "covered_by_another": False,
             }
+
+
+def _digests(chains: list[Row]) -> dict[str, Any]:
+    """Return whether the digests of all regions hold; None when none was read."""
+    troubles = [f"{chain['region']}: {said}" for chain in chains for said in chain["troubles"]]
+    unread = sum(chain["files_unread"] for chain in chains)
+    return {
+        "digests": sum(chain["digests"] for chain in chains),
+        "digest_troubles": troubles,
+        "digests_hold": not troubles if chains else None,
+        "files_compared": sum(chain["files"] for chain in chains) - unread,
+    }
 
 
 def _delivered(name: str | None, buckets: Mapping[str, Row]) -> dict[str, Any]:

@@ -121,13 +121,6 @@ TABLES = (
             "REGION/IMAGE/TEMPLATE of its cluster, `none` outside a workflow template; empty of batch and session",
             why="placement_says",
         ),
-        text("gce_zone", "Compute Engine zone of its cluster; empty of batch and session", why="placement_says"),
-        text("placement_says", "what of that is not known; empty when all is"),
-        text(
-            "cluster_is",
-            "REGION/IMAGE/TEMPLATE of its cluster, `none` outside a workflow template; empty of batch and session",
-            why="placement_says",
-        ),
         text(
             "gce_zone", "Compute Engine zone of its cluster; empty of batch and session", why="placement_says"
         ),
@@ -150,24 +143,64 @@ TABLES = (
     facts(
         "identity_facts",
         "identity",
-        "A person or automation of the directory, or a principal that triggered a job.",
+        "A person or automation of a directory, or a principal that triggered a job.",
         "e-mail, else principal subject",
         (("directory_user", "all"), ("gcp_audit_entry", "all")),
-        boolean("in_directory", "the directory has it", **seen(("directory_user", "all"), may="raise")),
-        text("status", "active, disabled or suspended; NULL when it is not in the directory"),
-        boolean("ended", "access has ended; NULL when it is not in the directory"),
-        time("ended_at", "when; NULL when it has not, or nobody says"),
-        json("groups_now", "groups it is in"),
-        boolean("triggers_jobs", "it triggered a job"),
-        time("last_use_at", "latest call that was let through"),
+        boolean("in_directory", "a directory has it", **seen(("directory_user", "all"), may="raise")),
+        text("status", "active, disabled or suspended; NULL when no directory has it"),
+        json("directories", "directories that list it"),
+        boolean(
+            "ended",
+            "access has ended; NULL when no directory has it, or one says so and another does not",
+            why="end_says",
+        ),
+        time("ended_at", "when; NULL when it has not, or nobody says", why="end_says"),
+        time("ended_by", "it had ended at this time or before; NULL when nothing says so"),
+        text("end_says", "why the end is not known; empty when it is, or there is none"),
+        integer(
+            "ended_since_s",
+            "seconds since the end; NULL when there is none or it is not dated",
+            why="end_says",
+        ),
+        integer("ended_at_least_s", "seconds since the end at the least; NULL when nothing dates it at all"),
+        json("groups_now", "groups it is in", **seen(("directory_membership", "all"), may="raise")),
+        json(
+            "duty_groups",
+            "those of them that a duty means; NULL when a duty does not say which directory's group it means",
+            **seen(("directory_membership", "all"), may="raise"),
+        ),
+        integer(
+            "duty_since_s",
+            "seconds for which it has been in one of these at the least; NULL when in none, or first seen now",
+        ),
+        boolean("triggers_jobs", "it triggered a job", **_AUDIT),
+        time("last_use_at", "latest call that was let through; NULL when none is known", **_AUDIT),
+        integer(
+            "last_use_age_s",
+            "seconds since then; NULL when none is known",
+            **seen(("gcp_audit_entry", "all"), may="lower"),
+        ),
+        integer(
+            "use_seen_s", "how far back calls were read in every project without a gap; 0 when they were not"
+        ),
         integer("uses_after_end", "calls let through that started after the end", **_AUDIT),
         integer(
             "latest_use_after_end_s", "seconds from the end to the latest; NULL when there is none", **_AUDIT
+        ),
+        integer(
+            "surely_after_end_s",
+            "seconds to the latest from the time at which access had ended at the latest; 0 when there is none",
+            **_AUDIT,
         ),
         integer("owned_after_end", "calls of automations it owns, started after the end", **_AUDIT),
         integer(
             "latest_owned_after_end_s",
             "seconds from the end to the latest of those; NULL when none",
+            **_AUDIT,
+        ),
+        json(
+            "waivers_of_own",
+            "waivers it approved that cover open findings of jobs it triggered; NULL when an approver is no e-mail",
             **_AUDIT,
         ),
     ),
@@ -374,6 +407,14 @@ TABLES = (
             "another trail of the account does all of it",
             **seen(("cloudtrail_trail", "account"), may="raise"),
         ),
+        integer("digests", "digests of it that were read, in this scan and earlier ones"),
+        boolean(
+            "digests_hold",
+            "every one verifies and follows the one before, and the log files read are what they say; NULL: none was read",
+            **seen(("cloudtrail_digest", "account"), may="lower"),
+        ),
+        json("digest_troubles", "what does not, in words"),
+        integer("files_compared", "log files that were read and compared with a digest"),
     ),
     facts(
         "schedule_facts",

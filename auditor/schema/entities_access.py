@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auditor.schema import Column, boolean, integer, json, text, time
-from auditor.schema.subjects import facts, seen
+from auditor.schema.subjects import facts, seen, step
 
 _DOCUMENTS = seen(("iam_policy", "account"), may="either")
 
@@ -189,6 +189,64 @@ TABLES = (
         text("name", "name of the user or role"),
         text("caller", "as GetCallerIdentity gives it"),
         *_powers("changes", "actions it may take that change something, anywhere", ("iam_role", "account")),
+    ),
+    step(
+        "watched_change",
+        "A watched setting whose text differs from the scan before, or a row that came or went.",
+        ("kind", "table_name", "key", "field"),
+        text("kind", "changed, appeared or vanished"),
+        text("table_name", "source table"),
+        text("key", "its key, parts joined by /"),
+        text("field", "column; of a row that came or went the first"),
+        text("before", "value then, as text"),
+        text("after", "value now, as text"),
+        text("account", "account; * when it has none"),
+        text("region", "region; * for all"),
+    ),
+    facts(
+        "change_facts",
+        "change",
+        "A change of a watched setting since the scan before, as drift tells it.",
+        "table/key#column, or #appeared, #vanished",
+        (
+            ("s3_bucket", "all"),
+            ("iam_role", "all"),
+            ("iam_policy", "all"),
+            ("iam_provider", "all"),
+            ("backup_plan", "all"),
+            ("backup_plan_rule", "all"),
+            ("backup_selection", "all"),
+            ("backup_vault", "all"),
+            ("cloudtrail_trail", "all"),
+        ),
+        text("kind", "changed, appeared or vanished"),
+        text("changed_table", "source table, or config_duty"),
+        text("changed_key", "key of what changed"),
+        text("field", "column; empty when it came or went"),
+        text("says", "what became of it, in words"),
+        time("changed_at", "when, as the trail tells; NULL when it does not"),
+        text("actor", "who, as the trail tells; NULL when it does not", why="actor_because"),
+        text("actor_because", "which event tells so, or why none does"),
+        boolean(
+            "recorded",
+            "an approved change of [[changes]] explains it; NULL when that hangs on who made it, which is not known",
+            why="actor_because",
+        ),
+        text("change_id", "its id; NULL when there is none"),
+        text("approved_by", "who approved it"),
+    ),
+    facts(
+        "identity_map_facts",
+        "identity_map",
+        "A mapping of a group to what it may trigger, of [[duties]]; one that was taken out is here too.",
+        "group/directory/project/region/job/zone/kind of start",
+        (("config_duty", "all"),),
+        text("group_name", "group"),
+        boolean("compared", "the scan before remembered mappings"),
+        text("change", "added or removed since then; empty when neither"),
+        boolean("recorded", "an approved change of [[changes]] explains it"),
+        text("change_id", "its id; NULL when there is none"),
+        text("approved_by", "who approved it"),
     ),
     facts(
         "access_key_facts",

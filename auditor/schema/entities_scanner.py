@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
-from auditor.schema import boolean, integer, json, text, time
-from auditor.schema.subjects import facts, seen
+from auditor.schema import Table, aws, boolean, integer, json, text, time
+from auditor.schema.subjects import facts, seen, step
 
 _EXPORTS = seen(("dataproc_job", "all"), may="either")
 
 TABLES = (
+    Table(
+        "recent_digest",
+        "The digests of the last fifteen days: columns as those of cloudtrail_digest.",
+        ("bucket", "key"),
+        next(table for table in aws.TABLES if table.name == "cloudtrail_digest").columns,
+        kind="fact",
+    ),
+    step(
+        "digest_chain",
+        "The digests of a trail in one region: whether they hold and follow one another.",
+        ("trail_arn", "region"),
+        text("trail_arn", "trail"),
+        text("account", "account"),
+        text("region", "region"),
+        integer("digests", "digests read, in this scan and earlier ones"),
+        time("first_at", "end of the oldest"),
+        time("last_at", "end of the newest"),
+        json("troubles", "up to 10 sentences: what does not verify, differs or is not there"),
+        integer("files", "log files they name"),
+        integer("files_unread", "of these, not read and so not compared"),
+        integer("longest_silence_s", "longest time without one since the scan before"),
+    ),
+    step(
+        "log_pulse",
+        "How steadily audit entries came from a project since the scan before.",
+        ("project",),
+        text("project", "project"),
+        integer("entries", "entries of the activity log"),
+        time("last_at", "newest of them"),
+        integer("longest_pause_s", "longest time between two"),
+    ),
+    step(
+        "job_template",
+        "The workflow template that made a job, where one did.",
+        ("job_uuid",),
+        text("job_uuid", "job"),
+        text("template", "projects/P/regions/R/workflowTemplates/T"),
+        integer("templates", "templates that fit equally well"),
+        integer("version", "its version; NULL when it was changed since"),
+    ),
     facts(
         "rule_pack_facts",
         "rule_pack",
@@ -93,5 +133,26 @@ TABLES = (
         integer("open", "of these, neither: what captured them could not be seen", **_EXPORTS),
         boolean("all_seen", "TRUE when none of them is open; else NULL: each may have been captured or not"),
         integer("earlier", "of these, known from earlier scans alone"),
+    ),
+    facts(
+        "log_stream_facts",
+        "log_stream",
+        "A stream of log records: a trail in one region, or the activity log of a project.",
+        "ARN of the trail/region, or the log's name",
+        (("cloudtrail_trail", "all"),),
+        text("kind", "cloudtrail or cloud_logging"),
+        integer(
+            "expected_s",
+            "it is bound to say something this often; NULL when nothing binds it",
+            why="heartbeat",
+        ),
+        time("last_at", "when it last did"),
+        integer(
+            "longest_silence_s",
+            "longest time without since the scan before; NULL when it was not read",
+            **seen(("cloudtrail_digest", "region"), ("gcp_audit_entry", "all"), may="either"),
+        ),
+        text("delivery_error", "latest delivery error; empty when none; NULL when not known"),
+        text("heartbeat", "what binds it"),
     ),
 )

@@ -7,6 +7,7 @@ it was delivered (CloudTrail User Guide, "CloudTrail log file name format").
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zlib
@@ -61,6 +62,12 @@ class Reader:
     misses: list[Miss] = field(default_factory=list)
     selectors_set_at: datetime | None = None
     """When the trail was last told what to record, within the window."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each log file that was read, unpacked, by its key: what digests are compared with."""
+    refused: set[str] = field(default_factory=set)
+    """Files that were listed and could not be read."""
+    listed: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """The time of delivery in which every file of a region was listed."""
 
     def regions(self) -> tuple[Guard, list[str]]:
         """Return the regions that have files, in a guard of the whole reading."""
@@ -70,42 +77,42 @@ class Reader:
             if self.trail.about.get("IsOrganizationTrail"):
                 root += self._organization(root)
             self.root = f"{root}{self.account}/CloudTrail/"
-            found = self._folders(self.root)
+            found = self.folders(self.root)
             if not found:
-                raise Suspect(f"no log files under s3://{self._bucket}/{self.root}")
+                raise Suspect(f"no log files under s3://{self.bucket}/{self.root}")
         return read, [one for one in found if self.trail.multi_region or one == self.trail.home]
 
     root: str = ""
 
     @property
-    def _bucket(self) -> str:
+    def bucket(self) -> str:
         return str(need(self.trail.about, "S3BucketName"))
 
     @property
-    def _client(self) -> Any:
+    def client(self) -> Any:
         return self.ask.clients.aws("s3", self.trail.asker, self.trail.home)
 
-    def _folders(self, under: str) -> list[str]:
+    def folders(self, under: str) -> list[str]:
         found: list[str] = []
-        for page in self._pages(Prefix=under, Delimiter="/"):
+        for page in self.pages(Prefix=under, Delimiter="/"):
             found += (
                 need(one, "Prefix").removeprefix(under).rstrip("/") for one in page.get("CommonPrefixes", ())
             )
         return sorted(found)
 
     def _organization(self, root: str) -> str:
-        ids = [name for name in self._folders(root) if name.startswith("o-")]
+        ids = [name for name in self.folders(root) if name.startswith("o-")]
         if len(ids) != 1:
-            raise Suspect(f"{len(ids)} organizations under s3://{self._bucket}/{root}")
+            raise Suspect(f"{len(ids)} organizations under s3://{self.bucket}/{root}")
         return f"{ids[0]}/"
 
-    def _pages(self, **params: Any) -> Iterator[Mapping[str, Any]]:
+    def pages(self, **params: Any) -> Iterator[Mapping[str, Any]]:
         return marked(
-            self._client.list_objects_v2,
+            self.client.list_objects_v2,
             {"NextContinuationToken": "ContinuationToken"},
             "Name",
             "IsTruncated",
-            Bucket=self._bucket,
+            Bucket=self.bucket,
             **params,
         )
 
@@ -147,16 +154,18 @@ class Reader:
         first = f"{start:%Y/%m/%d}/{self.account}_CloudTrail_{region}_{start:%Y%m%dT%H%M}"
         reached = window.from_at
         with guard() as read:
-            for page in self._pages(Prefix=under, StartAfter=under + first):
+            for page in self.pages(Prefix=under, StartAfter=under + first):
                 for item in page.get("Contents", ()):
                     key = need(item, "Key")
                     at = _delivered(key)
                     if at is None:
                         continue
                     if at > end:
+                        self.listed[region] = (start, end)
                         return
                     reached = max(reached, at - OVERLAP)
                     yield key, at
+        self.listed[region] = (start, end if read.ok else reached)
         if not read.ok:
             self.misses.append(
                 Miss(region, min(reached, window.until_at), window.until_at, read.reason, read.detail)
@@ -168,13 +177,28 @@ class Reader:
         key, at = named
         readings: list[Reading] = []
         with guard() as read:
-            reply = self._client.get_object(Bucket=self._bucket, Key=key)
-            records = _records(reply["Body"].read())
+            reply = self.client.get_object(Bucket=self.bucket, Key=key)
+            packed = reply["Body"].read()
+            self.hashes[key] = "unreadable"  # unless it can be unpacked: then it is not what CloudTrail wrote
+            text = _unpacked(packed)
+            self.hashes[key] = hashlib.sha256(text).hexdigest() if self.trail.validated else ""
+            records = _records(text)
             every = (read_record(record, self.arns, self.account) for record in records)
             readings = [one for one in every if one.row is not None or one.lacks]
         if read.ok:
             return readings, key, at, None
+        if key not in self.hashes:
+            self.refused.add(key)
         return [], key, at, self._around(region, at, read.reason, f"{key}: {read.detail}")
+
+    def was_listed(self, key: str) -> bool:
+        """Say whether a file would have been found, had it been there: its region and time were listed to the end."""
+        at = _delivered(key)
+        region = next((name for name in self.listed if key.startswith(f"{self.root}{name}/")), None)
+        if at is None or region is None:
+            return False
+        start, end = self.listed[region]
+        return start < at <= end and key not in self.refused
 
     def _around(self, region: str, at: datetime, reason: str, detail: str, table: str = "") -> Miss:
         """Return a miss of the day of a file, and of the hour before it was delivered."""
@@ -193,8 +217,8 @@ def _delivered(key: str) -> datetime | None:
         return None
 
 
-def _records(packed: bytes) -> list[Any]:
-    """Unpack a log file; Malformed when it is not gzip, not JSON, or larger than CloudTrail's get."""
+def _unpacked(packed: bytes) -> bytes:
+    """Unpack a log file; Malformed when it is not gzip, or larger than CloudTrail's get."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
         text = unpacking.decompress(packed, LARGEST)
@@ -202,9 +226,15 @@ def _records(packed: bytes) -> list[Any]:
             raise Malformed(f"more than {LARGEST >> 20} MB when unpacked")
         if not unpacking.eof:
             raise Malformed("the gzip stream breaks off")
-        file = json.loads(text)
     except zlib.error as error:
         raise Malformed(f"not gzip: {error}") from None
+    return text
+
+
+def _records(text: bytes) -> list[Any]:
+    """Read an unpacked log file; Malformed when it is not JSON, or no log file."""
+    try:
+        file = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {str(error) or 'nested too deeply'}") from None
     if not isinstance(file, dict):

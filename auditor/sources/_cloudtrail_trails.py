@@ -87,6 +87,11 @@ class Trail:
         return bool(self.about.get("IsMultiRegionTrail"))
 
     @property
+    def validated(self) -> bool:
+        """Whether it writes digests of its log files."""
+        return bool(self.about.get("LogFileValidationEnabled"))
+
+    @property
     def prefix(self) -> str:
         """The key prefix its log files stand under, with a slash if there is one."""
         prefix = str(self.about.get("S3KeyPrefix") or "")
@@ -120,6 +125,7 @@ class Trail:
             "write_data_arns": None if self.selection is None else _arns(self.selection, buckets),
             "bucket": about.get("S3BucketName"),
             "prefix": about.get("S3KeyPrefix") or "",
+            "started_at": self.time("StartLoggingTime"),
             "delivered_at": self.time("LatestDeliveryTime"),
             "delivery_error": None if status is None else status.get("LatestDeliveryError") or "",
         }
@@ -163,7 +169,7 @@ def _ask_about(ask: Ask, trail: Trail) -> None:
         need(status, "IsLogging")
         trail.status = status
     if not read.ok:
-        for column in ("logging", "delivered_at", "delivery_error"):
+        for column in ("logging", "started_at", "delivered_at", "delivery_error"):
             scope = Seen("cloudtrail_trail", *place, f"{trail.arn}#{column}")
             trail.gaps.append(gap(scope, read.reason, read.detail))
     with guard(Seen("cloudtrail_trail", *place, trail.arn)) as read:

@@ -1,7 +1,8 @@
 """Trails, and from their records: sessions issued, objects written, and changes of the estate.
 
 Calls, for A accounts with G regions each (us-east-1 always among them) and T trails: A·G
-DescribeTrails + 2·T; then per trail that is read, the calls of `_cloudtrail_files`; 1 ListBuckets an
+DescribeTrails + 2·T; then per trail that is read, the calls of `_cloudtrail_files`, and of each trail
+that writes digests those of `_cloudtrail_digests`; 1 ListBuckets an
 account whose trails record the writes to some buckets only. Without a trail that can be read:
 LookupEvents, ceil(STS events / 50) + ceil(write events / 50), at least 2, per account and region.
 """
@@ -16,21 +17,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.model import Gap, Row, Seen
+from auditor.sources._cloudtrail_digests import Digests
 from auditor.sources._cloudtrail_files import Reader
 from auditor.sources._cloudtrail_record import read_record
 from auditor.sources._cloudtrail_trails import Trail, trails
 from auditor.sources._marked import marked
-from auditor.sources.ask import guard, listed, need
+from auditor.sources.ask import gap, guard, listed, need
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = ("cloudtrail_trail", "sts_session", "s3_data_event", "aws_change")
+TABLES = ("cloudtrail_trail", "cloudtrail_digest", "sts_session", "s3_data_event", "aws_change")
 AFTER = ("aws_iam",)
 ACTIONS = (
     "cloudtrail:DescribeTrails",
     "cloudtrail:GetEventSelectors",
     "cloudtrail:GetTrailStatus",
+    "cloudtrail:ListPublicKeys",
     "cloudtrail:LookupEvents",
     "kms:Decrypt",
     "s3:GetObject",
@@ -57,6 +60,11 @@ class Settings:
     """`files`: the log files of trails, in S3. `lookup`: LookupEvents, which holds management events
     of the last 90 days and never says who wrote an object. `auto`: files, and lookup for an account
     that has no trail that can be read."""
+    digests: bool = True
+    """Read the digest files of trails that write them, and check their signatures and the hashes of the log files read:
+    24 files a day for each trail and region."""
+    digests_most: int = 10_000
+    """Digests of one trail that are read in one scan; more of them are a gap."""
 
 
 @dataclass(slots=True)
@@ -115,6 +123,7 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         readers: list[Reader] = []
         if settings.events != "lookup":
             yield from _files(ask, here, arns, sessions, readers)
+        yield from _digests(ask, here, readers)
         if readers:
             yield from _coverage(ask, here, readers)
         elif settings.events == "files":
@@ -122,6 +131,25 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
             yield from (_gap(ask, table, here.account, reason, why) for table in EVENTS)
         else:
             yield from _looked_up(ask, here, arns, sessions)
+
+
+def _digests(ask: Ask, here: _Account, readers: list[Reader]) -> Iterator[Row | Seen | Gap]:
+    """Read the digests of the account's own trails that write them; the log files were read before."""
+    settings: Settings = ask.settings
+    known = {reader.trail.arn: reader for reader in readers}
+    for trail in here.trails if settings.digests else ():
+        if not trail.validated or trail.owner != here.account:
+            continue
+        window = ask.window
+        scope = Seen("cloudtrail_digest", here.account, "*", trail.arn, window.from_at, window.until_at)
+        reader = known.get(trail.arn)
+        if reader is None:
+            reader = Reader(ask, trail, here.account, {}, set())
+            read, _ = reader.regions()
+            if not read.ok:
+                yield gap(scope, read.reason, read.detail)
+                continue
+        yield from Digests(reader, settings.digests_most).collect()
 
 
 def _arns(ask: Ask) -> dict[tuple[str, str], str]:

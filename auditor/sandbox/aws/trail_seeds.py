@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from auditor.sandbox.aws.books import Record, derived_id, digest, given
@@ -171,6 +172,7 @@ class TrailSeeds(S3Seeds):
             f"{account}_CloudTrail_{region}_{at:%Y%m%dT%H%MZ}_{mark}.json.gz"
         )
         packed = gzip.compress(body, compresslevel=6, mtime=0)
+        trail.setdefault("Files", []).append((at, region, key, sha256(body).hexdigest()))
         self.put_object(trail["S3BucketName"], key, packed, at=at)
         before = trail["Status"].get("LatestDeliveryTime")
         trail["Status"]["LatestDeliveryTime"] = at if before is None else max(before, at)
