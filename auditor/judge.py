@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from auditor.rulepack import Pack
     from auditor.snapshot import Snapshot
 
-FACTS = ("export", "session_match", "orphan_session", "unattributed_object", "protection", "outcome")
+FACTS = (
+    "export",
+    "session_match",
+    "orphan_session",
+    "unattributed_object",
+    "protection",
+    "access",
+    "offboarding",
+    "audit_entry_facts",
+    "outcome",
+)
 """Tables that are kept beside a snapshot: what people ask for after a scan."""
 
 

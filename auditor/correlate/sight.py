@@ -166,3 +166,26 @@ def _covered(readings: list[_Reading], from_at: datetime | None, until_at: datet
         if reached + _SLACK >= until_at:
             return True
     return False
+
+
+def read_back(coverage: Iterable[Mapping[str, Any]], table: str, now: datetime) -> datetime | None:
+    """Return since when a table of events was read without a gap until now, in every account that was asked."""
+    whole: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+    gaps: dict[str, list[datetime]] = defaultdict(list)
+    for row in coverage:
+        if row["table_name"] != table or row["from_at"] is None:
+            continue
+        account = row["account"] or "*"
+        until = now if row["until_at"] is None else row["until_at"]
+        if not row["complete"]:
+            gaps[account].append(until)
+        elif (row["resource"] or "*") == "*":
+            whole[account].append((until, row["from_at"]))
+    back = []
+    for account in whole.keys() | gaps.keys():
+        reached = now
+        for until, since in sorted(whole[account], reverse=True):
+            if until + _SLACK >= reached:
+                reached = min(reached, since)
+        back.append(min(now, max([reached, *gaps[account]])))
+    return max(back, default=None)

@@ -91,7 +91,17 @@ def json(name: str, meaning: str, **more: object) -> Column:
 @cache
 def tables() -> dict[str, Table]:
     """Return every table by name, in the order they are described."""
-    from auditor.schema import aws, chain, entities, entities_scanner, gcp, gcp_access, joined, steps
+    from auditor.schema import (
+        aws,
+        chain,
+        entities,
+        entities_people,
+        entities_scanner,
+        gcp,
+        gcp_access,
+        joined,
+        steps,
+    )
 
     every = (
         *gcp.TABLES,
@@ -102,6 +112,7 @@ def tables() -> dict[str, Table]:
         *chain.TABLES,
         *entities.TABLES,
         *gcp_access.FACTS,
+        *entities_people.TABLES,
         *entities_scanner.TABLES,
     )
     return {table.name: table for table in every}
