@@ -1,4 +1,4 @@
-"""Rules x subjects -> outcomes, as one vectorised statement per rule.
+"""Rules x subjects -> outcomes: which rules are judged over which subjects, and what stands for those nobody saw.
 
 Reads the fact tables, `coverage`, `params`, `config_zone`, `as_of` and `history_scan`; writes `outcome`. An error inside
 one rule costs that rule: it becomes one unknown outcome, and the others run.
@@ -6,8 +6,8 @@ one rule costs that rule: it becomes one unknown outcome, and the others run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import PurePath
@@ -15,32 +15,30 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.canonical import connect
 from auditor.rulelang.compile import literal, quoted
-from auditor.rulelang.examples import judge_examples, not_set
-from auditor.rulelang.judge import EVERY, OUTCOME, Values, relation_columns, statement, verdicts_sql
+from auditor.rulelang.examples import judge_examples
+from auditor.rulelang.judge import OUTCOME, Judging, Lot, create_outcome, judge, unless_of_the_machine
 from auditor.rulelang.rule import BrokenRule, Example, ParamValue, Rule, canonical
+from auditor.rulelang.saying import Applied, Values
 from auditor.rulelang.subjects import coverage_sql, hidden_sql, subjects_sql
+from auditor.rulelang.truths import relation_columns
+from auditor.schema import Table
 
 if TYPE_CHECKING:
     from auditor.rulepack import Pack
 
 
-class Judging(Protocol):
-    """What evaluation asks of an engine."""
-
-    def execute(self, sql: str) -> Any:
-        """Run one statement for what it does."""
-
-    def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows of a query."""
+class Engine(Judging, Protocol):
+    """What evaluation asks of an engine beside judging."""
 
     def table(self, table: str) -> list[dict[str, Any]]:
         """Return a table of the schema."""
 
 
-def evaluate(engine: Judging, pack: Pack) -> None:
+def evaluate(engine: Engine, pack: Pack) -> None:
     """Judge every subject by every rule of its kind and write `outcome`, in no order."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in OUTCOME)
-    engine.execute(f"CREATE OR REPLACE TABLE outcome ({columns})")
+    import duckdb
+
+    create_outcome(engine)
     estate = _Estate(engine)
     sources = {read[0] for rule in pack.rules for read in rule.reads}
     listed = {source for rule in pack.rules for source, _ in rule.table.listed_by}
@@ -48,11 +46,32 @@ def evaluate(engine: Judging, pack: Pack) -> None:
         engine.execute(sql)
     sight = _Sight(engine, listed)
     by_entity = sorted(pack.rules, key=lambda rule: (rule.entity, rule.code, rule.id))
-    for _, rules in groupby(by_entity, key=lambda rule: rule.entity):
-        _judge_entity(engine, estate, list(rules), sight)
-    for broken in pack.broken_rules:
-        if broken.id and all(rule.id != broken.id for rule in pack.rules):
-            _insert(engine, _not_loaded(broken))
+    kinds = [list(rules) for _, rules in groupby(by_entity, key=lambda rule: rule.entity)]
+    peopled = _peopled(engine, [rules[0].table for rules in kinds])
+    lots: list[Lot] = []
+    whole: list[dict[str, Any]] = []
+    for rules in kinds:
+        table = rules[0].table
+        applied = [Applied(rule, estate.values(rule), history=estate.covers(rule)) for rule in rules]
+        unset = {each.rule.id: each.unset for each in applied}
+        whole += [_not_configured(rule, unset[rule.id]) for rule in rules if unset[rule.id]]
+        judged = tuple(each for each in applied if not unset[each.rule.id])
+        if judged and any(source in sight.hiding for source, _ in table.listed_by):
+            try:
+                _judge_hidden(engine, table, [each.rule for each in judged])
+            except duckdb.Error as error:
+                unless_of_the_machine(error)
+                whole += [_failed(each.rule, error) for each in judged]
+                continue
+        if judged and table.name in peopled:
+            columns = tuple(sorted({name for each in judged for name in relation_columns(each.rule)}))
+            reads = tuple(sorted({read for each in judged for read in each.rule.reads}))
+            subjects = subjects_sql(table, columns, reads, estate.zones, sight.gapped)
+            lots.append(Lot(table, subjects, judged, columns, reads))
+    whole += [_failed(rule, error) for rule, error in judge(engine, lots)]
+    known = {rule.id for rule in pack.rules}
+    whole += [_not_loaded(broken) for broken in pack.broken_rules if broken.id and broken.id not in known]
+    engine.execute(_WHOLE, [json.dumps(whole, ensure_ascii=False)])
 
 
 def examples(pack: Pack) -> Iterator[tuple[Rule, Example, str, str]]:
@@ -66,7 +85,7 @@ def examples(pack: Pack) -> Iterator[tuple[Rule, Example, str, str]]:
 class _Estate:
     """What the snapshot holds of the configuration and of the history."""
 
-    def __init__(self, engine: Judging) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.zones = sorted(row["zone"] for row in engine.rows("SELECT zone FROM config_zone"))
         self._given: dict[tuple[str, str], dict[str, ParamValue]] = {}
         for row in engine.table("params"):
@@ -118,154 +137,69 @@ class _Sight:
         """Tables that may hide subjects: a listing of theirs has a gap, or none was ever read."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A rule on its way to its outcomes."""
-
-    rule: Rule
-    values: Values
-    history: bool
-    verdicts: frozenset[str] = EVERY
-    """What it is known to answer."""
-
-    @property
-    def sql(self) -> str:
-        """Return the SELECT of its outcomes."""
-        return statement(self.rule, "_subject", self.values, history=self.history, verdicts=self.verdicts)
-
-
-def _judge_entity(engine: Judging, estate: _Estate, rules: list[Rule], sight: _Sight) -> None:
+def _peopled(engine: Judging, tables: Sequence[Table]) -> set[str]:
+    """Return the tables that have a row, or that cannot be read: to judge them will tell why."""
     import duckdb
 
-    table = rules[0].table
-    hidden = any(source in sight.hiding for source, _ in table.listed_by)
+    asked = [f"(SELECT {literal(table.name)} AS name FROM {quoted(table.name)} LIMIT 1)" for table in tables]
     try:
-        any_subject = bool(engine.rows(f"SELECT 1 AS one FROM {quoted(table.name)} LIMIT 1"))
-        if any_subject:
-            columns = sorted({name for rule in rules for name in relation_columns(rule)})
-            reads = sorted({read for rule in rules for read in rule.reads})
-            for sql in subjects_sql(table, columns, reads, estate.zones, sight.gapped):
-                engine.execute(sql)
-        if hidden:
-            engine.execute(f"CREATE OR REPLACE TEMP TABLE _hidden AS {hidden_sql(table)}")
+        return {row["name"] for row in engine.rows(" UNION ALL ".join(asked))} if asked else set()
     except duckdb.Error as error:
-        _unless_of_the_machine(error)
-        for rule in rules:
-            _insert(engine, _failed(rule, error))
-        return
-    judged: list[_Judged] = []
-    for rule in rules:
-        values = estate.values(rule)
-        unset = set(not_set(rule, values[None])).intersection(
-            *(not_set(rule, given) for given in values.values())
-        )
-        if unset:
-            _insert(engine, _not_configured(rule, sorted(unset)))
-            continue
-        if any_subject:
-            judged.append(_Judged(rule, values, estate.covers(rule)))
-        if hidden:
-            engine.execute(f"INSERT INTO outcome {_hidden(rule)}")
-    if judged:
-        _judge(engine, judged)
+        unless_of_the_machine(error)
+        return {table.name for table in tables}
 
 
-def _judge(engine: Judging, judged: Sequence[_Judged]) -> None:
-    """Judge the rules of one entity together: first what they answer, then what is to be said of it.
-
-    Where one of them cannot be judged each is judged alone, and the error costs that one.
-    """
-    import duckdb
-
-    answers = " UNION ALL ".join(
-        f"SELECT {at} AS at, _verdict FROM "
-        f"({verdicts_sql(each.rule, '_subject', each.values, history=each.history)})"
-        for at, each in enumerate(judged)
+def _judge_hidden(engine: Judging, table: Table, rules: Sequence[Rule]) -> None:
+    """Write the unknown outcomes that stand for the subjects nobody could list."""
+    told = [{"id": rule.id, "code": rule.code, "severity": rule.severity} for rule in rules]
+    engine.execute(
+        f"""INSERT INTO outcome
+        SELECT r.id, r.code, r.severity, {literal(table.entity)}, h.key, NULL, h.account, h.project, NULL, '{{}}',
+          'unknown', 'not_listed', {literal(f"Cannot tell: not every {table.entity} could be listed (")}
+          || array_to_string(h.gaps, '; ') || ')', '[]', '[]', CAST(to_json(h.gaps) AS VARCHAR), '[]'
+        FROM ({hidden_sql(table)}) h, (SELECT unnest(from_json(?, {literal(_RULE)}), recursive := TRUE)) r""",
+        [json.dumps(told)],
     )
-    try:
-        found = [(row["at"], row["_verdict"]) for row in engine.rows(answers)]
-        known = [
-            replace(each, verdicts=frozenset(verdict for which, verdict in found if which == at))
-            for at, each in enumerate(judged)
-        ]
-        together = " UNION ALL ".join(f"SELECT * FROM ({each.sql})" for each in known)
-        engine.execute(f"INSERT INTO outcome {together}")
-    except duckdb.Error as together_failed:
-        _unless_of_the_machine(together_failed)
-        for each in judged:
-            try:
-                engine.execute(f"INSERT INTO outcome {each.sql}")
-            except duckdb.Error as error:
-                _unless_of_the_machine(error)
-                _insert(engine, _failed(each.rule, error))
 
 
-def _unless_of_the_machine(error: Exception) -> None:
-    """Raise what says nothing of a rule: too little memory or disk is no verdict, and another machine has more."""
-    import duckdb
-
-    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
-        raise error
-
-
-def _hidden(rule: Rule) -> str:
-    """Return the unknown outcomes that stand for the subjects nobody could list."""
-    said = {
-        **_words(rule),
-        "subject_key": "key",
-        "account": "account",
-        "project": "project",
-        "reason": "'not_listed'",
-        "because": literal(f"Cannot tell: not every {rule.entity} could be listed (")
-        + " || array_to_string(gaps, '; ') || ')'",
-        "gaps": "CAST(to_json(gaps) AS VARCHAR)",
-    }
-    return f"SELECT {', '.join(said[name] for name, _ in OUTCOME)} FROM _hidden"
+_RULE = json.dumps([dict.fromkeys(("id", "code", "severity"), "VARCHAR")])
+_WHOLE = (
+    "INSERT INTO outcome "
+    f"SELECT unnest(from_json(?, {literal(json.dumps([dict(OUTCOME)]))}), recursive := TRUE)"
+)
 
 
-def _words(rule: Rule | BrokenRule) -> dict[str, str]:
-    """Return the SQL of an unknown outcome of a whole rule."""
-    empty = dict.fromkeys((name for name, _ in OUTCOME), "CAST(NULL AS VARCHAR)")
-    return empty | {
-        "rule": literal(rule.id),
-        "code": literal(rule.code),
-        "severity": literal(rule.severity),
-        "subject_table": literal(rule.entity),
-        "subject_key": "'*'",
-        "params": "'{}'",
-        "verdict": "'unknown'",
-        "failed_checks": "'[]'",
-        "unknown_checks": "'[]'",
-        "gaps": "'[]'",
-        "refs": "'[]'",
+def _words(rule: Rule | BrokenRule) -> dict[str, Any]:
+    """Return an unknown outcome of a whole rule."""
+    return {
+        "rule": rule.id,
+        "code": rule.code,
+        "severity": rule.severity,
+        "subject_table": rule.entity,
+        "subject_key": "*",
+        "params": "{}",
+        "verdict": "unknown",
+        **dict.fromkeys(("failed_checks", "unknown_checks", "gaps", "refs"), "[]"),
     }
 
 
-def _insert(engine: Judging, words: Mapping[str, str]) -> None:
-    engine.execute(f"INSERT INTO outcome SELECT {', '.join(words[name] for name, _ in OUTCOME)}")
-
-
-def _not_configured(rule: Rule, unset: Iterable[str]) -> dict[str, str]:
-    said = ", ".join(unset)
+def _not_configured(rule: Rule, unset: Sequence[str]) -> dict[str, Any]:
     return _words(rule) | {
-        "reason": "'not_configured'",
-        "because": literal(f"not configured: {said}"),
-        "params": literal(canonical(dict.fromkeys(unset))),
+        "reason": "not_configured",
+        "because": f"not configured: {', '.join(unset)}",
+        "params": canonical(dict.fromkeys(unset)),
     }
 
 
-def _failed(rule: Rule, error: Exception) -> dict[str, str]:
+def _failed(rule: Rule, error: Exception) -> dict[str, Any]:
     said = str(error).splitlines()[0]
-    return _words(rule) | {
-        "reason": "'error'",
-        "because": literal(f"the rule could not be judged: {said}"),
-    }
+    return _words(rule) | {"reason": "error", "because": f"the rule could not be judged: {said}"}
 
 
-def _not_loaded(broken: BrokenRule) -> dict[str, str]:
+def _not_loaded(broken: BrokenRule) -> dict[str, Any]:
     return _words(broken) | {
-        "reason": "'not_loaded'",
-        "because": literal(f"the rule did not load: {_first(broken)}"),
+        "reason": "not_loaded",
+        "because": f"the rule did not load: {_first(broken)}",
     }
 
 

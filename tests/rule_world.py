@@ -141,7 +141,7 @@ def judge(
     engine.insert("as_of", [] if as_of is None else [{"as_of": as_of}])
     engine.insert(THING.name, [PLACE | dict(thing) for thing in things], columns=KINDS)
     evaluate(engine, pack)
-    rows = engine.rows("SELECT * FROM outcome")
+    rows = engine.rows("SELECT * FROM outcome ORDER BY code, rule, subject_key")
     for row in rows:
         for name in ("params", "failed_checks", "unknown_checks", "gaps", "refs"):
             row[name] = json.loads(row[name]) if isinstance(row[name], str) else row[name]

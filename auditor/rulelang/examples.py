@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.model import Verdict
 from auditor.rulelang.compile import Read, gap_list, guards, literal, quoted, seen_flag
 from auditor.rulelang.durations import seconds
-from auditor.rulelang.judge import relation_columns, statement, verdicts_sql
+from auditor.rulelang.judge import Lot, create_outcome, judge
 from auditor.rulelang.marks import did_you_mean
 from auditor.rulelang.rule import Example, Param, ParamValue, Rule, canonical
+from auditor.rulelang.saying import Applied
+from auditor.rulelang.truths import relation_columns, truths_sql
 from auditor.schema import Column, Table
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _TYPES = {
 class Connection(Protocol):
     """As much of a DuckDB connection as is needed here."""
 
-    def execute(self, query: str) -> Any: ...
+    def execute(self, query: str, parameters: Any = None) -> Any: ...
 
 
 def read_examples(
@@ -197,37 +199,66 @@ def judge_examples(
     """
     if not rule.examples:
         return []
-    values: dict[str | None, Mapping[str, ParamValue]] = {
-        _zone_key(example): {
-            name: example.params.get(name, param.value(example.zone)) for name, param in rule.params.items()
-        }
-        for example in rule.examples
-    }
+    applied = _applied(rule)
     rows = [_row(rule, example) for example in rule.examples]
     given = ", ".join(f"({', '.join(row.values())})" for row in rows)
-    source = f"(VALUES {given}) AS example ({', '.join(map(quoted, rows[0]))})"
-    if tell:
-        sql = statement(rule, source, values, columns=("subject_key", "verdict", "because"))
-    else:
-        sql = verdicts_sql(rule, source, values, each=True)
-    got = {key: (verdict, *said) for key, verdict, *said in connection.execute(sql).fetchall()}
+    relation = f"SELECT * FROM (VALUES {given}) AS example ({', '.join(map(quoted, rows[0]))})"
+    got = (_told if tell else _verdicts)(
+        connection, Lot(rule.table, relation, (applied,), relation_columns(rule), rule.reads)
+    )
     judged: list[tuple[Example, str, str]] = []
     for example in rule.examples:
-        unset = not_set(rule, values[_zone_key(example)])
-        verdict, *said = got[_zone_key(example)]
+        zone = _zone_key(example)
+        unset = applied.not_set(zone)
+        verdict, because = got[zone]
         if unset:
-            verdict, said = Verdict.UNKNOWN.value, [f"not configured: {', '.join(unset)}"]
-        judged.append((example, verdict, said[0] if said else ""))
+            verdict, because = Verdict.UNKNOWN.value, f"not configured: {', '.join(unset)}"
+        judged.append((example, verdict, because if tell else ""))
     return judged
 
 
-def not_set(rule: Rule, given: Mapping[str, ParamValue]) -> tuple[str, ...]:
-    """Return the parameters that nobody set though the rule leaves them to the configuration."""
-    return tuple(
-        name
-        for name, param in sorted(rule.params.items())
-        if param.default is None and not param.zones and given.get(name) is None
+def _applied(rule: Rule) -> Applied:
+    return Applied(
+        rule,
+        {
+            _zone_key(example): {
+                name: example.params.get(name, param.value(example.zone))
+                for name, param in rule.params.items()
+            }
+            for example in rule.examples
+        },
     )
+
+
+def _verdicts(connection: Connection, lot: Lot) -> dict[str, tuple[str, str]]:
+    """Return the verdict alone of each subject: to word why takes ten times as long."""
+    (applied,) = lot.rules
+    rows = connection.execute(f"SELECT _key, {truths_sql(applied)} FROM ({lot.relation})").fetchall()
+    return {key: (applied.verdict(truths), "") for key, truths in rows}
+
+
+def _told(connection: Connection, lot: Lot) -> dict[str, tuple[str, str]]:
+    engine = _Engine(connection)
+    create_outcome(engine)
+    for _, error in judge(engine, [lot]):
+        raise error
+    rows = engine.rows("SELECT subject_key, verdict, because FROM outcome")
+    return {row["subject_key"]: (row["verdict"], row["because"]) for row in rows}
+
+
+class _Engine:
+    """A bare connection, asked as an engine is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
+        self._connection.execute(sql, params)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        found = self._connection.execute(sql)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _zone_key(example: Example) -> str:

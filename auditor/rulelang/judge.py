@@ -1,22 +1,28 @@
-"""One rule as one statement: every subject with its verdict, its reason and the values behind it.
+"""Subjects x rules -> `outcome`. What differs from rule to rule is the truths of its clauses and no more.
 
-The statement reads one relation. Beside the columns of the subject's table it has `_key`, `_zone`, `_account`,
-`_project`, `_owner` (text), `_zone_key` (the zone whose parameters apply, NULL when unknown) and, for every source that
-some clause depends on, the flag and the list of `compile.seen_flag` and `compile.gap_list`.
+To plan a statement costs more than to run it over a small estate, so there is one of each sort and none a rule: a lot's
+subjects with the truths of all its rules; what its subjects put into sayings; and, for all lots together, the outcomes.
+
+A lot reads one relation. Beside the columns of the subject's table it has `_key`, `_zone`, `_account`, `_project`,
+`_owner` (text), `_zone_key` (the zone whose parameters apply, NULL when unknown) and, for every source that some clause
+depends on, the flag and the list of `compile.seen_flag` and `compile.gap_list`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Protocol
 
-from auditor.rulelang.compile import Clause, gap_list, literal, quoted, seen_flag
-from auditor.rulelang.rule import Param, ParamValue, Rule, canonical
-from auditor.rulelang.template import said_value, time_sql
-from auditor.schema import Table
-
-Values = Mapping[str | None, Mapping[str, ParamValue]]
-"""Zone (None: unknown) to parameter to value; None is not set."""
+from auditor.rulelang.compile import Read, gap_list, literal, quoted
+from auditor.rulelang.rule import Rule
+from auditor.rulelang.saying import Applied, Part
+from auditor.rulelang.template import SAID, WRITTEN, said_as
+from auditor.rulelang.truths import truths_sql
+from auditor.schema import Column, Table
 
 OUTCOME = (
     ("rule", "VARCHAR"),
@@ -39,361 +45,239 @@ OUTCOME = (
 )
 """The columns of `outcome` and their types, in order."""
 
-_NONE = "CAST([] AS VARCHAR[])"
+
+class Judging(Protocol):
+    """What judging asks of an engine."""
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run one statement for what it does."""
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a query."""
 
 
-EVERY = frozenset({"pass", "fail", "unknown", "not_applicable"})
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Subjects of one table and the rules that they are judged by."""
+
+    table: Table
+    relation: str
+    """A SELECT."""
+    rules: tuple[Applied, ...]
+    columns: tuple[str, ...]
+    """Those of the table whose facts can stand in a sentence."""
+    reads: tuple[Read, ...]
+    """The sources whose gaps can."""
+
+    def alone(self) -> Iterator[Lot]:
+        """Yield a lot for each rule."""
+        return (replace(self, rules=(rule,)) for rule in self.rules)
 
 
-def statement(
-    rule: Rule,
-    source: str,
-    values: Values,
-    *,
-    history: bool = True,
-    verdicts: frozenset[str] = EVERY,
-    columns: Iterable[str] = tuple(dict(OUTCOME)),
-) -> str:
-    """Return the SELECT that judges one rule over a relation.
+def create_outcome(engine: Judging) -> None:
+    """Make the table `outcome`, empty."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in OUTCOME)
+    engine.execute(f"CREATE OR REPLACE TABLE outcome ({columns})")
 
-    `history` says whether the collected history covers `needs_history`: without it a pass is unknown. `verdicts` are
-    those that do come out: what is said of the others alone is left out, for to plan a sentence costs more than to
-    judge by it.
+
+def judge(engine: Judging, lots: Iterable[Lot]) -> Iterator[tuple[Rule, Exception]]:
+    """Write the outcomes of lots into `outcome`; yields the rules that could not be judged, and why.
+
+    An error costs the one rule: where a lot fails, its rules are judged again, each alone.
     """
-    named = _named(rule)
-    written = _outcome(rule, named, values, history, verdicts)
-    picked = ",\n  ".join(f"{written[name]} AS {name}" for name in columns)
-    return f"{_said_of(rule, source, values, history, verdicts)}\nSELECT {picked} FROM said"
+    waiting = list(lots)
+    while waiting:
+        failed = _judge_together(engine, waiting)
+        waiting = []
+        for lot, error in failed:
+            if len(lot.rules) == 1:
+                yield lot.rules[0].rule, error
+            else:
+                waiting += lot.alone()
 
 
-def verdicts_sql(rule: Rule, source: str, values: Values, *, history: bool = True, each: bool = False) -> str:
-    """Return a SELECT of the verdicts that the rule gives over a relation, each once, as `_verdict`.
+def unless_of_the_machine(error: Exception) -> None:
+    """Raise what says nothing of a rule: too little memory or disk is no verdict, and another machine has more."""
+    import duckdb
 
-    `each`: of the key and the verdict of each subject.
-    """
-    sure = EVERY - _UNSURE  # what lies behind a doubt is not asked yet
-    asked = "_key, _verdict" if each else "DISTINCT _verdict"
-    return f"{_said_of(rule, source, values, history, sure)}\nSELECT {asked} FROM said"
+    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+        raise error
 
 
-def _named(rule: Rule) -> dict[str, Clause]:
-    clauses = {"_w": rule.when, "_d": rule.due} | {f"_c{at}": check for at, check in enumerate(rule.checks)}
-    return {name: clause for name, clause in clauses.items() if clause is not None}
+def _judge_together(engine: Judging, lots: Sequence[Lot]) -> list[tuple[Lot, Exception]]:
+    """Judge lots and return those that failed, of which no outcome is written."""
+    import duckdb
 
-
-def _said_of(rule: Rule, source: str, values: Values, history: bool, verdicts: frozenset[str]) -> str:
-    """Return the common tables up to `said`: each subject with its clauses, its verdict, and the gaps behind it."""
-    if verdicts == _PASSED:
-        given = f"{_given(rule)}{_param_columns(rule, values)}"
-        return f"WITH said AS (SELECT {given}, 'pass' AS _verdict FROM {source})"
-    named = _named(rule)
-    clauses = {name: named[name].sql if name in named else "TRUE" for name in ("_w", "_d", *named)}
-    judged = ", ".join(f"{sql} AS {name}" for name, sql in clauses.items())
-    gaps = f", {_gaps(rule, named)} AS _gaps" if verdicts & _UNSURE else ""
-    return (
-        f"WITH given AS (SELECT {_given(rule)}{_param_columns(rule, values)} FROM {source}),\n"
-        f"judged AS (SELECT *, {judged} FROM given),\n"
-        f"said AS (SELECT *, {_verdict(rule, history)} AS _verdict{gaps} FROM judged)"
-    )
-
-
-def _given(rule: Rule) -> str:
-    """Return the columns that the rule needs of its relation: DuckDB plans every one it is handed."""
-    sight = [said(read) for read in rule.reads for said in (seen_flag, gap_list)]
-    return ", ".join(map(quoted, (*_SUBJECT, *sight, *relation_columns(rule))))
-
-
-_SUBJECT = ("_key", "_zone", "_account", "_project", "_owner", "_zone_key")
-_PASSED = frozenset({"pass"})
-_UNSURE = frozenset({"fail", "unknown"})
-"""Verdicts beside which a clause may be undecided."""
-
-
-def relation_columns(rule: Rule) -> tuple[str, ...]:
-    """Return the columns of the subject's table that the statement reads, sorted."""
-    used = {name for clause in rule.clauses for name in clause.columns}
-    used |= {name for template in rule.templates for name in template.columns}
-    known = {column.name for column in rule.table.columns}
-    links = _links(rule.table, used)
-    beside = {f"{link}_{what}" for link in links for what in ("because", "gaps", "refs")}
-    beside |= {rule.table.column(name).why for clause in rule.clauses for name in clause.columns}
-    return tuple(sorted((used | beside | {"refs"}) & known))
-
-
-# Parameters ---------------------------------------------------------------------------------------------------------
-
-
-def _param_columns(rule: Rule, values: Values) -> str:
-    globs = {name for clause in rule.clauses for name in clause.globs}
-    told = {name for template in rule.templates for name in template.params}
-    columns: list[str] = []
-    for name, param in sorted(rule.params.items()):
-        columns.append(f"{_by_zone(values, name, partial(param_sql, param))} AS {quoted(f'_p_{name}')}")
-        if name in globs:
-            columns.append(f"{_by_zone(values, name, _pattern)} AS {quoted(f'_r_{name}')}")
-        if name in told:
-            columns.append(f"{_by_zone(values, name, partial(_said, param))} AS {quoted(f'_t_{name}')}")
-    return "".join(f", {column}" for column in columns)
-
-
-def _said(param: Param, value: ParamValue) -> str:
-    return _text(said_value(value, duration=param.duration))
-
-
-def _by_zone(values: Values, name: str, write: Callable[[ParamValue], str]) -> str:
-    """Return a constant where all zones agree, else a CASE over the row's zone; an unknown zone gives NULL."""
-    written = {zone: write(given.get(name)) for zone, given in values.items()}
-    if len(set(written.values())) == 1:
-        return next(iter(written.values()))
-    unknown = written.pop(None, write(None))
-    cases = "".join(
-        f" WHEN {literal(zone)} THEN {sql}" for zone, sql in sorted(written.items()) if zone is not None
-    )
-    return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
-
-
-def param_sql(param: Param, value: ParamValue) -> str:
-    """Return a parameter's value as typed SQL."""
-    kind = {"INT": "BIGINT", "BOOL": "BOOLEAN", "LIST": "VARCHAR[]"}.get(param.kind, "VARCHAR")
-    if value is None:
-        return f"CAST(NULL AS {kind})"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, tuple):
-        return f"CAST([{', '.join(literal(str(item)) for item in value)}] AS VARCHAR[])"
-    return f"CAST({value} AS BIGINT)" if isinstance(value, int) else literal(value)
-
-
-def _pattern(value: ParamValue) -> str:
-    """Return a list of globs as one regular expression: `*` is anything, `?` one character, the rest itself."""
-    if value is None:
-        return _text(None)
-    globs = value if isinstance(value, tuple) else (value,)
-    return literal(
-        "(?s)(?:" + "|".join(glob_pattern(str(glob)) for glob in globs) + ")" if globs else "[^\\s\\S]"
-    )
-
-
-def glob_pattern(glob: str) -> str:
-    """Return one glob as an RE2 pattern."""
-    written = {"*": ".*", "?": "."}
-    return "".join(written.get(c) or (c if c.isalnum() or c == "_" else f"\\x{{{ord(c):x}}}") for c in glob)
-
-
-def _text(value: str | None) -> str:
-    return "CAST(NULL AS VARCHAR)" if value is None else literal(value)
-
-
-# The verdict --------------------------------------------------------------------------------------------------------
-
-
-def _verdict(rule: Rule, history: bool) -> str:
-    checks = [f"_c{at}" for at in range(len(rule.checks))]
-    failed = " OR ".join(f"{check} IS FALSE" for check in checks)
-    unknown = " OR ".join(f"{check} IS NULL" for check in checks)
-    passed = "'pass'" if history or rule.needs_history_s is None else "'unknown'"
-    cases = [
-        f" WHEN {name} IS FALSE THEN 'not_applicable' WHEN {name} IS NULL THEN 'unknown'"
-        for name, clause in (("_w", rule.when), ("_d", rule.due))
-        if clause is not None
+    failed: list[tuple[Lot, Exception]] = []
+    engine.execute(_SEATS)
+    for at, lot in enumerate(lots):
+        try:
+            engine.execute(f"INSERT INTO _seat {_seats(at, lot)}")
+        except duckdb.Error as error:
+            unless_of_the_machine(error)
+            failed.append((lot, error))
+    sayings = [
+        _row_of(lots[heard["lot"]], heard)
+        for heard in engine.rows(f"SELECT DISTINCT lot, rule, truths, zone_key FROM ({_ANSWERS})")
     ]
-    return f"CASE{''.join(cases)} WHEN {failed} THEN 'fail' WHEN {unknown} THEN 'unknown' ELSE {passed} END"
+    engine.execute(_SAYINGS, [json.dumps(sayings, ensure_ascii=False)])
+    try:
+        engine.execute(f"{_FILLED})")
+    except duckdb.Error as error:
+        unless_of_the_machine(error)
+        failed += _fill_one_by_one(engine, lots)
+    engine.execute(_ALL_THE_SAME)
+    engine.execute("DROP TABLE _seat")
+    engine.execute("DROP TABLE _saying")
+    return failed
 
 
-def _links(table: Table, columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the links of a chain that some columns speak of: `session` for `session_broken`."""
-    known = {column.name for column in table.columns}
-    links = {name.removesuffix("_because") for name in known if name.endswith("_because")}
-    return tuple(sorted(link for link in links if any(name.startswith(f"{link}_") for name in columns)))
+def _fill_one_by_one(engine: Judging, lots: Sequence[Lot]) -> Iterator[tuple[Lot, Exception]]:
+    """Write the outcomes rule by rule; yields those of which a sentence cannot be made, without their outcomes."""
+    import duckdb
+
+    for at, lot in enumerate(lots):
+        for number, alone in enumerate(lot.alone(), 1):
+            this = f"s.lot = {at} AND s.rule = {number}"
+            try:
+                engine.execute(f"{_FILLED} AND {this})")
+            except duckdb.Error as error:
+                unless_of_the_machine(error)
+                engine.execute(f"DELETE FROM _saying s WHERE {this}")
+                yield alone, error
 
 
-def _undecided(name: str) -> str:
-    """Return SQL that holds where a clause is the one that cannot be told."""
-    if name == "_w":
-        return "_w IS NULL"
-    return "(_w AND _d IS NULL)" if name == "_d" else f"(_w AND _d AND {name} IS NULL)"
+# The statements -------------------------------------------------------------------------------------------------------
+
+_SEATS = """CREATE OR REPLACE TEMP TABLE _seat (
+  lot INTEGER, _key VARCHAR, _zone VARCHAR, _account VARCHAR, _project VARCHAR, _owner VARCHAR, zone_key VARCHAR,
+  facts VARCHAR[], unseen VARCHAR[][], truths BOOLEAN[][])"""
+"""Every subject with its facts as text and the truths of each rule of its lot."""
 
 
-def _gaps(rule: Rule, named: Mapping[str, Clause]) -> str:
-    lists = [_NONE]
-    known = {column.name for column in rule.table.columns}
-    for name, clause in named.items():
-        lists += [f"CASE WHEN {_undecided(name)} THEN {quoted(gap_list(read))} END" for read in clause.reads]
-        for link in _links(rule.table, clause.columns):
-            if f"{link}_gaps" in known:
-                gaps = quoted(f"{link}_gaps")
-                lists.append(f"CASE WHEN {_undecided(name)} AND {gaps} <> '' THEN [{gaps}] END")
-    if len(lists) == 1:
-        return _NONE
-    return f"list_sort(list_distinct(list_concat({', '.join(lists)})))"
-
-
-# The outcome --------------------------------------------------------------------------------------------------------
-
-
-def _outcome(
-    rule: Rule, named: Mapping[str, Clause], values: Values, history: bool, verdicts: frozenset[str]
-) -> dict[str, str]:
-    checks = {name: clause for name, clause in named.items() if name.startswith("_c")}
-    unsure = bool(verdicts & _UNSURE)
-    return {
-        "rule": literal(rule.id),
-        "code": literal(rule.code),
-        "severity": literal(rule.severity),
-        "subject_table": literal(rule.entity),
-        "subject_key": "_key",
-        "zone": "_zone",
-        "account": "_account",
-        "project": "_project",
-        "owner": "_owner",
-        "params": _params_json(rule, values),
-        "verdict": "_verdict",
-        "reason": _reason(rule, named, values, verdicts),
-        "because": _because(rule, named, history, verdicts),
-        "failed_checks": _listed(rule, checks, "fail", "{} IS FALSE") if "fail" in verdicts else "'[]'",
-        "unknown_checks": _listed(rule, named, "fail', 'unknown", "{}") if unsure else "'[]'",
-        "gaps": "CAST(to_json(_gaps) AS VARCHAR)" if unsure else "'[]'",
-        "refs": _refs(rule, named, unsure),
-    }
-
-
-def _params_json(rule: Rule, values: Values) -> str:
-    if not rule.params:
-        return "'{}'"
-    said = {
-        zone: literal(canonical({name: given.get(name) for name in rule.params}))
-        for zone, given in values.items()
-    }
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
-    unknown = said.pop(None, literal(canonical(dict.fromkeys(rule.params))))
-    cases = "".join(
-        f" WHEN {literal(zone)} THEN {sql}" for zone, sql in sorted(said.items()) if zone is not None
-    )
-    return f'(CASE "_zone_key"{cases} ELSE {unknown} END)'
-
-
-def varying(rule: Rule, values: Values) -> frozenset[str]:
-    """Return the parameters that a row's zone decides."""
-    return frozenset(
-        name for name in rule.params if len({repr(given.get(name)) for given in values.values()}) > 1
-    )
-
-
-def _reason(rule: Rule, named: Mapping[str, Clause], values: Values, verdicts: frozenset[str]) -> str:
-    reasons = {"not_applicable": "CASE WHEN _w THEN 'not_due' ELSE 'when' END"}
-    if "unknown" in verdicts:
-        reasons["unknown"] = _unknown_reason(rule, named, values)
-    cases = "".join(
-        f" WHEN '{verdict}' THEN {sql}" for verdict, sql in reasons.items() if verdict in verdicts
-    )
-    return f"CASE _verdict{cases} ELSE '' END" if cases else "''"
-
-
-def _unknown_reason(rule: Rule, named: Mapping[str, Clause], values: Values) -> str:
-    by_zone = [name for name, clause in named.items() if varying(rule, values) & set(clause.params)]
-    zone = " OR ".join(_undecided(name) for name in by_zone)
-    no_zone = f" WHEN _zone_key IS NULL AND ({zone}) THEN 'zone'" if zone else ""
-    unset = " OR ".join(
-        f"({_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL)"
-        for name, clause in named.items()
-        for param in clause.params
-    )
-    not_set = f" WHEN {unset} THEN 'not_configured'" if unset else ""
-    any_unknown = " OR ".join(f"{name} IS NULL" for name in named)
+def _seats(at: int, lot: Lot) -> str:
+    facts = ", ".join(_as_text(lot.table.column(name)) for name in lot.columns)
+    unseen = ", ".join(quoted(gap_list(read)) for read in lot.reads)
+    truths = ", ".join(map(truths_sql, lot.rules))
     return (
-        f"CASE WHEN _w IS NULL THEN 'when' WHEN _d IS NULL THEN 'due'{no_zone}{not_set}"
-        f" WHEN len(_gaps) > 0 THEN 'not_seen' WHEN {any_unknown} THEN 'not_known' ELSE 'history' END"
+        f"SELECT {at}, _key, _zone, _account, _project, _owner, _zone_key, [{facts}], [{unseen}], [{truths}] "
+        f"FROM ({lot.relation})"
     )
 
 
-def _because(rule: Rule, named: Mapping[str, Clause], history: bool, verdicts: frozenset[str]) -> str:
-    holds = literal("Holds: " + "; ".join(check.name for check in rule.checks) + ".")
-    passed = rule.because_pass.sql(rule.table) if rule.because_pass else holds
-    when = literal(f"Does not apply: {rule.when.text if rule.when else ''} is false.")
-    due = literal(f"Not due yet: {rule.due.text if rule.due else ''} is false.")
-    unknown = _cannot_tell(rule, named) if "unknown" in verdicts else "''"
-    if rule.needs_history_s is not None and not history:
-        decided = " AND ".join(f"{name} IS NOT NULL" for name in named)
-        short = literal(
-            "Cannot tell: the collected history does not yet cover the period this rule concludes from."
-        )
-        unknown = f"CASE WHEN {decided} THEN {short} ELSE {unknown} END"
-    because = {
-        "pass": passed,
-        "fail": rule.because.sql(rule.table),
-        "not_applicable": f"CASE WHEN _w THEN {due} ELSE {when} END",
-        "unknown": unknown,
+def _as_text(column: Column) -> str:
+    name = quoted(column.name)
+    return name if column.type in ("TEXT", "JSON") else f"CAST({name} AS VARCHAR)"
+
+
+_ANSWERS = """SELECT lot, _key, _zone, _account, _project, _owner, zone_key, facts, unseen,
+  generate_subscripts(truths, 1) AS rule, unnest(truths) AS truths FROM _seat"""
+"""Every subject once for each rule."""
+
+_SAYING = {
+    **dict.fromkeys(("lot", "rule"), "INTEGER"),
+    "truths": ["BOOLEAN"],
+    **dict.fromkeys(("zone_key", "id", "code", "severity", "subject_table", "table_name"), "VARCHAR"),
+    **dict.fromkeys(("params", "verdict", "reason", "gap_reason"), "VARCHAR"),
+    "filled": "BOOLEAN",
+    "how": ["VARCHAR"],
+    "said": ["VARCHAR"],
+    "fact": ["INTEGER"],
+    "reasons": [["INTEGER"]],
+    **dict.fromkeys(("because", "failed", "unknown", "doubts"), "INTEGER"),
+    "gaps": ["INTEGER"],
+    "link_gaps": ["INTEGER"],
+    "refs": ["INTEGER"],
+}
+"""What a rule says of some truths in a zone. Of its sentences one part after the other: `how` it is made of a `fact`, by
+its number, or what is `said`; `because` and so on are the numbers of the last part of each."""
+
+_SAYINGS = (
+    "CREATE OR REPLACE TEMP TABLE _saying AS "
+    f"SELECT unnest(from_json(?, {literal(json.dumps([_SAYING]))}), recursive := TRUE)"
+)
+
+
+def _row_of(lot: Lot, heard: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a rule says to some truths in some zone as a row of `_saying`."""
+    applied = lot.rules[heard["rule"] - 1]
+    rule, saying = applied.rule, applied.say(heard["truths"], heard["zone_key"])
+    row = {
+        **heard,
+        "id": rule.id,
+        "code": rule.code,
+        "severity": rule.severity,
+        "subject_table": rule.entity,
+        "table_name": rule.table.name,
+        "params": saying.params,
+        "verdict": saying.verdict,
+        "reason": saying.reason,
+        "filled": saying.filled,
     }
-    cases = [f" WHEN '{verdict}' THEN {sql}" for verdict, sql in because.items() if verdict in verdicts]
-    return f"CASE _verdict{''.join(cases)} END"
+    sentences = (saying.because, saying.failed, saying.unknown)
+    if not saying.filled:
+        return row | {"said": ["".join(map(str, parts)) for parts in sentences]}
+    number = _numbers(lot.columns)
+    parts = [
+        _part_of(applied, part, number) for sentence in (*sentences, saying.doubts or ()) for part in sentence
+    ]
+    ends = list(accumulate(map(len, (*sentences, saying.doubts or ()))))
+    return row | {
+        "gap_reason": saying.gap_reason,
+        **{name: [part[at] for part in parts] for at, name in enumerate(("how", "fact", "said", "reasons"))},
+        **dict(zip(("because", "failed", "unknown", "doubts"), ends, strict=True)),
+        "doubts": None if saying.doubts is None else ends[-1],
+        "gaps": [lot.reads.index(read) + 1 for read in saying.gaps],
+        "link_gaps": [number[name] for name in saying.link_gaps],
+        "refs": [number[name] for name in saying.refs],
+    }
 
 
-def _cannot_tell(rule: Rule, named: Mapping[str, Clause]) -> str:
-    names = ", ".join(
-        f"CASE WHEN {_undecided(name)} THEN {literal(_what(name, c))} END" for name, c in named.items()
-    )
-    known = {column.name for column in rule.table.columns}
-    why: list[str] = []
-    clauses: dict[str, list[str]] = {}
-    for name, clause in named.items():
-        for column in clause.columns:
-            clauses.setdefault(column, []).append(_undecided(name))
-        for param in clause.params:
-            said = literal(f"{param} is not known for its zone")
-            why.append(f"CASE WHEN {_undecided(name)} AND {quoted(f'_p_{param}')} IS NULL THEN {said} END")
-    for column, where in sorted(clauses.items()):
-        said = literal(f"{column} is not known")
-        for link in _links(rule.table, (column,)):
-            if f"{link}_because" in known:
-                said = f"coalesce(nullif({quoted(f'{link}_because')}, ''), {said})"
-        if why_null := rule.table.column(column).why:
-            said = f"coalesce(nullif({quoted(why_null)}, ''), {said})"
-        why.append(f"CASE WHEN ({' OR '.join(where)}) AND {quoted(column)} IS NULL THEN {said} END")
-    reasons = f"list_concat(list_distinct([{', '.join(why)}]), _gaps)" if why else "_gaps"
-    return f"'Cannot tell: ' || concat_ws('; ', {names}) || ' (' || array_to_string({reasons}, '; ') || ')'"
+@lru_cache(maxsize=128)
+def _numbers(columns: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: at for at, name in enumerate(columns, 1)}
 
 
-def _what(name: str, clause: Clause) -> str:
-    return {
-        "_w": f"whether it applies, {clause.text}",
-        "_d": f"whether it is due, {clause.text}",
-    }.get(name, clause.name)
+def _part_of(applied: Applied, part: Part, number: Mapping[str, int]) -> tuple[str, int, str, list[int]]:
+    """Return how a part of a sentence is made, of which fact, what is said without one, and of a doubt its reasons."""
+    if isinstance(part, str):
+        return "", 0, part, []
+    kind, name = part
+    column = applied.rule.table.column(name)
+    if kind == "said":
+        return said_as(column), number[name], "not known", []
+    if kind == "json":
+        return f"json {column.type}", number[name], "null", []
+    return "doubt", number[name], f"{name} is not known", [number[reason] for reason in applied.reasons(name)]
 
 
-def _listed(rule: Rule, named: Mapping[str, Clause], verdicts: str, holds: str) -> str:
-    """Return SQL for the JSON list of the clauses that are false, or undecided, with the values they read."""
-    parts: list[str] = []
-    for name, clause in named.items():
-        where = _undecided(name) if holds == "{}" else holds.format(name)
-        pairs = [f"{literal(f':{param}')}, to_json({quoted(f'_p_{param}')})" for param in clause.params]
-        pairs += [f"{literal(column)}, {_json_value(rule.table, column)}" for column in clause.columns]
-        said = f"json_object('name', {literal(clause.name)}, 'values', json_object({', '.join(pairs)}))"
-        parts.append(f"CASE WHEN {where} THEN CAST({said} AS VARCHAR) END")
-    if not parts:
-        return "'[]'"
-    return f"CASE WHEN _verdict IN ('{verdicts}') THEN '[' || concat_ws(',', {', '.join(parts)}) || ']' ELSE '[]' END"
+_MADE = " ".join(f"WHEN '{how}' THEN coalesce({sql}, s.said[i])" for how, sql in {**SAID, **WRITTEN}.items())
+_WORDS = f"""list_transform(list_select(a.facts, s.fact), lambda x, i: CASE s.how[i] WHEN '' THEN s.said[i]
+  WHEN 'doubt' THEN CASE WHEN x IS NULL THEN
+    coalesce(list_filter(list_select(a.facts, s.reasons[i]), lambda reason: reason <> '')[1], s.said[i]) END
+  {_MADE} END)"""
+_SAME = """a.lot = s.lot AND a.rule = s.rule AND a.truths = s.truths
+  AND a.zone_key IS NOT DISTINCT FROM s.zone_key"""
 
+_ALL_THE_SAME = f"""INSERT INTO outcome
+SELECT s.id, s.code, s.severity, s.subject_table, a._key, a._zone, a._account, a._project, a._owner, s.params,
+  s.verdict, s.reason, s.said[1], s.said[2], s.said[3], '[]',
+  CAST(json_array(json_array(s.table_name, a._key)) AS VARCHAR)
+FROM ({_ANSWERS}) a JOIN _saying s ON {_SAME} WHERE NOT s.filled"""
+"""Where a rule says the same of every subject."""
 
-def _json_value(table: Table, column: str) -> str:
-    described = table.column(column)
-    if described.type == "TIME":
-        return time_sql(quoted(column))
-    if described.type == "JSON":
-        return f"TRY_CAST({quoted(column)} AS JSON)"
-    return quoted(column)
-
-
-def _refs(rule: Rule, named: Mapping[str, Clause], unsure: bool) -> str:
-    own = f"json_array({literal(rule.table.name)}, _key)"
-    known = {column.name for column in rule.table.columns}
-    columns = {column for clause in named.values() for column in clause.columns}
-    links = [link for link in _links(rule.table, columns) if f"{link}_refs" in known]
-    beside = [f"json_extract(TRY_CAST({quoted(f'{link}_refs')} AS JSON), '$[*]')" for link in links]
-    if "refs" in known:
-        beside.append("json_extract(TRY_CAST(\"refs\" AS JSON), '$[*]')")
-    alone = f"CAST(json_array({own}) AS VARCHAR)"
-    if not beside or not unsure:
-        return alone
-    joined = f"CAST(to_json(list_concat([{own}], list_sort(list_distinct(list_concat({', '.join(beside)}))))) AS VARCHAR)"
-    return f"CASE WHEN _verdict IN ('fail', 'unknown') THEN {joined} ELSE {alone} END"
+_FILLED = f"""INSERT INTO outcome
+SELECT id, code, severity, subject_table, _key, _zone, _account, _project, _owner, params, verdict,
+  CASE WHEN len(hidden) > 0 THEN gap_reason ELSE reason END,
+  array_to_string(words[1:because], '') || CASE WHEN doubts IS NULL THEN '' ELSE ' ('
+    || array_to_string(list_concat(list_distinct(words[unknown + 1:doubts]), hidden), '; ') || ')' END,
+  array_to_string(words[because + 1:failed], ''),
+  array_to_string(words[failed + 1:unknown], ''),
+  CAST(to_json(hidden) AS VARCHAR),
+  '[' || array_to_string(list_concat([CAST(json_array(table_name, _key) AS VARCHAR)], beside), ',') || ']'
+FROM (SELECT s.*, a._key, a._zone, a._account, a._project, a._owner, {_WORDS} AS words,
+    list_sort(list_distinct(list_concat(flatten(list_select(a.unseen, s.gaps)),
+      list_filter(list_select(a.facts, s.link_gaps), lambda gap: gap <> '')))) AS hidden,
+    list_sort(list_distinct(flatten(list_transform(list_select(a.facts, s.refs),
+      lambda refs: CAST(json_extract(TRY_CAST(refs AS JSON), '$[*]') AS VARCHAR[]))))) AS beside
+  FROM ({_ANSWERS}) a JOIN _saying s ON {_SAME} WHERE s.filled"""

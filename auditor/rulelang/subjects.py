@@ -59,17 +59,14 @@ def subject_key(table: Table, row: str = "s") -> str:
 
 def subjects_sql(
     table: Table, columns: Sequence[str], reads: Sequence[Read], zones: Sequence[str], gapped: Collection[str]
-) -> tuple[str, ...]:
-    """Return statements that make `_place` and `_subject`, the relation of `judge.statement`.
+) -> str:
+    """Return the SELECT of a table's subjects, as `judge.Lot` wants it.
 
     `gapped` are the sources that have gaps: of the others none is looked for.
     """
     known = {column.name for column in table.columns}
     places = [name for name in (*_ACCOUNTS, *_REGIONS) if name in known]
-    return (
-        _places(table, places, reads, gapped),
-        _subjects(table, columns, places, reads, zones, gapped),
-    )
+    return _subjects(table, columns, places, reads, zones, gapped)
 
 
 def _places(table: Table, places: Sequence[str], reads: Sequence[Read], gapped: Collection[str]) -> str:
@@ -98,8 +95,8 @@ def _places(table: Table, places: Sequence[str], reads: Sequence[Read], gapped: 
         f", {said}" for at in placed for said in _sight(reads[at], f"_ok{at}", f"_each{at}", gapped)
     )
     return (
-        f"CREATE OR REPLACE TEMP TABLE _place AS SELECT *{sight} FROM (SELECT *{once} FROM ("
-        f"SELECT {picked}{aggregates} FROM ({listed}) p LEFT JOIN _coverage c ON TRUE{grouped}))"
+        f"(SELECT *{sight} FROM (SELECT *{once} FROM ("
+        f"SELECT {picked}{aggregates} FROM ({listed}) p LEFT JOIN _coverage c ON TRUE{grouped})))"
     )
 
 
@@ -148,9 +145,9 @@ def _subjects(
     joins = ""
     if places and reads:
         same = " AND ".join(f"s.{quoted(name)} IS NOT DISTINCT FROM p.{quoted(name)}" for name in places)
-        joins += f" LEFT JOIN _place p ON {same}"
+        joins += f" LEFT JOIN {_places(table, places, reads, gapped)} p ON {same}"
     elif reads:
-        joins += " CROSS JOIN _place p"
+        joins += f" CROSS JOIN {_places(table, places, reads, gapped)} p"
     resources = [
         subject_key(table),
         *(f"s.{quoted(n)}" for n in _RESOURCES if n in known and table.key != (n,)),
@@ -173,10 +170,7 @@ def _subjects(
         lists = ", ".join(("CAST([] AS VARCHAR[])", f"p._gaps{at}", *(f"{alias}.gaps" for alias in beside)))
         picked += _sight(read, f"({ok})", f"list_sort(list_distinct(list_concat({lists})))", gapped)
     picked += [f"s.{quoted(name)}" for name in columns]
-    return (
-        f"CREATE OR REPLACE TEMP TABLE _subject AS SELECT {', '.join(picked)} "
-        f"FROM {quoted(table.name)} s{joins}"
-    )
+    return f"SELECT {', '.join(picked)} FROM {quoted(table.name)} s{joins}"
 
 
 def _sight(read: Read, ok: str, gaps: str, gapped: Collection[str]) -> tuple[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from auditor.rulelang.compile import literal, quoted
 from auditor.rulelang.durations import spoken, spoken_sql
 from auditor.rulelang.marks import did_you_mean
 from auditor.rulelang.parse import Refused
@@ -29,18 +29,6 @@ class Template:
     @property
     def params(self) -> tuple[str, ...]:
         return tuple(sorted({what for kind, what in self.parts if kind == "param"}))
-
-    def sql(self, table: Table) -> str:
-        """Return SQL for the sentence; it reads columns and `_t_NAME`, the text of a parameter."""
-        said: list[str] = []
-        for kind, what in self.parts:
-            if kind == "text":
-                said.append(literal(what))
-            elif kind == "param":
-                said.append(f"coalesce({quoted(f'_t_{what}')}, 'not known')")
-            else:
-                said.append(f"coalesce({said_sql(table.column(what))}, 'not known')")
-        return "(" + (" || ".join(said) or "''") + ")"
 
 
 def parse_template(text: str, table: Table, params: frozenset[str]) -> Template:
@@ -80,32 +68,42 @@ def parse_template(text: str, table: Table, params: frozenset[str]) -> Template:
     return Template(text, tuple(parts))
 
 
-def time_sql(column: str) -> str:
-    """Return SQL for a time as RFC 3339 says it, with microseconds only where there are some."""
-    return f"replace(strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ'), '.000000Z', 'Z')"
-
-
-def said_sql(column: Column) -> str:
-    """Return SQL for a column as people read it; NULL stays NULL."""
-    name = quoted(column.name)
-    if column.type == "TIME":
-        return time_sql(name)
-    if column.type == "BOOL":
-        return f"CASE {name} WHEN TRUE THEN 'yes' WHEN FALSE THEN 'no' END"
-    if column.type == "JSON":
-        listed = f"json_extract_string(TRY_CAST({name} AS JSON), '$[*]')"
-        return (
-            f"CASE WHEN {name} IN ('[]', '{{}}') THEN 'none' WHEN json_type(TRY_CAST({name} AS JSON)) = 'ARRAY'"
-            f" THEN array_to_string({listed}, ', ') ELSE {name} END"
-        )
-    if column.type == "TEXT":
-        return f"CASE WHEN {name} = '' THEN 'none' ELSE {name} END"
+def said_as(column: Column) -> str:
+    """Return how people read a column: a key of `SAID`."""
+    if column.type != "INT":
+        return f"said {column.type}"
     if column.name.endswith("_s"):
-        return f"CASE WHEN {name} IS NOT NULL THEN {spoken_sql(name)} END"
-    if column.name.endswith(("_d", "_h")) or column.name == "bytes" or column.name.endswith("_bytes"):
-        unit = {"_d": " d", "_h": " h"}.get(column.name[-2:], " bytes")
-        return f"CAST({name} AS VARCHAR) || '{unit}'"
-    return f"CAST({name} AS VARCHAR)"
+        return "said seconds"
+    if column.name.endswith(("_d", "_h")):
+        return f"said {column.name[-1]}"
+    return "said bytes" if column.name == "bytes" or column.name.endswith("_bytes") else "said INT"
+
+
+_TIME = "replace(strftime(CAST(x AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%fZ'), '.000000Z', 'Z')"
+"""A time as RFC 3339 says it, with microseconds only where there are some."""
+_JSON = "TRY_CAST(x AS JSON)"
+
+SAID: Mapping[str, str] = {
+    "said TEXT": "CASE WHEN x = '' THEN 'none' ELSE x END",
+    "said INT": "x",
+    "said BOOL": "CASE x WHEN 'true' THEN 'yes' WHEN 'false' THEN 'no' END",
+    "said TIME": _TIME,
+    "said JSON": f"CASE WHEN x IN ('[]', '{{}}') THEN 'none' WHEN json_type({_JSON}) = 'ARRAY'"
+    f" THEN array_to_string(json_extract_string({_JSON}, '$[*]'), ', ') ELSE x END",
+    "said seconds": f"CASE WHEN x IS NOT NULL THEN {spoken_sql('CAST(x AS BIGINT)')} END",
+    "said d": "x || ' d'",
+    "said h": "x || ' h'",
+    "said bytes": "x || ' bytes'",
+}
+"""SQL for a fact `x`, cast to text, as people read it; NULL stays NULL."""
+WRITTEN: Mapping[str, str] = {
+    "json TEXT": "CAST(to_json(x) AS VARCHAR)",
+    "json INT": "x",
+    "json BOOL": "x",
+    "json TIME": f"CAST(to_json({_TIME}) AS VARCHAR)",
+    "json JSON": f"CAST(to_json({_JSON}) AS VARCHAR)",
+}
+"""The same as JSON has it; `json` and the type of the column."""
 
 
 def said_value(value: object, *, duration: bool) -> str | None:
