@@ -21,6 +21,7 @@ from auditor.config_sections import (
     Automation,
     Aws,
     Bucket,
+    Change,
     Duty,
     Export,
     Federation,
@@ -73,6 +74,7 @@ class Config:
     workforce_pools: tuple[WorkforcePool, ...] = ()
     providers: tuple[Provider, ...] = ()
     approved_jobs: tuple[ApprovedJob, ...] = ()
+    changes: tuple[Change, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each source that is switched on."""
     alerts: Mapping[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from auditor.config_sections import (
     Aws,
     Bucket,
     Buckets,
+    Change,
     Duty,
     Export,
     ExportFile,
@@ -56,6 +57,7 @@ LISTS: dict[str, type[Any]] = {
     "workforce_pools": WorkforcePool,
     "providers": Provider,
     "approved_jobs": ApprovedJob,
+    "changes": Change,
 }
 """Arrays of tables."""
 _OTHERS = ("organisation", "scope", "zones", "params", "exports", "subjects", "sources", "alerts")
@@ -247,6 +249,13 @@ def _cross_check(reading: Reading, given: Mapping[str, Any]) -> None:
             reading.wrong(("approved_jobs", at, "digest"), "must be 64 hexadecimal digits")
         if job.since and job.until and job.since >= job.until:
             reading.wrong(("approved_jobs", at, "until"), f"is not after {job.since}")
+    for at, change in enumerate(given["changes"]):
+        if change.id in [earlier.id for earlier in given["changes"][:at]]:
+            reading.wrong(("changes", at, "id"), f"{change.id!r} is listed twice")
+        if not change.since or not change.until or change.since >= change.until:
+            reading.wrong(
+                ("changes", at, "until"), "a change has a first day, and a later one on which it is over"
+            )
     for name in ("duties", "automations"):
         for at, each in enumerate(given[name]):
             for zone in each.zones:

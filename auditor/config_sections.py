@@ -366,6 +366,24 @@ class ApprovedJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was approved: drift that it explains needs no other record."""
+
+    id: Required
+    """Id of its record, such as CHG-1042."""
+    approved_by: Required
+    """Who approved it."""
+    since: Day
+    """From which day on it may be made, such as 2026-01-31, in UTC."""
+    until: Day
+    """The day from which on it may no longer be made."""
+    subjects: tuple[Glob, ...] = ("*",)
+    """Globs on the keys of what it changes: ARNs, mappings of duties."""
+    actors: tuple[Glob, ...] = ("*",)
+    """Globs on who makes it: an ARN with its session name, such as "*:assumed-role/deploy/CHG-1042*"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The weekly report."""
 

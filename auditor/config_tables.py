@@ -84,6 +84,17 @@ def tables(config: Config, rules: Iterable[Any]) -> dict[str, Rows]:
             }
             for a in config.approved_jobs
         ],
+        "config_change": [
+            {
+                "id": c.id,
+                "approved_by": c.approved_by,
+                "subjects": list(c.subjects),
+                "actors": list(c.actors),
+                "from_at": _midnight(c.since),
+                "until_at": _midnight(c.until),
+            }
+            for c in config.changes
+        ],
     }
 
 

@@ -46,6 +46,8 @@ OVERLAP = timedelta(hours=6)
 """Tables of events are read again this far back: records arrive late, CloudTrail's the latest."""
 LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
+_CONFIGURED = (Seen("config_duty", "*"),)
+"""Tables of the configuration that are watched: always read to their end."""
 _REMEDY = "Make room in the state folder and scan again; nothing of this scan was recorded."
 
 
@@ -119,7 +121,7 @@ def _scanned(
     open_before = (finding.outcome for finding in before.past.findings)
     outcomes = spooled(judgement.moving((o.rule, o.subject_table, o.subject_key) for o in open_before))
     exports = spooled(judgement.rows("export"))
-    coverage = tuple(coverage_of(snapshot))
+    coverage = (*coverage_of(snapshot), *_CONFIGURED)
     memories = _memories(snapshot, exports, before, now)
     present = Present(
         outcomes=outcomes,
@@ -228,7 +230,7 @@ def _memories(
     watch = [
         value
         for table in described.values()
-        if table.kind == "source" and any(column.watch for column in table.columns)
+        if any(column.watch for column in table.columns)
         for row in snapshot.rows(table.name)
         for value in watched(table, row)
     ]

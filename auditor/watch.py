@@ -125,13 +125,14 @@ class Watched:
 
 
 def watched(table: Table, row: Mapping[str, Any]) -> Iterator[Watched]:
-    """Yield the watched settings of one row of a source table."""
+    """Yield the watched settings of one row of a source table, or of a table of the configuration, which has no place."""
     columns = [column for column in table.columns if column.watch]
     if not columns:
         return
     key = "/".join(str(row.get(part, "")) for part in table.key)
-    account = str(row.get("account") or row.get("project") or "*")
-    region = str(row.get("region") or "*")
+    placed = table.kind == "source"
+    account = str((row.get("account") or row.get("project") or "*") if placed else "*")
+    region = str((row.get("region") or "*") if placed else "*")
     for column in columns:
         value = plain(column, row.get(column.name))
         yield Watched(table.name, key, column.name, value, account, region)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from entities import EU, HOME, VAULT, bucket, estate, facts, vault
+from entities import EU, HOME, VAULT, ago, bucket, estate, facts, vault
 
 from auditor.schema import tables as schema_tables
 from auditor.watch import watched
@@ -251,3 +251,168 @@ def test_vault_is_weaker_when_its_lock_or_its_policy_holds_back_less(
 
 def test_new_vault_has_nothing_to_be_compared_with() -> None:
     assert facts(estate(), "vault")[VAULT]["known_before"] is False
+
+
+# Changes and their records -----------------------------------------------------------------------------------------------
+
+SINCE, AHEAD = ago(days=7), ago(days=-30)
+DEPLOY = f"arn:aws:sts::{HOME}:assumed-role/deploy/CHG-7"
+WHOLE = [{"scan": "s", "slot": "w", "at": SINCE, "state": "finished", "complete": True, "interval_s": 604800}]
+
+
+def change(name: str = "CHG-7", **more: Any) -> dict[str, Any]:
+    return {
+        "id": name, "approved_by": "board@example.com", "subjects": ["*"], "actors": ["*"], "from_at": ago(days=30),
+        "until_at": AHEAD,
+    } | more  # fmt: skip
+
+
+def event(**more: Any) -> dict[str, Any]:
+    return {
+        "event_id": "e1", "account": HOME, "region": EU, "at": ago(days=2), "service": "s3", "event_name": "PutBucketVersioning",
+        "resource": TAGGED["arn"], "actor": DEPLOY, "access_key_id": "ASIA1", "source_ip": "", "user_agent": "", "error_code": "",
+    } | more  # fmt: skip
+
+
+def changes(then: dict[str, Any], **now: Any) -> dict[str, dict[str, Any]]:
+    tables = {
+        "s3_bucket": [TAGGED],
+        "backup_vault": [],
+        "history_watch": placed(**then),
+        "history_scan": WHOLE,
+        **now,
+    }
+    return facts(estate(**tables), "change")
+
+
+def placed(**tables: Any) -> list[dict[str, Any]]:
+    described = schema_tables()
+    return [
+        {
+            "table_name": o.table,
+            "key": o.key,
+            "field": o.field,
+            "value": o.value,
+            "account": o.account,
+            "region": o.region,
+        }
+        for name, rows in tables.items()
+        for row in rows
+        for o in watched(described[name], row)
+    ]
+
+
+SUSPENDED = {"s3_bucket": [{**TAGGED, "versioning": "Suspended"}]}
+ACCOUNT = {"aws_account": [{"account": HOME}]}
+OF_BUCKET = f"s3_bucket/{TAGGED['arn']}#versioning"
+
+
+def one(record: Any, *events: Any, **now: Any) -> tuple[bool | None, str | None]:
+    found = changes(SUSPENDED | ACCOUNT, config_change=record, aws_change=events, **now)
+    assert list(found) == [OF_BUCKET]
+    return found[OF_BUCKET]["recorded"], found[OF_BUCKET]["change_id"]
+
+
+def test_nothing_that_stayed_is_a_change() -> None:
+    assert changes({"s3_bucket": [TAGGED]} | ACCOUNT) == {}
+    assert changes({"s3_bucket": [{**TAGGED, "versioning": None}]} | ACCOUNT) == {}
+
+
+def test_every_watched_column_is_compared() -> None:
+    from auditor.correlate import steps
+
+    text = next(step.text for step in steps() if step.table == "watched_change")
+    for table in schema_tables().values():
+        for column in table.columns:
+            if column.watch and (table.name, column.name) != ("iam_policy", "document"):
+                assert f"'{column.name}'" in text and f"FROM {table.name}\n" in f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ([], (False, None)),
+        ([change()], (True, "CHG-7")),
+        ([change(subjects=["arn:aws:iam::*"])], (False, None)),
+        ([change(until_at=ago(days=10))], (False, None)),
+        ([change(from_at=ago(days=-1))], (False, None)),
+        ([change(actors=["*:assumed-role/deploy/*"])], (None, None)),
+        ([change("B", actors=["*/nobody"]), change("A", subjects=["*exports-phi"])], (True, "A")),
+    ],
+)
+def test_change_without_an_author_is_explained_by_subject_and_days(record: Any, expected: Any) -> None:
+    assert one(record) == expected
+
+
+def test_author_s_session_name_must_fit_and_the_day_of_the_event_counts() -> None:
+    named = change(actors=["*:assumed-role/deploy/CHG-7*"])
+    assert one([named], event()) == (True, "CHG-7")
+    assert one([named], event(actor=DEPLOY.replace("CHG-7", "ana"))) == (False, None)
+    assert one([change(until_at=ago(days=3))], event()) == (False, None)
+    assert one([named], event(error_code="AccessDenied")) == (None, None)
+
+
+def test_policy_that_says_the_same_in_other_words_is_no_change() -> None:
+    tls = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}],
+        }
+    )
+    then = {"s3_bucket": [{**TAGGED, "policy": tls.replace('"s3:*"', '["s3:*"]')}]}
+    assert changes(then | ACCOUNT, s3_bucket=[{**TAGGED, "policy": tls}]) == {}
+    assert list(changes(then | ACCOUNT)) == [f"s3_bucket/{TAGGED['arn']}#policy"]
+
+
+def test_row_that_came_or_went_is_a_change_where_it_could_be_seen() -> None:
+    other = bucket("arn:aws:s3:::other")
+    came = f"s3_bucket/{other['arn']}#appeared"
+    assert list(changes({"s3_bucket": [TAGGED]} | ACCOUNT, s3_bucket=[TAGGED, other])) == [came]
+    partly = [{**WHOLE[0], "complete": False}]
+    assert changes({"s3_bucket": [TAGGED]} | ACCOUNT, s3_bucket=[TAGGED, other], history_scan=partly) == {}
+    then = {"s3_bucket": [TAGGED, other]} | ACCOUNT
+    assert changes(then) == {}
+    seen = [{**SEEN[0], "table_name": "s3_bucket", "region": "*"}]
+    assert list(changes(then, coverage=seen)) == [f"s3_bucket/{other['arn']}#vanished"]
+
+
+def duty(group: str, zone: str = "*") -> dict[str, Any]:
+    return {
+        "group_name": group,
+        "directory": "",
+        "project": "p",
+        "region": "*",
+        "job_id": "*",
+        "zone": zone,
+        "starts": "*",
+    }
+
+
+def mapped(then: Any, now: Any, record: Any = ()) -> dict[str, tuple[str, bool]]:
+    tables = {"config_duty": now, "history_watch": placed(config_duty=then), "config_change": record}
+    found = facts(estate(**tables), "identity_map").values()
+    return {row["group_name"]: (row["change"], row["recorded"]) for row in found if row["compared"]}
+
+
+def test_mapping_added_or_removed_needs_an_approved_change() -> None:
+    assert mapped([duty("a"), duty("b")], [duty("a"), duty("c")]) == {
+        "a": ("", False), "b": ("removed", False), "c": ("added", False)
+    }  # fmt: skip
+    assert mapped([duty("a")], [duty("a"), duty("c")], [change(subjects=["c/*"])])["c"] == ("added", True)
+    assert mapped([duty("a")], [duty("a"), duty("c")], [change(subjects=["b/*"])])["c"] == ("added", False)
+    assert mapped([duty("a")], [duty("a"), duty("c")], [change(until_at=ago(days=20))])["c"] == (
+        "added",
+        False,
+    )
+
+
+def test_mapping_into_another_zone_is_another_mapping() -> None:
+    found = facts(
+        estate(config_duty=[duty("a", "phi")], history_watch=placed(config_duty=[duty("a", "internal")])),
+        "identity_map",
+    )
+    assert sorted(row["change"] for row in found.values()) == ["added", "removed"]
+
+
+def test_first_mappings_have_nothing_to_be_compared_with() -> None:
+    assert mapped([], [duty("a")]) == {}

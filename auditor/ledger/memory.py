@@ -257,7 +257,10 @@ def rows(conn: sqlite3.Connection, last_at: str | None) -> Iterator[tuple[str, I
         "deletes_after_copy, first_seen_at, coalesce(last_seen_at, :last) AS last_seen_at "
         "FROM point_memory ORDER BY arn"
     )
-    watch = 'SELECT table_name, "key", field, value FROM watch_memory ORDER BY table_name, "key", field'
+    watch = (
+        'SELECT table_name, "key", field, value, account, region FROM watch_memory '
+        'ORDER BY table_name, "key", field'
+    )
     for name, query in (
         ("history_export", export),
         ("history_membership", membership),

@@ -146,7 +146,7 @@ TABLES = (
         text("region", "glob of regions"),
         text("job_id", "glob of job ids"),
         text("zone", "zone, or * for all"),
-        text("starts", "job, batch, session, workflow, or * for all"),
+        text("starts", "job, batch, session, workflow, or * for all", watch="change"),
     ),
     _joined(
         "config_automation",
@@ -186,6 +186,17 @@ TABLES = (
         time("from_at", "from when on a job may start; NULL: always"),
         time("until_at", "from when on it may no longer; NULL: never"),
         text("approved_by", "who approved it"),
+    ),
+    _joined(
+        "config_change",
+        "A change that was approved: what it may touch, by whom and when.",
+        ("id",),
+        text("id", "id of its record"),
+        text("approved_by", "who approved it"),
+        json("subjects", "globs on the keys of what it changes"),
+        json("actors", "globs on the ARN of who makes it, session name and all"),
+        time("from_at", "from when on it may be made"),
+        time("until_at", "from when on it may no longer"),
     ),
     _joined(
         "history_scan",
@@ -252,6 +263,8 @@ TABLES = (
         text("key", "its key, parts joined by /"),
         text("field", "column"),
         text("value", "value as text; NULL when it was not known"),
+        text("account", "account; * when it has none"),
+        text("region", "region; * for all"),
     ),
     _joined(
         "history_finding",
@@ -320,6 +333,19 @@ TABLES = (
         text("head", "its hash, or the first 16 or more digits of it"),
         time("at", "when it was entered"),
         boolean("in_chain", "the chain has that entry with that hash"),
+    ),
+    _joined(
+        "api_clock",
+        "How far the clock of the scanning host is from those of the services that answered it.",
+        ("cloud", "service"),
+        text("cloud", "aws or gcp"),
+        text("service", "service"),
+        integer("answers", "answers that told the time"),
+        integer(
+            "skew_s",
+            "most seconds for certain that the host is ahead (behind when negative): 0 when the time told lies between question "
+            "and answer; NULL when no answer told it",
+        ),
     ),
     _joined(
         "rule_pack",

@@ -1,0 +1,107 @@
+"""What changed of the watched settings since the scan before, one row a change, and the approved change that explains it.
+
+The same changes as drift tells, by the same comparison: a policy that admits the same is none. What came is told where the scan
+before was whole; else it may only have been hidden from it. When the trail does not tell who, an approved change that names its
+actors neither explains it nor fails to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.correlate import Tables
+from auditor.correlate.changed import approved
+from auditor.correlate.zoning import Row, strictest_declared
+from auditor.model import Gap, Seen
+from auditor.schema import tables as schema_tables
+from auditor.watch import Watched, attribute_drift, plain
+
+TABLE = "change_facts"
+READS = (
+    "watched_change",
+    "recent_change",
+    "config_change",
+    "coverage",
+    "as_of",
+    "history_scan",
+    "config_zone",
+)
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a change."""
+    (now,) = tables["as_of"]
+    candidates = tables["watched_change"]
+    if not candidates:
+        return
+    zone = strictest_declared(tables["config_zone"])
+    before = [_watched(row, row["before"]) for row in candidates if row["kind"] != "appeared"]
+    after = [_watched(row, _plain(row)) for row in candidates if row["kind"] != "vanished"]
+    whole = any(row["at"] == now["previous_at"] and row["complete"] for row in tables["history_scan"])
+    found = attribute_drift(
+        before,
+        after,
+        listed=frozenset((each.table, each.account, each.region) for each in after) if whole else frozenset(),
+        coverage=(*_coverage(tables["coverage"]), Seen("config_duty", "*")),
+        changes=tables["recent_change"],
+        previous_at=_utc(now["previous_at"]),
+        now=_utc(now["as_of"]),
+    )
+    places = {(row["table_name"], row["key"]): row for row in candidates}
+    for drift in found:
+        at = drift.changed_at
+        since, until = (at, at) if at else (_utc(now["previous_at"]), _utc(now["as_of"]))
+        matched, record, by = approved(
+            [_in_utc(row) for row in tables["config_change"]], drift.subject_key, drift.actor, since, until
+        )
+        place = places[drift.subject_table, drift.subject_key]
+        yield {
+            "subject_key": f"{drift.subject_table}/{drift.subject_key}#{drift.field or drift.kind}",
+            "zone": zone,
+            "account": None if place["account"] == "*" else place["account"],
+            "project": None,
+            "owner": None,
+            "region": place["region"],
+            "kind": drift.kind,
+            "changed_table": drift.subject_table,
+            "changed_key": drift.subject_key,
+            "field": drift.field or "",
+            "says": drift.because,
+            "changed_at": at,
+            "actor": drift.actor,
+            "actor_because": drift.actor_reason,
+            "recorded": matched,
+            "change_id": record,
+            "approved_by": by,
+        }
+
+
+def _watched(row: Row, value: str | None) -> Watched:
+    return Watched(
+        row["table_name"], row["key"], row["field"], value, row["account"] or "*", row["region"] or "*"
+    )
+
+
+def _plain(row: Row) -> str | None:
+    """Write a value of now as values are remembered: lists that are sets in their one order."""
+    return plain(schema_tables()[row["table_name"]].column(row["field"]), row["after"])
+
+
+def _coverage(rows: Iterable[Row]) -> Iterator[Seen | Gap]:
+    for row in rows:
+        scope = (row["table_name"], row["account"] or "*", row["region"] or "*", row["resource"] or "*")
+        times = {"from_at": row["from_at"], "until_at": row["until_at"]}
+        if row["complete"]:
+            yield Seen(*scope, **times)
+        else:
+            yield Gap(*scope, reason=row["reason"] or "failed", detail=row["detail"] or "", **times)
+
+
+def _in_utc(row: Row) -> Row:
+    return {**row, "from_at": _utc(row["from_at"]), "until_at": _utc(row["until_at"])}
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
