@@ -17,7 +17,7 @@ from auditor.canonical import connect
 from auditor.rulelang.compile import literal, quoted
 from auditor.rulelang.examples import judge_examples
 from auditor.rulelang.judge import OUTCOME, Judging, Lot, create_outcome, judge, unless_of_the_machine
-from auditor.rulelang.rule import BrokenRule, Example, ParamValue, Rule, canonical
+from auditor.rulelang.rule import BrokenRule, Example, OffRule, ParamValue, Rule, canonical
 from auditor.rulelang.saying import Applied, Values
 from auditor.rulelang.subjects import coverage_sql, hidden_sql, subjects_sql
 from auditor.rulelang.truths import relation_columns
@@ -71,6 +71,7 @@ def evaluate(engine: Engine, pack: Pack) -> None:
     whole += [_failed(rule, error) for rule, error in judge(engine, lots)]
     known = {rule.id for rule in pack.rules}
     whole += [_not_loaded(broken) for broken in pack.broken_rules if broken.id and broken.id not in known]
+    whole += [_switched_off(off) for off in pack.off]
     engine.execute(_WHOLE, [json.dumps(whole, ensure_ascii=False)])
 
 
@@ -200,6 +201,14 @@ def _not_loaded(broken: BrokenRule) -> dict[str, Any]:
     return _words(broken) | {
         "reason": "not_loaded",
         "because": f"the rule did not load: {_first(broken)}",
+    }
+
+
+def _switched_off(off: OffRule) -> dict[str, Any]:
+    return _words(off.rule) | {
+        "verdict": "not_applicable",
+        "reason": "switched_off",
+        "because": f"switched off by {off.approved_by}: {off.reason}",
     }
 
 

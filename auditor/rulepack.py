@@ -17,7 +17,9 @@ from auditor.errors import RuleError
 from auditor.rulelang.block import BlockReader
 from auditor.rulelang.examples import judge_examples
 from auditor.rulelang.marks import Marked, Problem, did_you_mean, read_yaml
-from auditor.rulelang.rule import BrokenRule, Example, Param, Rule
+from auditor.rulelang.override import Override, overridden, read_overrides
+from auditor.rulelang.parse import Refused
+from auditor.rulelang.rule import BrokenRule, Example, OffRule, Param, Rule
 from auditor.schema import Table, tables
 
 __all__ = ["BrokenRule", "Control", "Example", "Framework", "Pack", "PackFile", "Param", "Rule", "load"]
@@ -67,6 +69,8 @@ class Pack:
     frameworks: tuple[Framework, ...]
     files: tuple[PackFile, ...] = field(default=(), compare=False, repr=False)
     """Every file in the order it was read: what a bundle carries."""
+    off: tuple[OffRule, ...] = ()
+    """Rules that a pack of one's own switched off."""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -76,13 +80,17 @@ class Pack:
     @property
     def digest(self) -> str:
         """SHA-256 over the canonical rules in order of their ids."""
-        return hashlib.sha256("\n".join(rule.canonical for rule in self.rules).encode()).hexdigest()
+        said = [*(rule.canonical for rule in self.rules), *(each.canonical for each in self.off)]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
     def find(self, word: str) -> Rule:
         """Return a rule by id or code; raises RuleError with the nearest name."""
         for rule in self.rules:
             if word in (rule.id, rule.code):
                 return rule
+        for off in self.off:
+            if word in (off.rule.id, off.rule.code):
+                return off.rule
         for broken in self.broken_rules:
             if word in (broken.id, broken.code):
                 raise RuleError(f"rule {word!r} did not load:\n{broken.text}")
@@ -120,8 +128,14 @@ def load(
     controls = {f.name: frozenset(control.id for control in f.controls) for f in catalogues}
     rules: dict[str, Rule] = {}
     codes: dict[str, Rule] = {}
+    overrides: list[Override] = []
+    mistakes: list[tuple[str, Problem]] = []
     for path in _files(paths):
-        for rule in _pack(read_yaml(path), entities, controls, _raw(path)):
+        marked = read_yaml(path)
+        said, problems = read_overrides(marked)
+        overrides += said
+        mistakes += problems
+        for rule in _pack(marked, entities, controls, _raw(path)):
             if isinstance(rule, Rule):
                 twin = rules.get(rule.id) or codes.get(rule.code)
                 if twin is not None:
@@ -135,12 +149,63 @@ def load(
     for rule, text in _wrong_examples(rules.values()) if prove else ():
         broken.append(_broken_from(rule, text))
         del rules[rule.id]
+    off = _override(rules, overrides, broken)
+    _mistaken(rules, mistakes, broken)
     return Pack(
         tuple(rules[name] for name in sorted(rules)),
         tuple(sorted(broken, key=lambda rule: (rule.path, rule.line, rule.text))),
         catalogues,
         (*_contents("rules", paths), *_contents("frameworks", frameworks)),
+        off,
     )
+
+
+def _override(
+    rules: dict[str, Rule], overrides: Iterable[Override], broken: list[BrokenRule]
+) -> tuple[OffRule, ...]:
+    """Do to the rules what packs say of them; return those switched off. A rule with a wrong override is broken."""
+    off: dict[str, OffRule] = {}
+    done: dict[str, Override] = {}
+    for override in overrides:
+        at = f"{override.path}:{override.line}:1"
+        by_word = {word: rule for rule in rules.values() for word in (rule.id, rule.code)}
+        rule = by_word.get(override.rule)
+        twin = done.get(override.rule) or (rule and done.get(rule.id))
+        if twin is not None:
+            text = f"{at}: rule {override.rule!r} has an override already at {twin.path}:{twin.line}"
+        elif rule is None:
+            hint = did_you_mean(override.rule, by_word)
+            text = f"{at}: there is no rule {override.rule!r} to override{hint}"
+        else:
+            done |= {override.rule: override, rule.id: override, rule.code: override}
+            try:
+                if override.off:
+                    off[rule.id] = OffRule(rules.pop(rule.id), override.approved_by, override.reason)
+                else:
+                    rules[rule.id] = overridden(rule, override)
+                continue
+            except Refused as refused:
+                text = f"{at}: {refused.message}"
+        if rule is not None and rule.id in rules:
+            broken.append(_broken_from(rules.pop(rule.id), text))
+        else:
+            broken.append(BrokenRule(text, path=override.path, line=override.line))
+    return tuple(off[name] for name in sorted(off))
+
+
+def _mistaken(
+    rules: dict[str, Rule], mistakes: Iterable[tuple[str, Problem]], broken: list[BrokenRule]
+) -> None:
+    """Tell of overrides with a mistake in their form; the rule one is about does not run as if nothing were said of it."""
+    told: dict[str, list[Problem]] = {}
+    for word, problem in mistakes:
+        told.setdefault(word, []).append(problem)
+    by_word = {word: rule for rule in rules.values() for word in (rule.id, rule.code)}
+    for word, problems in told.items():
+        text = "\n".join(map(str, problems))
+        rule = rules.pop(by_word[word].id, None) if word in by_word else None
+        at = problems[0]
+        broken.append(_broken_from(rule, text) if rule else BrokenRule(text, path=at.path, line=at.line))
 
 
 def _contents(kind: str, paths: Iterable[Path]) -> Iterable[PackFile]:
@@ -168,13 +233,18 @@ def _pack(
 ) -> Iterable[Rule | BrokenRule]:
     value = marked.value
     whole = [problem for where, problem in marked.problems if where[:1] != ("rules",) or len(where) < 2]
-    if not marked.problems and (not isinstance(value, dict) or not isinstance(value.get("rules"), list)):
+    alone = isinstance(value, dict) and "rules" not in value and "overrides" in value
+    if (
+        not marked.problems
+        and not alone
+        and (not isinstance(value, dict) or not isinstance(value.get("rules"), list))
+    ):
         whole.append(marked.problem((), "a pack is {pack: name, rules: [...]}"))
     elif isinstance(value, dict):
         whole += [
-            marked.problem((key,), f"unknown key {key!r}{did_you_mean(key, ('pack', 'rules'))}")
+            marked.problem((key,), f"unknown key {key!r}{did_you_mean(key, ('pack', 'rules', 'overrides'))}")
             for key in value
-            if key not in ("pack", "rules")
+            if key not in ("pack", "rules", "overrides")
         ]
         if not isinstance(value.get("pack"), str):
             whole.append(marked.problem(("pack",), "the pack has no name (`pack: exports`)"))

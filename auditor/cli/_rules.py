@@ -20,6 +20,7 @@ def document(rule: Rule, pack: Pack, *, heading: str = "") -> list[str]:
     words = {control.name: control for each in pack.frameworks for control in each.controls}
     lines = [f"{heading}{rule.code} {rule.id}", "", f"{safe(rule.title)}.", ""]
     lines += [f"- Severity: {rule.severity}; judges each {rule.entity}; pack {safe(rule.pack)}"]
+    lines += [f"- Changed here: {safe(rule.override)}"] if rule.override else []
     for name, param in sorted(rule.params.items()):
         zones = "".join(f", {zone}: {_said(value, param.duration)}" for zone, value in param.zones.items())
         lines.append(f"- Parameter `{name}`: {_said(param.default, param.duration)}{zones}")

@@ -38,7 +38,16 @@ def _list(this: App) -> None:
     if this.json:
         from auditor.cli._answer import envelope
 
-        envelope("rules", [row_of(rule) for rule in _ordered(pack)], complete=not pack.broken)
+        off = [
+            {
+                "id": each.rule.id,
+                "code": each.rule.code,
+                "approved_by": each.approved_by,
+                "reason": each.reason,
+            }
+            for each in pack.off
+        ]
+        envelope("rules", [row_of(rule) for rule in _ordered(pack)], complete=not pack.broken, off=off)
         return
     from auditor.cli._text import plural, table, write
 
@@ -51,6 +60,7 @@ def _list(this: App) -> None:
             *lines,
             "",
             f"{plural(len(rows), 'rule')}. `auditor rules show RULE` has everything about one.",
+            *_changed(pack),
             *_broken(pack),
         ]
     )
@@ -58,6 +68,18 @@ def _list(this: App) -> None:
 
 def _ordered(pack: Pack) -> list[Rule]:
     return sorted(pack.rules, key=lambda rule: rule.code)
+
+
+def _changed(pack: Pack) -> list[str]:
+    """Return what packs of one's own changed of other rules."""
+    from auditor.cli._text import safe
+
+    lines = [f"  {rule.code} {rule.id}: {safe(rule.override)}" for rule in _ordered(pack) if rule.override]
+    lines += [
+        f"  {each.rule.code} {each.rule.id}: switched off by {safe(each.approved_by)}: {safe(each.reason)}"
+        for each in sorted(pack.off, key=lambda each: each.rule.code)
+    ]
+    return ["", "Changed by packs of your own:", *lines] if lines else []
 
 
 def _broken(pack: Pack) -> list[str]:
@@ -86,6 +108,7 @@ def row_of(rule: Rule) -> dict[str, Any]:
         "checks": [{"name": check.name, "expr": check.text} for check in rule.checks],
         "remedy": rule.remedy,
         "pack": rule.pack,
+        "override": rule.override or None,
         "digest": rule.digest,
     }
 

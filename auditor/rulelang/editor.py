@@ -83,8 +83,15 @@ def json_schema(entities: Iterable[Table], controls: Iterable[str]) -> dict[str,
     return {
         "$schema": DRAFT,
         "title": "A pack of rules",
-        **_closed({"pack": _TEXT, "rules": rules, "overrides": {"type": "array"}}, ("pack",)),
-        "$defs": {"rule": rule, "example": example},
+        **_closed(
+            {
+                "pack": _TEXT,
+                "rules": rules,
+                "overrides": {"type": "array", "items": {"$ref": "#/$defs/override"}},
+            },
+            ("pack",),
+        ),
+        "$defs": {"rule": rule, "example": example, "override": _override()},
     }
 
 
@@ -97,8 +104,14 @@ def _closed(properties: Mapping[str, Any], required: Iterable[str]) -> dict[str,
     }
 
 
+def _override() -> dict[str, Any]:
+    words = {"rule": _TEXT, "reason": _TEXT, "approved_by": _TEXT}
+    either = [{"required": ["params"]}, {"required": ["off"]}]
+    return _closed({**words, "params": _params(), "off": {"const": True}}, words) | {"oneOf": either}
+
+
 def _params() -> dict[str, Any]:
-    by_zone = {"type": "object", "required": ["default"], "additionalProperties": _VALUE}
+    by_zone = {"type": "object", "additionalProperties": _VALUE}
     return {
         "type": "object",
         "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"},

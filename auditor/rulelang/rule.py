@@ -79,6 +79,8 @@ class Rule:
     """The controls of other products that it answers."""
     canonical: str = ""
     """The block as canonical JSON: what its digest is over."""
+    override: str = ""
+    """What a pack of one's own changed of it, who approved that and why; empty when nothing."""
 
     @property
     def entity(self) -> str:
@@ -113,6 +115,20 @@ class Rule:
     def digest(self) -> str:
         """SHA-256 of the canonical block."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class OffRule:
+    """A rule that a pack switched off: nobody is judged by it, and it says so."""
+
+    rule: Rule
+    approved_by: str
+    reason: str
+
+    @property
+    def canonical(self) -> str:
+        """What the pack's digest is over in its place."""
+        return canonical({"off": self.rule.id, "reason": self.reason, "approved_by": self.approved_by})
 
 
 @dataclass(frozen=True, slots=True)
