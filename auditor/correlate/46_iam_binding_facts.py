@@ -80,6 +80,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     for row in tables["gcp_iam_binding"]:
         who = member(row["member"])
         covered, says = duties.cover(who, row)
+        exports = who.name in exporters and who.name.endswith(f"@{row['project']}.iam.gserviceaccount.com")
         yield {
             "subject_key": key_of(row),
             "zone": zone,
@@ -92,10 +93,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "individual": who.individual,
             **_may(row, roles.get(row["role"]), now["as_of"]),
             "duty_covers": covered,
-            "duty_says": says,
+            "duty_says": f"{says}; it exports from this project" if exports else says,
             "people": duties.people(who),
-            "exports_here": who.name in exporters
-            and who.name.endswith(f"@{row['project']}.iam.gserviceaccount.com"),
+            "exports_here": exports,
         }
 
 

@@ -40,5 +40,11 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "region": "*",
             "number": project["number"],
             "iam_logged": {name: sorted(places) for name, places in sorted(on.items())},
+            "logged_says": _said(on),
             "iam_exempted": sorted(exempted),
         }
+
+
+def _said(on: Mapping[str, set[str]]) -> str:
+    told = [f"{name} is logged (by {', '.join(sorted(places))})" for name, places in sorted(on.items())]
+    return ", ".join(told) or "nothing is logged but changes"

@@ -204,6 +204,7 @@ FACTS = (
         json(
             "iam_logged", "map of each log type that is on for IAM to where, inherited ones too", **_AUDITED
         ),
+        text("logged_says", "the same in words"),
         json("iam_exempted", "members whose calls of IAM are not logged, inherited ones too", **_AUDITED),
     ),
     facts(
@@ -239,8 +240,16 @@ FACTS = (
         text("service_account", "as whom its machines run; Compute Engine's default where it names none"),
         text("kms_key", "key of its disks, or none"),
         boolean("internal_ip_only", "its machines have no public addresses; NULL when nobody says"),
-        integer("age_s", "seconds from its creation to its end, or to now"),
-        integer("idle_delete_s", "idle-delete limit; -1 when there is none"),
+        integer(
+            "age_s",
+            "seconds from its creation to its end, or to now",
+            **seen(("dataproc_cluster", "region"), may="lower"),
+        ),
+        integer(
+            "idle_delete_s",
+            "idle-delete limit; -1 when there is none",
+            **seen(("dataproc_cluster", "region"), may="either"),
+        ),
         json(
             "account_zones",
             "zones of all clusters of its service account; NULL when one of them has none",
