@@ -38,7 +38,7 @@ def _config(endpoint: str, folder: str) -> Config:
     from auditor.config_sections import Account, Aws, State, Zone
     from auditor.sources import source
 
-    names = ("aws_backup", "aws_cloudtrail", "aws_iam", "aws_s3")
+    names = ("aws_backup", "aws_cloudtrail", "aws_iam", "aws_kms", "aws_s3")
     return Config(
         state=State(folder),
         aws=Aws(endpoint=endpoint, regions=REGIONS, accounts=(Account(ACCOUNT, regions=REGIONS),)),
@@ -112,6 +112,8 @@ def bare(endpoint: str) -> None:
         every(client("resourcegroupstaggingapi", region), "get_resources", ResourceTypeFilters=["s3"])
         client("cloudtrail", region).describe_trails(includeShadowTrails=False)
         _backup(client("backup", region), every)
+        for alias in ("alias/aws/s3", "alias/aws/backup"):
+            client("kms", region).describe_key(KeyId=alias)
 
 
 def _backup(backup: Any, every: Any) -> None:

@@ -84,6 +84,7 @@ def _by_steps(estate: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, An
     with Engine.open(None) as engine:
         for name, rows in estate.items():
             engine.insert(name, rows)
+        engine.insert("object_home", ())
         for step in correlate.steps():
             if int(step.name[:2]) in STEPS:
                 correlate.run_step(engine, step)

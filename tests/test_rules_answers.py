@@ -25,11 +25,9 @@ def answering(answers: Any) -> dict[str, Any]:
 RULE = answering(
     {
         CREATED: AGE,
-        "config/s3-something-of-ours": {
-            "words": "principalArnList",
-            "least": "minRetentionDays",
-            "strict": "checkAll",
-        },
+        "bam/BACKUP_RECOVERY_POINT_MANUAL_DELETION_DISABLED": {"words": "principalArnList"},
+        "config/s3-resources-protected-by-backup-plan": {"least": "minRetentionDays"},
+        "config/s3-bucket-versioning-enabled": {"strict": "isMfaDeleteEnabled"},
     }
 )
 
@@ -51,7 +49,7 @@ def value(tmp_path: Path, text: str, name: str, zone: str = "default") -> Any:
         ("recoveryPointAgeValue = -3\n", "must be a whole number, not -3"),
         ('principalArnList = "a,,b"\n', "must be a list of texts, or one text with commas"),
         ("principalArnList = [1]\n", "must be a list of texts, or one text with commas"),
-        ('checkAll = "maybe"\n', "must be true or false, not 'maybe'"),
+        ('isMfaDeleteEnabled = "maybe"\n', "must be true or false, not 'maybe'"),
         ("recoveryPointAgeVal = 2\n", "has no such parameter"),
     ],
 )  # fmt: skip
@@ -72,7 +70,7 @@ def test_parameter_of_theirs_that_says_nothing_clear_is_a_mistake(
         ('principalArnList = "arn:a, arn:b"\n', "words", ["arn:a", "arn:b"]),
         ('principalArnList = ["arn:a"]\n', "words", ["arn:a"]),
         ('minRetentionDays = "7"\n', "least", 7),
-        ('checkAll = "True"\n', "strict", True),
+        ('isMfaDeleteEnabled = "True"\n', "strict", True),
     ],
 )
 def test_parameter_of_theirs_becomes_ours(tmp_path: Path, text: str, name: str, expected: Any) -> None:
@@ -94,13 +92,14 @@ def test_zone_may_say_it_in_their_words_too(tmp_path: Path) -> None:
         ({"bam/BACKUP_LAST_RECOVERY_POINT_CREATE": {}}, "did you mean 'BACKUP_LAST_RECOVERY_POINT_CREATED'"),
         ({"bum/X": {}}, "names no product that is known; did you mean 'bam'"),
         ({"config/S3_UPPER": {}}, "is no control of AWS Config"),
+        ({"config/s3-bucket-tag": {}}, "AWS Config has no control 's3-bucket-tag'; did you mean 's3-bucket-tagged'"),
         ({CREATED: None}, "an answer is a map of the rule's parameters to theirs"),
         ({CREATED: {"mist": "recoveryPointAgeValue"}}, "the rule has no parameter :mist; did you mean 'most'"),
         ({CREATED: {"most": "recoveryPointAgeValue"}}, ":most is a duration: write"),
         ({CREATED: {"least": {"days": "recoveryPointAgeValue"}}}, ":least is no duration: write"),
         ({CREATED: {"most": {"value": "recoveryPointAgeValue"}}}, ":most must be told as"),
         ({CREATED: {"most": {"days": "recoveryPointAgeValu"}}}, "has no parameter 'recoveryPointAgeValu'; did you mean"),
-        ({CREATED: AGE, "config/x": {"most": {"days": "recoveryPointAgeValue"}}}, "or in two units"),
+        ({CREATED: AGE, "config/s3-last-backup-recovery-point-created": {"most": {"days": "recoveryPointAgeValue"}}}, "or in two units"),
     ],
 )  # fmt: skip
 def test_mistake_in_answers_is_named(tmp_path: Path, answers: Any, said: str) -> None:

@@ -115,9 +115,9 @@ def _keyed(bucket: Row, keys: Keys) -> dict[str, Any]:
         return {"customer_key": None, "key_says": "its default encryption was not read"}
     key = keys.of(named, bucket["account"], bucket["region"])
     if key is None:
-        return {"customer_key": False, "key_says": ""}
+        return {"customer_key": False, "key_says": "", "key_arn": ""}
     says = "" if key.customers is not None else f"whose key {named} is was not read"
-    return {"customer_key": key.customers, "key_says": says}
+    return {"customer_key": key.customers, "key_says": says, "key_arn": key.arn}
 
 
 def _public(bucket: Row, account: Row) -> dict[str, Any]:

@@ -39,6 +39,64 @@ BAM: Mapping[str, tuple[str, ...]] = {
 """The controls of AWS Backup Audit Manager and their parameters (AWS Backup developer guide, "Choosing your controls" and
 "Creating frameworks using the AWS Backup API")."""
 
+_AGE = ("recoveryPointAgeUnit", "recoveryPointAgeValue", "resourceId", "resourceTags")
+_FLAGS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+CONFIG: Mapping[str, tuple[str, ...]] = {
+    "s3-access-point-in-vpc-only": (),
+    "s3-access-point-public-access-blocks": ("excludedAccessPoints",),
+    "s3-account-level-public-access-blocks": _FLAGS,
+    "s3-account-level-public-access-blocks-periodic": _FLAGS,
+    "s3-bucket-acl-prohibited": (),
+    "s3-bucket-blacklisted-actions-prohibited": ("blacklistedActionPattern",),
+    "s3-bucket-cross-region-replication-enabled": (),
+    "s3-bucket-default-lock-enabled": ("mode",),
+    "s3-bucket-level-public-access-prohibited": ("excludedPublicBuckets",),
+    "s3-bucket-logging-enabled": ("targetBucket", "targetPrefix"),
+    "s3-bucket-mfa-delete-enabled": (),
+    "s3-bucket-policy-grantee-check": (
+        "awsPrincipals",
+        "federatedUsers",
+        "ipAddresses",
+        "servicePrincipals",
+        "vpcIds",
+    ),
+    "s3-bucket-policy-not-more-permissive": ("controlPolicy",),
+    "s3-bucket-public-read-prohibited": (),
+    "s3-bucket-public-write-prohibited": (),
+    "s3-bucket-replication-enabled": ("ReplicationType",),
+    "s3-bucket-server-side-encryption-enabled": (),
+    "s3-bucket-ssl-requests-only": (),
+    "s3-bucket-tagged": ("requiredKeyTags",),
+    "s3-bucket-versioning-enabled": ("isMfaDeleteEnabled",),
+    "s3-default-encryption-kms": ("kmsKeyArns",),
+    "s3-directory-bucket-lifecycle-policy-rule-check": (),
+    "s3-event-notifications-enabled": ("destinationArn", "eventTypes"),
+    "s3-last-backup-recovery-point-created": _AGE,
+    "s3-lifecycle-policy-check": (
+        "bucketNames",
+        "targetExpirationDays",
+        "targetPrefix",
+        "targetTransitionDays",
+        "targetTransitionStorageClass",
+    ),
+    "s3-meets-restore-time-target": ("maxRestoreTime", "resourceId", "resourceTags"),
+    "s3-resources-in-logically-air-gapped-vault": _AGE,
+    "s3-resources-protected-by-backup-plan": (
+        "backupVaultLockCheck",
+        "crossAccountList",
+        "crossRegionList",
+        "maxRetentionDays",
+        "minRetentionDays",
+        "resourceId",
+        "resourceTags",
+    ),
+    "s3-version-lifecycle-policy-check": ("bucketNames",),
+    "s3express-dir-bucket-lifecycle-rules-check": ("targetExpirationDays",),
+}
+"""The managed rules of AWS Config for S3 and their parameters (AWS Config developer guide, "List of AWS Config Managed
+Rules", September 2026)."""
+CONTROLS: Mapping[str, Mapping[str, tuple[str, ...]]] = {"bam": BAM, "config": CONFIG}
+
 _SECONDS = {"minutes": 60, "hours": 3600, "days": 86_400}
 _UNITS = ("hours", "days")
 """What a unit parameter of theirs may say."""
@@ -87,8 +145,8 @@ def read_answer(control: str, given: object, params: Mapping[str, bool]) -> tupl
         wrong.append(f"{control!r} names no product that is known{did_you_mean(peer, PEERS)}")
     elif not _FORM[peer].match(name):
         wrong.append(f"{control!r} is no control of {PEERS[peer]}")
-    elif peer == "bam" and name not in BAM:
-        wrong.append(f"{PEERS[peer]} has no control {name!r}{did_you_mean(name, BAM)}")
+    elif name not in CONTROLS[peer]:
+        wrong.append(f"{PEERS[peer]} has no control {name!r}{did_you_mean(name, CONTROLS[peer])}")
     if not isinstance(given, dict):
         return Answer(control), [
             *wrong,
@@ -107,11 +165,11 @@ def read_answer(control: str, given: object, params: Mapping[str, bool]) -> tupl
         else:
             borrowed.append(one)
     answer = Answer(control, tuple(borrowed))
-    if peer == "bam" and name in BAM:
+    if name in (known := CONTROLS.get(peer, {})):
         wrong += [
-            f"{name} has no parameter {theirs!r}{did_you_mean(theirs, BAM[name])}"
+            f"{name} has no parameter {theirs!r}{did_you_mean(theirs, known[name])}"
             for theirs in answer.names
-            if theirs not in BAM[name]
+            if theirs not in known[name]
         ]
     return answer, wrong
 

@@ -224,6 +224,10 @@ TABLES = (
         boolean("export_bucket", "a declared or seen export writes to it"),
         boolean("customer_key", "its default key is a customer's, not AWS's own", why="key_says"),
         text("key_says", "why that is not known; empty when it is"),
+        text(
+            "key_arn",
+            "ARN of its default key, also where an alias names it; empty when none is named; NULL when not known",
+        ),
         boolean(
             "replicates",
             "enabled replication rules take in all that exports write, or all of it, as it is encrypted",
@@ -509,6 +513,15 @@ TABLES = (
         integer("rows_judged", "subjects made of them"),
         json("differing", "populations in which the two differ"),
         json("exclusions", "what was kept out of scope"),
+        integer("counts_compared", "populations that were counted by a second route, too"),
+        json("counts_differ", "those whose counts differ, in words"),
+        boolean("counts_agree", "none differs; NULL when none could be compared"),
+        integer("clocks_read", "services that told the time beside their answers"),
+        integer(
+            "clock_skew_s",
+            "most seconds for certain between this host's clock and a service's; NULL unless two services told theirs",
+        ),
+        json("clocks_apart", "services whose clock differs, with the seconds that the host's is ahead"),
         boolean("exclusions_named", "each of them states a reason and who approved it"),
     ),
 )
