@@ -66,7 +66,7 @@ def test_help_lists_every_command_with_the_first_line_of_its_module() -> None:
     told = " ".join(run("--help").stdout.split())
     for path in sorted((ROOT / "auditor" / "cli").glob("[a-z]*.py")):
         line = path.read_text().splitlines()[0].strip('"').rstrip(".")
-        assert f"{path.stem} {line}" in told, path.stem
+        assert f"{path.stem.replace('_', '-')} {line}" in told, path.stem
 
 
 def test_every_command_and_sub_command_explains_itself() -> None:

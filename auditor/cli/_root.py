@@ -23,6 +23,7 @@ SECTIONS = {
     "Scan": ("scan", "status"),
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
     "Rules and controls": ("rules", "controls", "waivers"),
+    "People": ("offboarding", "access-review", "reviews"),
     "Trust policies": ("trust",),
     "Evidence": ("report", "bundle", "receipts", "replay", "sample"),
     "Upkeep": ("alerts", "db", "key"),
@@ -35,7 +36,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """Return every command in the order of the sections."""
-        found = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
+        found = {path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[a-z]*.py")}
         ordered = [name for names in SECTIONS.values() for name in names if name in found]
         return [*ordered, *sorted(found.difference(ordered))]
 
@@ -43,7 +44,7 @@ class Commands(click.Group):
         """Import one command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f"auditor.cli.{cmd_name}").command
+        command: click.Command = import_module(f"auditor.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -81,7 +82,7 @@ class Commands(click.Group):
 
 def _first_line(name: str) -> str:
     """Return a command's help without importing it."""
-    with (Path(__file__).parent / f"{name}.py").open(encoding="utf-8") as file:
+    with (Path(__file__).parent / f"{name.replace('-', '_')}.py").open(encoding="utf-8") as file:
         return file.readline().strip().strip('"').rstrip(".")
 
 

@@ -79,9 +79,7 @@ def _seen(tables: Tables, scan: Row) -> dict[tuple[str, str], Any]:
 def decisions(signed: Any) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Return the latest decision on each person and group, in the order of the chain."""
     latest: dict[tuple[str, str, str], dict[str, Any]] = {}
-    # Of two decisions at one moment, the one that takes away counts.
-    mine = (row for row in signed if row["kind"] == KIND)
-    for row in sorted(mine, key=lambda row: (row["at"], row["decision"] == "revoke")):
+    for row in sorted((row for row in signed if row["kind"] == KIND), key=lambda row: row["seq"] or 0):
         said = parsed(row["details"]) or {}
         key = (said.get("person", ""), said.get("directory", ""), said.get("group", ""))
         latest[key] = {**row, "period": said.get("period", "")}
