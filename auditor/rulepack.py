@@ -6,7 +6,7 @@ A rule with a mistake does not stop the others: it is in `Pack.broken_rules` wit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from auditor.rulelang.examples import judge_examples
 from auditor.rulelang.marks import Marked, Problem, did_you_mean, read_yaml
 from auditor.rulelang.override import Override, overridden, read_overrides
 from auditor.rulelang.parse import Refused
+from auditor.rulelang.proofs import proven, remember
 from auditor.rulelang.rule import BrokenRule, Example, OffRule, Param, Rule
 from auditor.schema import Table, tables
 
@@ -114,11 +115,13 @@ def load(
     *,
     schema: Mapping[str, Table] | None = None,
     prove: bool = True,
+    proofs: Path | None = None,
 ) -> Pack:
     """Load rule files (or folders of `*.yaml`, not deeper) against frameworks (the same).
 
     `schema` is every table by name; the product's own unless given. `prove` judges every rule's own examples, most
-    of the time it takes: who only looks a rule up may do without. Raises nothing for a mistake in a file.
+    of the time it takes: who only looks a rule up may do without. `proofs` is a file that remembers that these very
+    rules did; without it they are judged anew. Raises nothing for a mistake in a file.
     """
     paths, frameworks = list(paths), list(frameworks)
     described = tables() if schema is None else schema
@@ -146,7 +149,7 @@ def load(
                 rules[rule.id] = codes[rule.code] = rule
             else:
                 broken.append(rule)
-    for rule, text in _wrong_examples(rules.values()) if prove else ():
+    for rule, text in _unproven(list(rules.values()), proofs) if prove else ():
         broken.append(_broken_from(rule, text))
         del rules[rule.id]
     off = _override(rules, overrides, broken)
@@ -307,6 +310,15 @@ def _broken_from(rule: Rule, text: str) -> BrokenRule:
         rule.path,
         rule.line,
     )
+
+
+def _unproven(rules: Sequence[Rule], proofs: Path | None) -> list[tuple[Rule, str]]:
+    if proofs is not None and proven(proofs, rules):
+        return []
+    wrong = _wrong_examples(rules)
+    if proofs is not None and not wrong:
+        remember(proofs, rules)
+    return wrong
 
 
 def _wrong_examples(rules: Iterable[Rule]) -> list[tuple[Rule, str]]:

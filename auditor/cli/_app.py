@@ -89,12 +89,13 @@ class App:
             packs.append(own)
         return packs, [path / "frameworks" for path in packs if (path / "frameworks").is_dir()]
 
-    def pack(self, *, prove: bool = False) -> Pack:
-        """Load every rule; `prove` judges their own examples too."""
+    def pack(self, *, prove: bool = False, anew: bool = False) -> Pack:
+        """Load every rule; `prove` judges their own examples too, `anew` also those that passed before."""
         from auditor.rulepack import load
 
         packs, frameworks = self.rule_paths()
-        return load(packs, frameworks, prove=prove)
+        proofs = self.state() / "proofs" if prove and not anew else None
+        return load(packs, frameworks, prove=prove, proofs=proofs)
 
     def tell(self, line: str, *, least: int = 0) -> None:
         """Say something to the person, not to the pipe."""

@@ -159,7 +159,7 @@ def _of(this: App, paths: Iterable[Path], *, shipped: bool = False, beside: bool
         return load([builtin("rules")], [builtin("rules") / "frameworks"])
     files = list(paths)
     if not files:
-        return this.pack(prove=True)
+        return this.pack(prove=True, anew=True)
     given = load(files, this.rule_paths()[1])
     if not beside or not this.path.exists():
         return given
