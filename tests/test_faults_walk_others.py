@@ -21,7 +21,9 @@ ELSEWHERE = {"backup", "cloudtrail", "iam"}
 """Services that `test_faults_walk_backup` walks; everything else is walked here."""
 OTHERS: Mapping[Operation, Sequence[str]] = {
     ("dataproc", "ListJobs"): ("truncate", "garbage"),
+    ("iamadmin", "ListServiceAccounts"): ("truncate", "garbage"),
     ("logging", "ListLogEntries"): ("cut", "truncate", "hang"),
+    ("resourcemanager", "GetIamPolicy"): ("cut", "hang"),
     ("resourcegroupstaggingapi", "GetResources"): ("truncate", "garbage"),
     ("s3", "GetObject"): ("cut", "garbage"),
     ("s3", "ListObjectVersions"): ("cut", "truncate", "garbage", "hang"),
