@@ -49,6 +49,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "recorded": matched is True,
             "change_id": record,
             "approved_by": by,
+            "says": f"{change}: {record}, approved by {by}" if record else change or "as before",
         }
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from auditor.policy import actions
 from auditor.policy.compare import compare
 from auditor.policy.effective import Guard, Let, Region, lets, shown, stands
+from auditor.policy.evaluate import allowed
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
 from auditor.policy.narrowed import Holder, fits
 from auditor.policy.words import sentence
@@ -21,6 +22,15 @@ _FRESH = "AnythingElse"
 _NOBODY = "zq-named-by-nobody"
 """Stands for the users, roles, groups and policies that a policy does not name: who gets it gets any."""
 _SHOWN = 3
+_TOLD = (
+    "iam:CreateUser",
+    "iam:PassRole",
+    "ec2:RunInstances",
+    "kms:ScheduleKeyDeletion",
+    "s3:DeleteBucket",
+    "s3:GetObject",
+)
+"""What to say of a boundary where one of these is refused."""
 _EVERYTHING = Policy(
     NEW_VERSION,
     None,
@@ -209,7 +219,9 @@ def fences(boundary: Policy) -> Let:
     """Say whether a permissions boundary holds anything back, with a request that it refuses."""
     found = compare(_EVERYTHING, boundary, among=(Principal("aws", "arn:aws:iam::111111111111:role/holder"),))
     if found.witness_a_only is not None:
-        return Let(yes=True, witness=found.witness_a_only)
+        known = (replace(found.witness_a_only, action=each) for each in _TOLD)
+        refused = (each for each in known if not allowed(boundary, each).allowed)
+        return Let(yes=True, witness=next(refused, found.witness_a_only))
     return Let(None, cause=found.because) if found.verdict == "undecided" else Let(yes=False)
 
 

@@ -50,6 +50,13 @@ TABLES = (
                 ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
             ),
         ),
+        text(
+            "claimed_job",
+            "the same, or the job that it passes itself off as with another subject: by its name, or by where it wrote",
+            **seen(
+                ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
+            ),
+        ),
         text("match_strength", "exact, strong, inferred or none"),
         integer("match_candidates", "jobs that fit equally well"),
         boolean("orphan", "TRUE no job explains it, FALSE one does, NULL the jobs could not be seen"),
@@ -60,8 +67,11 @@ TABLES = (
             "or when data events of its time were not all seen",
         ),
         text("web_subject", "subject of the web identity"),
-        text("expected_subject", "unique id of the job's service account; NULL when it is not configured"),
-        text("job_service_account", "service account of the job"),
+        text(
+            "expected_subject",
+            "unique id of the claimed job's service account; NULL when it is not configured",
+        ),
+        text("job_service_account", "service account of the claimed job"),
         boolean("subject_matches", "the two are the same; NULL when one of them is not known"),
     ),
     facts(
@@ -240,13 +250,14 @@ TABLES = (
         "identity_map",
         "A mapping of a group to what it may trigger, of [[duties]]; one that was taken out is here too.",
         "group/directory/project/region/job/zone/kind of start",
-        (("config_duty", "all"),),
+        (),
         text("group_name", "group"),
         boolean("compared", "the scan before remembered mappings"),
         text("change", "added or removed since then; empty when neither"),
         boolean("recorded", "an approved change of [[changes]] explains it"),
         text("change_id", "its id; NULL when there is none"),
         text("approved_by", "who approved it"),
+        text("says", "what became of it, in words"),
     ),
     facts(
         "access_key_facts",

@@ -100,6 +100,8 @@ class Books:
     """Long-term access key -> account of its user."""
     keys_used: dict[str, Record] = field(default_factory=dict)
     """Long-term access key -> AccessKeyLastUsed; a key that is not here was never used."""
+    aws_policies: dict[str, str] = field(default_factory=dict)
+    """ARN of a policy of AWS's own -> its document; those that are not here are not shown."""
     public_blocks: dict[str, Record] = field(default_factory=dict)
     """Account -> its S3 public access block."""
     keys: dict[str, Record] = field(default_factory=dict)

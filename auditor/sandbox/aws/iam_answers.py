@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from auditor.sandbox.aws.books import Here, Params, Record, Refused, given
+from auditor.sandbox.aws.books import Here, Params, Record, Refused, derived_id, given
 from auditor.sandbox.aws.moto_world import moto
 from auditor.sandbox.aws.paging import offset, token
 
@@ -16,11 +16,15 @@ _LISTS = {
     "Group": "GroupDetailList",
     "Role": "RoleDetailList",
     "LocalManagedPolicy": "Policies",
+    "AWSManagedPolicy": "Policies",
 }
+
+_FIRST = datetime(2015, 2, 6, 18, 40, tzinfo=UTC)
+"""When AWS's own policies are said to be made."""
 
 
 def get_account_authorization_details(here: Here, asked: Params) -> Record:
-    """Give users, groups, roles and the account's own policies, a page at a time across all four."""
+    """Give users, groups, roles, the account's own policies and AWS's that are in use, a page at a time across all of them."""
     backend = _backend(here)
     wanted = asked.get("Filter") or list(_LISTS)
     rows: list[tuple[str, Record]] = []
@@ -36,6 +40,8 @@ def get_account_authorization_details(here: Here, asked: Params) -> Record:
             for policy in _by_name(backend.managed_policies.values())
             if policy.account_id == here.account
         ]
+    if "AWSManagedPolicy" in wanted:
+        rows += [("AWSManagedPolicy", row) for row in _of_aws(here, backend)]
     start, size = offset(asked.get("Marker")), int(asked.get("MaxItems") or 100)
     reply: Record = {name: [] for name in _LISTS.values()}
     for kind, row in rows[start : start + size]:
@@ -86,6 +92,12 @@ def _more(reply: Record, start: int, size: int, of: int) -> Record:
 
 
 def _user(backend: Any, user: Any) -> Record:
+    boundary = getattr(user, "permissions_boundary_arn", None)
+    fence = {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": boundary}
+    return given(_bare_user(backend, user) | {"PermissionsBoundary": fence if boundary else None})
+
+
+def _bare_user(backend: Any, user: Any) -> Record:
     return {
         "Path": user.path,
         "UserName": user.name,
@@ -149,7 +161,7 @@ def _role(backend: Any, role: Any) -> Record:
 
 def _policy(backend: Any, policy: Any) -> Record:
     holders = [*backend.users.values(), *backend.groups.values(), *backend.roles.values()]
-    bounded = [role for role in backend.roles.values() if role.permissions_boundary_arn == policy.arn]
+    bounded = [one for one in holders if getattr(one, "permissions_boundary_arn", None) == policy.arn]
     return {
         "PolicyName": policy.name,
         "PolicyId": policy.id,
@@ -171,6 +183,36 @@ def _policy(backend: Any, policy: Any) -> Record:
             for version in policy.versions
         ],
     }
+
+
+def _of_aws(here: Here, backend: Any) -> Iterator[Record]:
+    """Yield AWS's own policies that something in the account uses, those whose documents are known."""
+    holders = [*backend.users.values(), *backend.groups.values(), *backend.roles.values()]
+    fenced = [getattr(holder, "permissions_boundary_arn", None) for holder in holders]
+    for arn, text in sorted(here.books.aws_policies.items()):
+        attached = sum(arn in holder.managed_policies for holder in holders)
+        if attached or arn in fenced:
+            name = arn.rpartition("/")[2]
+            yield {
+                "PolicyName": name,
+                "PolicyId": derived_id("ANPA", "aws", name),
+                "Arn": arn,
+                "Path": "/",
+                "DefaultVersionId": "v1",
+                "AttachmentCount": attached,
+                "PermissionsBoundaryUsageCount": fenced.count(arn),
+                "IsAttachable": True,
+                "CreateDate": _FIRST,
+                "UpdateDate": _FIRST,
+                "PolicyVersionList": [
+                    {
+                        "Document": quote(text, safe=""),
+                        "VersionId": "v1",
+                        "IsDefaultVersion": True,
+                        "CreateDate": _FIRST,
+                    }
+                ],
+            }
 
 
 def _inline(holder: Any) -> list[Record]:

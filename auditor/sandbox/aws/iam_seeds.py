@@ -101,6 +101,49 @@ class IamSeeds:
             _backend(account).managed_policies[policy.arn] = policy
             return str(policy.arn)
 
+    def set_policy(self, arn: str, *, document: Mapping[str, Any] | str, at: datetime) -> None:
+        """Give a managed policy a new default version."""
+        with self.world.entered():
+            policy = _backend(arn.split(":")[4]).managed_policies[arn]
+            for version in policy.versions:
+                version.is_default = False
+            policy.update_date = _naive(at)
+            number = f"v{policy.next_version_num}"
+            policy.versions.append(
+                moto("iam.models").PolicyVersion(
+                    arn, _text(document), is_default=True, version_id=number, create_date=_naive(at)
+                )
+            )
+            policy.default_version_id = number
+            policy.next_version_num += 1
+
+    def put_aws_policy(self, name: str, *, document: Mapping[str, Any] | str) -> str:
+        """Show the document of a policy of AWS's own wherever it is attached, and return its ARN."""
+        arn = f"arn:aws:iam::aws:policy/{name}"
+        self.books.aws_policies[arn] = _text(document)
+        return arn
+
+    def put_group(
+        self,
+        account: str,
+        name: str,
+        *,
+        at: datetime,
+        users: Sequence[str] = (),
+        inline: Mapping[str, Mapping[str, Any] | str] | None = None,
+        attached: Sequence[str] = (),
+    ) -> None:
+        """Make a group of users that are there."""
+        with self.world.entered():
+            backend = _backend(account)
+            group = moto("iam.models").Group(account, "us-east-1", name)
+            group.id = derived_id("AGPA", account, name)
+            group.create_date = _naive(at)
+            group.policies = {policy: _text(document) for policy, document in (inline or {}).items()}
+            group.managed_policies = {policy: _policy(backend, policy) for policy in attached}
+            group.users = [backend.users[user] for user in users]
+            backend.groups[name] = group
+
     def put_user(
         self,
         account: str,
@@ -110,6 +153,7 @@ class IamSeeds:
         keys: Sequence[tuple[str, str, datetime]] = (),
         inline: Mapping[str, Mapping[str, Any] | str] | None = None,
         attached: Sequence[str] = (),
+        boundary: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
         """Make a user and return its ARN; each key is (access key id, Active or Inactive, created at)."""
@@ -120,6 +164,7 @@ class IamSeeds:
             user.create_date = _naive(at)
             user.policies = {policy: _text(document) for policy, document in (inline or {}).items()}
             user.managed_policies = {policy: _policy(backend, policy) for policy in attached}
+            user.permissions_boundary_arn = boundary
             backend.users[name] = user
             backend.tagger.tag_resource(
                 user.arn,
