@@ -49,7 +49,7 @@ def collect(
     """
     known = sources if sources is not None else {each: source(each) for each in NAMES}
     with Writer(into) as writer:
-        pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None)
+        pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None, now)
         clients = Clients(access(config), pages=pages, owner=config)
         scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
         scan.carry()
@@ -247,6 +247,8 @@ class _Scan:
         self.coverage = merged(self.coverage)
         for each in self.coverage:
             self.writer.add("coverage", each.row())
+        for clock in self.clients.pages.clocks():
+            self.writer.add("api_clock", clock)
 
     def _covered(self, table: str) -> list[Seen]:
         """Return what earlier scans read to the end of a table of events."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auditor import controls as controls_of
+from auditor.controls import STATUS_MEANINGS, STATUSES
 from auditor.model import SEVERITIES
 from auditor.report_read import Counts, Judged, Past
 from auditor.report_words import change, day
@@ -16,27 +18,7 @@ if TYPE_CHECKING:
     from auditor.rulelang.rule import Rule
     from auditor.rulepack import Control, Framework, Pack
 
-STATUSES = {
-    "failing": ("broken", "failing"),
-    "unknown": ("unknown", "unknown"),
-    "waived": ("waived", "waived"),
-    "evidenced": ("proven", "evidenced"),
-    "partly": ("partly", "partly evidenced"),
-    "not_due": ("pending", "nothing due"),
-    "nothing": ("not_required", "nothing to judge"),
-    "manual": ("manual", "manual evidence needed"),
-}
-"""Status of a control: the mark it is shown with, and its words; worst first."""
-STATUS_MEANINGS = {
-    "failing": "At least one rule that supports it fails on at least one subject, and no waiver covers that.",
-    "unknown": "Nothing fails, but something could not be seen, or a rule that supports it did not load.",
-    "waived": "All that fails or is unknown is covered by a waiver in force.",
-    "evidenced": "Everything that was judged passes, among it a rule that can evidence the control.",
-    "partly": "Everything that was judged passes, but no rule among it evidences the whole control.",
-    "not_due": "All there is to judge is not due yet.",
-    "nothing": "Rules support it, and nothing in scope is theirs to judge.",
-    "manual": "No rule evidences it: a person has to.",
-}
+__all__ = ("STATUSES", "STATUS_MEANINGS", "Controls", "controls", "worst")
 _NUMBERS = ("evidenced", "failing", "unknown", "waived")
 SHOWN = 10
 """Findings shown of one rule."""
@@ -190,13 +172,17 @@ def _control(
     broken = [rule for rule in pack.broken_rules if control.name in rule.controls]
     evidencing = {rule.id for rule in supporting if control.name in rule.evidences}
     counts = sum((rows[rule.id].counts for rule in supporting), Counts())
-    status = _status(
-        control, past.last, {r.id: rows[r.id].counts for r in supporting}, evidencing, bool(broken)
+    status = controls_of.status(
+        control,
+        {r.id: rows[r.id].counts for r in supporting},
+        evidencing,
+        broken=bool(broken),
+        judged=past.last is not None and past.last.judgement is not None,
     )
     was = ""
     if past.before is not None and past.before.judgement is not None:
         then = {rule.id: past.before.rules.get(rule.id, Counts()) for rule in supporting}
-        was = _status(control, past.before, then, evidencing, bool(broken))
+        was = controls_of.status(control, then, evidencing, broken=bool(broken), judged=True)
     listed = [_rule_row(rule, past.last, rule.id in evidencing) for rule in supporting]
     return ControlRow(
         id=control.id,
@@ -209,28 +195,6 @@ def _control(
         rules=tuple(sorted((*listed, *map(_broken_row, broken)), key=_worst_rule)),
         since=since.get(control.name, "–"),
     )
-
-
-def _status(
-    control: Control, judged: Judged | None, rules: Mapping[str, Counts], evidencing: set[str], broken: bool
-) -> str:
-    counts = sum(rules.values(), Counts())
-    if counts.failed:
-        return "failing"
-    if counts.unknown or broken:
-        return "unknown"
-    if not rules:
-        return "manual"
-    if judged is None or judged.judgement is None:
-        return "unknown"
-    if counts.waived:
-        return "waived"
-    if counts.passed:
-        passing = any(rules[rule].passed for rule in evidencing)
-        return "manual" if control.manual else "evidenced" if passing else "partly"
-    if control.manual:
-        return "manual"
-    return "not_due" if counts.not_due else "nothing"
 
 
 _GOODNESS = {"failing": 0, "unknown": 1, "waived": 2, "partly": 3, "evidenced": 4}

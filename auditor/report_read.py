@@ -132,8 +132,8 @@ def read(ledger: Ledger, config: Config, *, from_at: datetime, to_at: datetime, 
         to_at=to_at,
         as_of=as_of,
         slots=ledger.scans(from_at + _TICK, as_of + _TICK),
-        last=_judged(last, state, findings) if last else None,
-        before=_judged(before, state, ledger.findings(as_of=from_at)) if before and not stale else None,
+        last=judged(last, state, findings) if last else None,
+        before=judged(before, state, ledger.findings(as_of=from_at)) if before and not stale else None,
         stale=stale,
         findings=findings,
         ended=ledger.findings(Filters(state="closed"), as_of=as_of),
@@ -170,7 +170,7 @@ def _tallies(ledger: Ledger, as_of: datetime) -> list[tuple[ScanRow, Counts]]:
     return found
 
 
-def _judged(scan: ScanRow, state: Path, findings: Sequence[FindingRow]) -> Judged:
+def judged(scan: ScanRow, state: Path, findings: Sequence[FindingRow]) -> Judged:
     """Open what a scan saw and what was judged of it; what is there must be what the ledger says."""
     recorded = Path(scan.snapshot_dir)
     place = next((each for each in (state / "snapshots" / scan.snapshot_id, recorded) if each.exists()), None)

@@ -98,6 +98,7 @@ def test_calls_do_not_grow_with_roles(cloud: AwsCloud, endpoint: str) -> None:
     look(aws_iam, endpoint, wanted=wanted.get)
     assert dict(cloud.calls) == {
         ("iam", "GetAccountAuthorizationDetails"): 1,
+        ("iam", "GetAccountSummary"): 1,
         ("iam", "ListAccessKeys"): 2,
         ("iam", "ListOpenIDConnectProviders"): 1,
         ("iam", "GetOpenIDConnectProvider"): 1,

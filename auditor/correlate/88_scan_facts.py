@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.correlate import Tables
-from auditor.correlate.zoning import seconds, strictest_declared
+from auditor.correlate import Rows, Tables
+from auditor.correlate.zoning import listed, seconds, strictest_declared
 
 TABLE = "scan_facts"
-READS = ("as_of", "coverage", "history_scan", "population_count", "config_exclusion", "config_zone")
+READS = (
+    "as_of",
+    "coverage",
+    "history_scan",
+    "population_count",
+    "second_count",
+    "listed_count",
+    "unlisted_point",
+    "api_clock",
+    "config_exclusion",
+    "config_zone",
+)
 
 ESTATE = {"not_enabled", "not_configured", "out_of_reach"}
 """Gaps that are of the estate or the configuration, not of this scan's reading."""
+
+POINTS = ("backup_protected", "backup_recovery_point")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -52,5 +65,49 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         "exclusions": [
             f"{row['kind']} {row['match']}: {row['reason']}" for row in tables["config_exclusion"]
         ],
+        **_compared(tables),
+        **_clocks(tables["api_clock"]),
         "exclusions_named": all(row["reason"] and row["approved_by"] for row in tables["config_exclusion"]),
+    }
+
+
+def _compared(tables: Tables) -> dict[str, Any]:
+    """Compare what was listed with a second count of it, where both were read to their end."""
+    listing = {(row["table_name"], row["account"]): row["rows"] for row in tables["listed_count"]}
+    compared, differ = 0, []
+    for row in tables["second_count"]:
+        rows = listing.get((row["table_name"], row["account"]))
+        if (
+            rows is not None
+            and row["counted"] is not None
+            and listed(tables["coverage"], row["table_name"], row["account"])
+        ):
+            compared += 1
+            if rows != row["counted"]:
+                differ.append(
+                    f"{row['table_name']} of {row['account']}: {rows} listed, {row['counted']} by {row['route']}"
+                )
+    for row in tables["unlisted_point"]:
+        if all(listed(tables["coverage"], name, row["account"], row["region"]) for name in POINTS):
+            compared += 1
+            if row["unlisted"]:
+                differ.append(
+                    f"recovery points of {row['account']}/{row['region']}: none was listed of {row['unlisted']} resources "
+                    f"that ListProtectedResources names, such as {row['example']}"
+                )
+    return {
+        "counts_compared": compared,
+        "counts_differ": sorted(differ),
+        "counts_agree": not differ if compared else None,
+    }
+
+
+def _clocks(rows: Rows) -> dict[str, Any]:
+    """Say how far the host's clock and those of the services were apart at least; two services must have told theirs."""
+    told = sorted((row["cloud"], row["service"], row["skew_s"]) for row in rows if row["skew_s"] is not None)
+    apart = [f"{cloud} {service}: {skew:+d} s" for cloud, service, skew in told if skew]
+    return {
+        "clocks_read": len(told),
+        "clock_skew_s": max(abs(skew) for _, _, skew in told) if len(told) > 1 else None,
+        "clocks_apart": apart,
     }

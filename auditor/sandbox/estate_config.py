@@ -106,7 +106,9 @@ def _lines(story: Story, endpoints: tuple[str, str], into: Path) -> Iterator[str
     yield from _table(
         "sources.directory", {"users": str(into / USERS), "memberships": str(into / MEMBERSHIPS)}
     )
-    yield from _table("signing", {"key": f"file:{into / KEY}"})
+    # Trails are validated in name alone, unless the story says so: nobody signs digests for twelve weeks of hours.
+    yield from _table("sources.aws_cloudtrail", {"digests": bool(story.said.get("digests"))})
+    yield from _table("signing", {"key": f"file:{into / KEY}", "bundles": str(into / "bundles")})
 
 
 def _zones(story: Story) -> Iterator[str]:

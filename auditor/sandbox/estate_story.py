@@ -261,7 +261,7 @@ class Story:
                 ended_at=at + timedelta(minutes=said.get("minutes", 16)),
                 bucket=bucket,
                 prefix=path.format(date=f"{at:%Y-%m-%d}", job_id=job_id, run=said.get("run", "")),
-                zone=self.said["buckets"][bucket].get("zone"),
+                zone=said.get("zone", self.said["buckets"][bucket].get("zone")),
                 job_id=job_id,
                 job_uuid=ident("job", entry["id"]),
                 expect=expect,

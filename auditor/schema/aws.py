@@ -22,6 +22,17 @@ TABLES = (
         ),
     ),
     Table(
+        "second_count",
+        "How many rows of a table there are, counted by another route than the one that lists them.",
+        ("table_name", "account", "region"),
+        (
+            text("table_name", "the table"),
+            *_WHERE,
+            integer("counted", "rows by that route"),
+            text("route", "the operation that counted"),
+        ),
+    ),
+    Table(
         "s3_bucket",
         "A bucket and its settings. Each setting is a call of its own: NULL means that call was not made or failed.",
         ("arn",),

@@ -156,6 +156,7 @@ TABLES = (
         ),
         time("ended_at", "when; NULL when it has not, or nobody says", why="end_says"),
         time("ended_by", "it had ended at this time or before; NULL when nothing says so"),
+        text("ended_words", "when, in words, as exactly as a directory tells"),
         text("end_says", "why the end is not known; empty when it is, or there is none"),
         integer(
             "ended_since_s",

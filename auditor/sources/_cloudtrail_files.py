@@ -73,14 +73,18 @@ class Reader:
         """Return the regions that have files, in a guard of the whole reading."""
         found: list[str] = []
         with guard() as read:
-            root = f"{self.trail.prefix}AWSLogs/"
-            if self.trail.about.get("IsOrganizationTrail"):
-                root += self._organization(root)
-            self.root = f"{root}{self.account}/CloudTrail/"
+            self.locate()
             found = self.folders(self.root)
             if not found:
                 raise Suspect(f"no log files under s3://{self.bucket}/{self.root}")
         return read, [one for one in found if self.trail.multi_region or one == self.trail.home]
+
+    def locate(self) -> None:
+        """Find where the trail's log files stand, as `root`."""
+        root = f"{self.trail.prefix}AWSLogs/"
+        if self.trail.about.get("IsOrganizationTrail"):
+            root += self._organization(root)
+        self.root = f"{root}{self.account}/CloudTrail/"
 
     root: str = ""
 

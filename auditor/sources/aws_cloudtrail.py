@@ -22,7 +22,7 @@ from auditor.sources._cloudtrail_files import Reader
 from auditor.sources._cloudtrail_record import read_record
 from auditor.sources._cloudtrail_trails import Trail, trails
 from auditor.sources._marked import marked
-from auditor.sources.ask import gap, guard, listed, need
+from auditor.sources.ask import guard, listed, need
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
@@ -145,9 +145,10 @@ def _digests(ask: Ask, here: _Account, readers: list[Reader]) -> Iterator[Row | 
         reader = known.get(trail.arn)
         if reader is None:
             reader = Reader(ask, trail, here.account, {}, set())
-            read, _ = reader.regions()
+            with guard(scope) as read:
+                reader.locate()
             if not read.ok:
-                yield gap(scope, read.reason, read.detail)
+                yield from read
                 continue
         yield from Digests(reader, settings.digests_most).collect()
 

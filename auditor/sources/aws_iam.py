@@ -23,11 +23,12 @@ from auditor.sources.ask import Suspect, gap, guard, listed, need
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = ("iam_role", "iam_user", "iam_policy", "iam_access_key", "iam_provider")
+TABLES = ("iam_role", "iam_user", "iam_policy", "iam_access_key", "iam_provider", "second_count")
 AFTER: tuple[str, ...] = ()
 ACTIONS = (
     "iam:GetAccessKeyLastUsed",
     "iam:GetAccountAuthorizationDetails",
+    "iam:GetAccountSummary",
     "iam:GetOpenIDConnectProvider",
     "iam:ListAccessKeys",
     "iam:ListOpenIDConnectProviders",
@@ -79,6 +80,7 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         _durations(ask, client, details)
         yield from _bulk(client, details, shared)
         yield from _users(details)
+        yield from _counted(client, details)
         yield from _access_keys(ask, client, details)
         yield from _oidc(ask, client, account)
         yield from _saml(client, account)
@@ -95,6 +97,18 @@ def _durations(ask: Ask, client: Any, details: _Details) -> None:
                 if "MaxSessionDuration" in role:
                     details.max_session_s[need(role, "Arn")] = role["MaxSessionDuration"]
     details.no_durations = None if read.ok else (read.reason, read.detail)
+
+
+def _counted(client: Any, details: _Details) -> Iterator[Row | Seen | Gap]:
+    """Count users and roles by another route than the listing they were read from; nothing else depends on it."""
+    if details.max_session_s and details.no_durations is None:
+        values = {"table_name": "iam_role", "account": details.account, "region": "*"}
+        yield Row("second_count", values | {"counted": len(details.max_session_s), "route": "ListRoles"})
+    with guard(Seen("second_count", details.account), action="iam:GetAccountSummary") as read:
+        users = need(need(client.get_account_summary(), "SummaryMap"), "Users")
+        values = {"table_name": "iam_user", "account": details.account, "region": "*"}
+        yield Row("second_count", values | {"counted": users, "route": "GetAccountSummary"})
+    yield from read
 
 
 def _bulk(client: Any, details: _Details, shared: set[str]) -> Iterator[Row | Seen | Gap]:

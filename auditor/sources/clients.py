@@ -66,12 +66,15 @@ class Page:
 class Pages:
     """Every answered page of a scan, from any thread."""
 
-    def __init__(self, raw: Path | None = None) -> None:
-        """Keep pages whole, gzipped, in the folder `raw`; only their digests when it is None."""
+    def __init__(self, raw: Path | None = None, now: datetime | None = None) -> None:
+        """Keep pages whole, gzipped, in the folder `raw`; only their digests when it is None. `now`: the scan's time."""
         self._raw = raw
+        self._now = now
+        self._began = time.monotonic()
         self._lock = Lock()
         self._pages: list[Page] = []
         self._failed: Counter[str] = Counter()
+        self._clocks: dict[tuple[str, str], tuple[int, int]] = {}
         self.unwritten: OSError | None = None
         """Why a page could not be kept: then what was kept is not whole."""
 
@@ -104,6 +107,34 @@ class Pages:
         """Count a call that was answered with an error, each attempt."""
         with self._lock:
             self._failed[operation] += 1
+
+    def told_time(self, cloud: str, service: str, told: str) -> None:
+        """Note a service's clock, as the Date header of an answer that just came told it, beside the scan's own time.
+
+        Only what is certain counts: the header names a second, and the answer was made between the scan's begin and now.
+        """
+        from email.utils import parsedate_to_datetime
+
+        if self._now is None:
+            return
+        try:
+            at = int(parsedate_to_datetime(told).timestamp())
+        except (TypeError, ValueError, OverflowError):
+            return
+        begun = self._now.timestamp()
+        answered = begun + time.monotonic() - self._began
+        ahead = int(begun - (at + 1)) if begun > at + 1 else -int(at - answered) if at > answered else 0
+        with self._lock:
+            answers, most = self._clocks.get((cloud, service), (0, 0))
+            self._clocks[cloud, service] = (answers + 1, max(most, ahead, key=lambda skew: (abs(skew), skew)))
+
+    def clocks(self) -> list[dict[str, Any]]:
+        """Return how far each service's clock was from the host's: rows of `api_clock`."""
+        with self._lock:
+            return [
+                {"cloud": cloud, "service": service, "answers": answers, "skew_s": skew}
+                for (cloud, service), (answers, skew) in sorted(self._clocks.items())
+            ]
 
     def queries(self) -> list[dict[str, Any]]:
         """Return what was asked, a line per source, place and operation, sorted."""
@@ -259,6 +290,9 @@ def _watch(lent: Lent, client: Any, service: str, account: str, region: str) -> 
 
     def received(response_dict: dict[str, Any] | None, context: dict[str, Any], **_: Any) -> None:
         context["auditor_body"] = response_dict["body"] if response_dict else b""
+        told = response_dict["headers"].get("date") if response_dict else None
+        if told:
+            lent.to.pages.told_time("aws", service, told)
         if response_dict and response_dict["status_code"] >= 300:
             lent.to.pages.failed(f"{service}:{context['auditor_operation']}")
 
