@@ -13,7 +13,7 @@ from botocore import xform_name
 from auditor.sandbox.aws import wire
 from auditor.sandbox.aws.books import Here, Record, Refused
 from auditor.sandbox.aws.buckets import bucket_of, date_by_clock
-from auditor.sandbox.aws.judge import Lie, judge_reply, service_model
+from auditor.sandbox.aws.judge import Lie, data_loader, judge_reply
 
 if TYPE_CHECKING:
     from auditor.sandbox.aws.cloud import AwsCloud
@@ -238,11 +238,7 @@ def _answer_of(service: str, operation: str) -> Answer | None:
 
 @cache
 def _paging(service: str) -> dict[str, Any]:
-    import botocore.session
-
-    loader = botocore.session.get_session().get_component("data_loader")
-    service_model(service)
-    pages: dict[str, Any] = loader.load_service_model(service, "paginators-1")["pagination"]
+    pages: dict[str, Any] = data_loader().load_service_model(service, "paginators-1")["pagination"]
     return pages
 
 

@@ -56,7 +56,17 @@ def _plain(pattern: str) -> re.Pattern[str]:
 @cache
 def service_model(service: str) -> Any:
     """Return botocore's model of a service."""
-    return botocore.session.get_session().get_service_model(service)
+    return _session().get_service_model(service)
+
+
+def data_loader() -> Any:
+    """Return the one loader of botocore's models here: each new one lists all their folders again."""
+    return _session().get_component("data_loader")
+
+
+@cache
+def _session() -> Any:
+    return botocore.session.get_session()
 
 
 def judge_reply(service: str, operation: str, reply: Record) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from auditor.sandbox.aws.books import Params, Record, Refused
-from auditor.sandbox.aws.judge import only, service_model
+from auditor.sandbox.aws.judge import data_loader, only, service_model
 
 MOST = 1000
 """Rows of a page when the caller names no number."""
@@ -16,10 +16,7 @@ MOST = 1000
 
 @cache
 def _paging(service: str, operation: str) -> tuple[str, str, str, str]:
-    import botocore.session
-
-    loader = botocore.session.get_session().get_component("data_loader")
-    form = loader.load_service_model(service, "paginators-1")["pagination"][operation]
+    form = data_loader().load_service_model(service, "paginators-1")["pagination"][operation]
     return form["input_token"], form["output_token"], form.get("limit_key", ""), form["result_key"]
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from contextlib import suppress
+from io import BufferedIOBase
 from socket import SHUT_RDWR, socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from auditor.sandbox.aws.cloud import AwsCloud
@@ -16,10 +20,30 @@ MOTO_SERVICES: tuple[Any, ...] = ("s3", "iam")
 moto loads a service on its first request and is not safe when two come at once (RuntimeError at backend load).
 """
 
+_LONGEST_LINE, _MOST_HEADERS = 65_537, 100
+"""What the library reads of a head before it refuses it."""
+_PLAIN_HEADER = re.compile(rb"[A-Za-z0-9-]+:[^\r\n]*\r\n").fullmatch
+_BARE = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+"""Headers that WSGI names without `HTTP_` (PEP 3333)."""
+
+
+class _ReadOn:
+    """Lines that were read already, then the rest of what they were read from."""
+
+    def __init__(self, lines: list[bytes], rest: BufferedIOBase) -> None:
+        self._lines = iter(lines)
+        self._rest = rest
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Return the next line."""
+        line = next(self._lines, None)
+        return self._rest.readline(limit) if line is None else line
+
 
 def serve(cloud: AwsCloud) -> Any:
     """Return a server bound to a free port of 127.0.0.1, not yet serving."""
     os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "true")
+    from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -46,6 +70,76 @@ def serve(cloud: AwsCloud) -> Any:
             """Forget the connection."""
             server.connections.discard(self.connection)
             super().finish()
+
+        def parse_request(self) -> bool:
+            """Read a request's head; one that is not as botocore writes it is left to the library, which reads any."""
+            words = str(self.raw_requestline, "latin-1").split()
+            if len(words) != 3 or words[2] != "HTTP/1.1" or words[1].startswith("//"):
+                return super().parse_request()
+            lines: list[bytes] = []
+            while (line := self.rfile.readline(_LONGEST_LINE)) != b"\r\n":
+                lines.append(line)
+                if not _PLAIN_HEADER(line) or len(lines) > _MOST_HEADERS:
+                    return self._as_ever(lines)
+            self.requestline = " ".join(words)
+            self.command, self.path, self.request_version = words
+            self.headers = self.MessageClass()
+            for line in lines:
+                name, _, value = str(line, "latin-1").partition(":")
+                self.headers.set_raw(name, value.lstrip(" \t").rstrip("\r\n"))
+            self.close_connection = self.headers.get("Connection", "").lower() == "close"
+            return True
+
+        def _as_ever(self, lines: list[bytes]) -> bool:
+            """Let the library read a head whose first lines are read already."""
+            connection = self.rfile
+            self.rfile = cast("BufferedIOBase", _ReadOn(lines, connection))
+            try:
+                return super().parse_request()
+            finally:
+                self.rfile = connection
+
+        def make_environ(self) -> dict[str, Any]:
+            """Return WSGI's view of a request: for a plain one what the library returns, without its detours."""
+            path, _, query = self.path.partition("?")
+            headers = self.headers.items()
+            names = {name.upper().replace("-", "_") for name, _ in headers}
+            if (
+                not path.startswith("/")
+                or "#" in self.path
+                or not self.path.isascii()
+                or "TRANSFER_ENCODING" in names
+                or len(names) != len(headers)
+                or any("_" in name for name, _ in headers)
+            ):
+                return super().make_environ()
+            environ: dict[str, Any] = {
+                "wsgi.version": (1, 0),
+                "wsgi.url_scheme": "http",
+                "wsgi.input": self.rfile,
+                "wsgi.errors": sys.stderr,
+                "wsgi.multithread": self.server.multithread,
+                "wsgi.multiprocess": self.server.multiprocess,
+                "wsgi.run_once": False,
+                "werkzeug.socket": self.connection,
+                "SERVER_SOFTWARE": self.server_version,
+                "REQUEST_METHOD": self.command,
+                "SCRIPT_NAME": "",
+                "PATH_INFO": unquote(path).encode().decode("latin-1"),
+                "QUERY_STRING": query,
+                "REQUEST_URI": self.path,
+                "RAW_URI": self.path,
+                "REMOTE_ADDR": self.address_string(),
+                "REMOTE_PORT": self.port_integer(),
+                "SERVER_NAME": self.server.server_address[0],
+                "SERVER_PORT": str(self.server.server_address[1]),
+                "SERVER_PROTOCOL": self.request_version,
+                PRESERVED_HEADER_NAMES_ENVIRON_KEY: {},
+            }
+            for name, value in headers:
+                key = name.upper().replace("-", "_")
+                environ[key if key in _BARE else f"HTTP_{key}"] = value
+            return environ
 
         def run_wsgi(self) -> None:
             """Answer one request; its body was read to the end by the gate."""

@@ -86,7 +86,40 @@ def _scope(request: Any) -> tuple[str, str, str]:
     return "", "us-east-1", "sts" if "Action" in request.form else "s3"
 
 
+_SAID_TO_ALL = ("AUTHORIZATION", "X_AMZ_DATE", "X_AMZ_CONTENT_SHA256", "X_AMZ_SECURITY_TOKEN", "USER_AGENT")
+_PER_CALL = frozenset(
+    f"HTTP_{name}" for name in (*_SAID_TO_ALL, "AMZ_SDK_INVOCATION_ID", "AMZ_SDK_REQUEST", "ACCEPT_ENCODING")
+)
+"""Headers that say who calls, when and how, never what is asked."""
+_ROUTED: dict[tuple[Any, ...], tuple[Any, Params]] = {}
+"""Requests without a body to operation and parameters: both follow from the request alone."""
+_MOST_ROUTED = 4096
+
+
 def _route(asked: Asked) -> None:
+    """Find operation and parameters; those of a request without a body are found once."""
+    environ = asked.request.environ
+    if environ["REQUEST_METHOD"] not in {"GET", "HEAD"} or environ.get("CONTENT_LENGTH", "0") != "0":
+        _understand(asked)
+        return
+    said = sorted(
+        (name, value) for name, value in environ.items() if name.startswith("HTTP_") and name not in _PER_CALL
+    )
+    asks = environ["REQUEST_METHOD"], environ["RAW_URI"], environ.get("CONTENT_TYPE"), *said
+    key = (asked.service, *asks)
+    if key not in _ROUTED:
+        _understand(asked)
+        if any(isinstance(value, dict | list) for value in asked.params.values()):
+            return
+        if len(_ROUTED) >= _MOST_ROUTED:
+            _ROUTED.clear()
+        _ROUTED[key] = asked.model, dict(asked.params)
+        return
+    asked.model, params = _ROUTED[key]
+    asked.operation, asked.params = str(asked.model.name), dict(params)
+
+
+def _understand(asked: Asked) -> None:
     from moto.core.parse import PROTOCOL_PARSERS
     from moto.core.routing import get_service_router
     from werkzeug.exceptions import NotFound
@@ -117,10 +150,9 @@ def _route(asked: Asked) -> None:
 
 def written(asked: Asked, reply: Record) -> Reply:
     """Write a reply in the caller's protocol."""
-    from moto.core.serialize import get_serializer_class
+    from auditor.sandbox.aws.serializers import serializer
 
-    serializer = get_serializer_class(asked.service, asked.protocol)(operation_model=asked.model)
-    answer = serializer.serialize(reply)
+    answer = serializer(asked.service, asked.protocol, asked.model).serialize(reply)
     body = answer["body"]
     return Reply(
         answer["status_code"],
