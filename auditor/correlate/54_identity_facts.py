@@ -73,6 +73,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "ended": end.ended,
             "ended_at": end.at,
             "ended_by": end.by,
+            "ended_words": end.words,
             "end_says": end.says,
             "ended_since_s": seconds(now, end.at),
             "ended_at_least_s": seconds(now, end.at or end.by),
@@ -222,6 +223,10 @@ class _Waivers:
         return found
 
 
+def _words(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _status(users: list[Row]) -> str | None:
     states = {user["status"] for user in users}
     return "active" if "active" in states else min((s for s in states if s), default=None)
@@ -233,6 +238,19 @@ class _Ending:
     at: datetime | None = None
     by: datetime | None = None
     says: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return when access ended, as exactly as is known."""
+        if self.ended is not True:
+            return "not at all" if self.ended is False else "at a time that is not known"
+        if self.at is not None:
+            return f"at {_words(self.at)}"
+        return (
+            f"by {_words(self.by)} at the latest"
+            if self.by is not None
+            else "at a time that no directory tells"
+        )
 
 
 def _end(users: list[Row], now: datetime) -> _Ending:

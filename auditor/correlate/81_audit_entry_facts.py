@@ -96,12 +96,12 @@ def _denied(tables: Tables) -> Iterator[tuple[Any, str, str, str, str]]:
 
 def _review(reviews: list[Row], principal: str, latest: Any) -> tuple[Row | None, str]:
     """Return the review that counts, and its words or why none does."""
-    why = ""
+    why = "nobody signed a review"
     for review in sorted(reviews, key=lambda row: row["at"], reverse=True):
         if principal and same_person(review["signer"], principal):
             why = f"{review['signer']} reviewed their own attempts"
         elif review["at"] < latest:
-            why = why or f"{review['signer']} reviewed it before the latest attempt"
+            why = f"{review['signer']} reviewed it before the latest attempt"
         else:
             return review, review["reason"] or ""
     return None, why

@@ -29,7 +29,7 @@ TABLES = (
         text("reviewed_by", "who; empty when nobody"),
         text(
             "review_says",
-            "the review's words, or why one that is there does not count; empty when there is none",
+            "the review's words, or why none counts",
         ),
     ),
     step(
