@@ -81,7 +81,9 @@ def binding(who: str, role: str = "roles/dataproc.editor", **more: Any) -> dict[
 
 def test_a_role_that_nobody_knows_grants_neither_something_nor_nothing() -> None:
     row = binding(f"user:{ANA}", "roles/never.seen")
-    assert [row[name] for name in ("grants", "may_submit", "may_act", "may_write", "may_read")] == [None] * 5
+    assert [row[name] for name in ("grants", "lets_submit", "lets_act", "lets_write", "lets_read")] == [
+        None
+    ] * 5
     assert row["grants_says"] == "what roles/never.seen grants is not known"
 
 
@@ -105,14 +107,14 @@ def test_a_role_that_nobody_knows_grants_neither_something_nor_nothing() -> None
 )
 def test_a_condition_is_judged_only_where_it_sets_nothing_but_times(condition: str, may: bool | None) -> None:
     row = binding(f"user:{ANA}", condition=condition)
-    assert row["may_submit"] is may
-    assert row["may_read"] is False, "what the role does not grant, no condition grants"
+    assert row["lets_submit"] is may
+    assert row["lets_read"] is False, "what the role does not grant, no condition grants"
     assert row["subject_key"].startswith(f"projects/{PROJECT}/roles/dataproc.editor/user:{ANA}/if:")
     assert bool(row["grants_says"]) == (may is None)
 
 
 def test_a_deleted_role_grants_nothing() -> None:
-    assert binding(f"user:{ANA}", "roles/gone")["may_submit"] is False
+    assert binding(f"user:{ANA}", "roles/gone")["lets_submit"] is False
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,9 @@ def test_an_automation_is_covered_in_the_projects_it_is_registered_for() -> None
     other = [{**mine[0], "project": "other-*"}]
     assert binding(bot, config_automation=mine)["duty_covers"] is True
     assert binding(bot, config_automation=other)["duty_covers"] is False
+    flow = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/repo"
+    assert binding(flow, config_automation=[{**mine[0], "principal": flow}])["duty_covers"] is True
+    assert binding(flow, config_automation=mine)["duty_covers"] is False
 
 
 def test_a_group_stands_for_its_people_where_the_directory_has_it() -> None:
@@ -337,7 +342,7 @@ def kept(*sinks: Mapping[str, Any]) -> int | None:
         "destination": f"logging.googleapis.com/{BUCKET}",
         "filter": "",
         "disabled": False,
-        "exclusions": 0,
+        "own_exclusions": 0,
     }
     rows = derived(
         "49_log_bucket_facts",
@@ -355,7 +360,7 @@ def test_only_a_sink_that_takes_everything_makes_its_destination_an_archive() ->
     archive = {"destination": f"logging.googleapis.com/{ARCHIVE}"}
     assert kept(archive) == 3650
     assert kept({**archive, "filter": "severity>=ERROR"}) == -1
-    assert kept({**archive, "exclusions": 1}) == -1
+    assert kept({**archive, "own_exclusions": 1}) == -1
     assert kept({**archive, "disabled": True}) == -1
     assert kept({**archive, "project": "another"}) == -1
 

@@ -273,7 +273,7 @@ def test_log_buckets_and_sinks_are_those_google_gives_until_told_otherwise(
         ("_Required", 400, True), ("_Default", 30, False),
     }  # fmt: skip
     (archive,) = [r for r in found.rows("gcp_log_sink") if r["name"].endswith("/archive")]
-    assert (archive["filter"], archive["exclusions"], archive["disabled"]) == ("", 1, False)
+    assert (archive["filter"], archive["own_exclusions"], archive["disabled"]) == ("", 1, False)
 
 
 def test_a_project_out_of_reach_is_denied_and_the_next_is_still_read(read: Read) -> None:

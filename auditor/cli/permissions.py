@@ -36,7 +36,7 @@ def command(form: str | None, sources: tuple[str, ...]) -> None:
         click.echo("\n".join(gcp))
     else:
         click.echo(
-            f"# AWS: the policy of the role in every account\n{_policy(aws)}\n\n# Google Cloud: on every project"
+            f"# AWS: the policy of the role in every account\n{_policy(aws)}\n\n# Google Cloud: on every project, those of folders and organizations there"
         )
         click.echo("\n".join(gcp))
 
@@ -64,7 +64,7 @@ def _policy(actions: list[str]) -> str:
 def _role(permissions: list[str]) -> str:
     role = {
         "title": "Auditor reader",
-        "description": "What auditor reads",
+        "description": "What auditor reads; made in the organisation, where folders and it can grant it too",
         "stage": "GA",
         "includedPermissions": permissions,
     }

@@ -107,7 +107,7 @@ def key_of(row: Row) -> str:
 
 def _may(row: Row, role: Row | None, now: datetime) -> dict[str, Any]:
     """Return what a binding lets its member do now."""
-    names = {"may_submit": SUBMITS, "may_act": ACTS, "may_write": WRITES, "may_read": READING}
+    names = {"lets_submit": SUBMITS, "lets_act": ACTS, "lets_write": WRITES, "lets_read": READING}
     if role is None:
         why = f"what {row['role']} grants is not known"
         return {"grants": None, "grants_says": why, **dict.fromkeys(names)}
@@ -189,7 +189,7 @@ class _Duties:
     def cover(self, who: Member, row: Row) -> tuple[bool | None, str]:
         """Tell whether a duty, or a registered automation, covers what a member may do in every project it reaches."""
         reached = self._reached(row)
-        if who.kind == "service_account":
+        if who.kind in ("service_account", "workload"):
             return self._automated(who, reached)
         if not self._duties:
             return None, "no duties are configured"
@@ -229,7 +229,8 @@ class _Duties:
         return all(any(matches(project, duty["project"]) for duty in mine) for project in reached)
 
     def _automated(self, who: Member, reached: list[str] | None) -> tuple[bool | None, str]:
-        mine = [each for each in self._automations if bare(each["principal"]) == who.name]
+        names = {who.name, f"principal:{who.name}"}
+        mine = [each for each in self._automations if bare(each["principal"]) in names]
         if not mine:
             known = self._automations or self._duties
             return (False, "it is no registered automation") if known else (None, "nothing is registered")

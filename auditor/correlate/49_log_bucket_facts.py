@@ -30,7 +30,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             for sink in sinks
             if sink["project"] == bucket["project"]
             and sink["filter"] == ""
-            and sink["exclusions"] == 0
+            and sink["own_exclusions"] == 0
             and _target(sink) != name
             and fed_by <= {bucket["project"]}
         ]

@@ -115,7 +115,7 @@ TABLES = (
             text("destination", "such as logging.googleapis.com/projects/ID/locations/L/buckets/NAME"),
             text("filter", "what it takes; empty: everything"),
             boolean("disabled", "it routes nothing"),
-            integer("exclusions", "exclusions of its own that are not disabled"),
+            integer("own_exclusions", "exclusions of its own that are not disabled"),
         ),
     ),
 )
@@ -147,10 +147,10 @@ FACTS = (
             why="grants_says",
         ),
         text("grants_says", "why they are not known, or that a condition decides; empty when neither"),
-        boolean("may_submit", "lets submit work, create clusters or run workflows", why="grants_says"),
-        boolean("may_act", "lets act as a service account or make its tokens and keys", why="grants_says"),
-        boolean("may_write", "lets write objects of Cloud Storage", why="grants_says"),
-        boolean("may_read", "lets read logs, objects of Cloud Storage or metrics", why="grants_says"),
+        boolean("lets_submit", "lets submit work, create clusters or run workflows", why="grants_says"),
+        boolean("lets_act", "lets act as a service account or make its tokens and keys", why="grants_says"),
+        boolean("lets_write", "lets write objects of Cloud Storage", why="grants_says"),
+        boolean("lets_read", "lets read logs, objects of Cloud Storage or metrics", why="grants_says"),
         boolean(
             "duty_covers",
             "a group with a duty in all projects it reaches, somebody in one, or an automation registered for them",

@@ -191,6 +191,6 @@ def of_sink(sink: Any, project: str) -> Row:
             "destination": sink.destination,
             "filter": sink.filter,
             "disabled": sink.disabled,
-            "exclusions": sum(not each.disabled for each in sink.exclusions),
+            "own_exclusions": sum(not each.disabled for each in sink.exclusions),
         },
     )
