@@ -468,3 +468,41 @@ def test_reading_twice_yields_the_same(cloud: GcpCloud, read: Callable[..., Read
     places = [Place("gcp", PROJECT, REGION), Place("gcp", PROJECT, "us-east1")]
     one = read(gcp_dataproc, places=places)
     assert one.items == read(gcp_dataproc, places=places[::-1]).items
+
+
+def test_a_cluster_that_is_gone_keeps_what_its_creation_asked_for(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    config = {
+        "gceClusterConfig": {
+            "serviceAccount": "sa@x",
+            "internalIpOnly": False,
+            "zoneUri": "zones/europe-west1-b",
+        },
+        "softwareConfig": {"imageVersion": "2.2"},
+        "lifecycleConfig": {"idleDeleteTtl": "1800s"},
+    }
+    for name, request in (
+        ("full", {"cluster": {"config": config}}),
+        ("bare", {"cluster": {"config": {}}}),
+        ("odd", {}),
+    ):
+        entry = audit(
+            "ClusterController.CreateCluster", at=FROM + timedelta(hours=1), insert_id=name,
+            payload={"request": request, "response": {"clusterUuid": f"{name}-uuid"}},
+        )  # fmt: skip
+        entry["resource"]["labels"]["cluster_name"] = name
+        gone = audit("ClusterController.DeleteCluster", at=FROM + timedelta(hours=2), insert_id=f"-{name}")
+        gone["resource"]["labels"]["cluster_name"] = name
+        cloud.add_entries([entry, gone])
+    entries = read(gcp_logging).rows("gcp_audit_entry")
+    found = {
+        row["cluster_name"]: row
+        for row in read(gcp_dataproc, collected={"gcp_audit_entry": entries}).rows("dataproc_cluster")
+    }
+    asked = ("image_version", "gce_zone", "internal_ip_only", "kms_key", "idle_delete_s")
+    assert [found["full"].get(name) for name in asked] == ["2.2", "europe-west1-b", False, "none", 1800]
+    assert [found["bare"].get(name) for name in asked] == [None, None, None, "none", -1], (
+        "what is left open is not known"
+    )
+    assert [found["odd"].get(name) for name in asked] == [None] * 5

@@ -35,9 +35,8 @@ def command(form: str | None, sources: tuple[str, ...]) -> None:
     elif form == "gcp-list":
         click.echo("\n".join(gcp))
     else:
-        click.echo(
-            f"# AWS: the policy of the role in every account\n{_policy(aws)}\n\n# Google Cloud: on every project, those of folders and organizations there"
-        )
+        click.echo(f"# AWS: the policy of the role in every account\n{_policy(aws)}\n")
+        click.echo("# Google Cloud: on every project, those of folders and organizations there")
         click.echo("\n".join(gcp))
 
 

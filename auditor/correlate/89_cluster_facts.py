@@ -76,7 +76,7 @@ def _zone(cluster: Row, jobs: list[Row], label: str, rank: Mapping[str, int]) ->
     named = {job["zone"] for job in jobs}
     if not named or None in named:
         return None
-    return min(named, key=lambda zone: (rank.get(zone, len(rank)), zone))
+    return str(min(named, key=lambda zone: (rank.get(zone, len(rank)), zone)))
 
 
 def _says(

@@ -43,7 +43,7 @@ def _stand(world: World) -> None:
 def _work(world: World, at: datetime) -> None:
     """Make four clusters, and let a job run on three of them."""
     own = world.stage.story.email("gcp-export")
-    good = {"private": True, "image": "2.2.61-debian12", "key": True, "idle": "1800s"}
+    good: dict[str, Any] = {"private": True, "image": "2.2.61-debian12", "key": True, "idle": "1800s"}
     _cluster(world, at, "gcp-good", _config(own, f"{_REGION}-b", **good), zone="phi")
     _cluster(world, at, "gcp-open", _config(_SHARED, f"{_REGION}-c", image="2.0.27-debian10"), zone="phi")
     _cluster(
