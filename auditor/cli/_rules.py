@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.cli._text import cut, plural, safe, span, table
 from auditor.model import Verdict
+from auditor.rulelang.answers import PEERS
 
 if TYPE_CHECKING:
     from auditor.rulepack import Pack, Rule
@@ -34,6 +35,9 @@ def document(rule: Rule, pack: Pack, *, heading: str = "") -> list[str]:
     if rule.reads:
         sources = ", ".join(sorted({f"`{read[0]}`" for read in rule.reads}))
         lines.append(f"- Unknown where these were not seen: {sources}")
+    for answer in rule.answers:
+        accepts = f", and takes {', '.join(f'`{name}`' for name in answer.names)}" if answer.names else ""
+        lines.append(f"- Answers {safe(answer.control)}{accepts}")
     lines += [f"- Never {verdict}: {safe(reason)}" for verdict, reason in rule.cannot.items()]
     lines += [f"- Remedy: {safe(rule.remedy)}", "", "Controls:", ""]
     for control in rule.controls:
@@ -62,6 +66,20 @@ def _said(value: Any, duration: bool) -> str:
     if duration and isinstance(value, int):
         return span(timedelta(seconds=value))
     return safe("not set" if value is None else value)
+
+
+def answers_of(rules: Sequence[Rule], peer: str) -> list[str]:
+    """Return the table of which rule answers which control of another product, and the parameters it takes."""
+    every = sorted(
+        (answer.control.partition("/")[2], rule.code, ", ".join(answer.names))
+        for rule in rules
+        for answer in rule.answers
+        if answer.peer == peer
+    )
+    lines = table(("CONTROL", "CODE", "TAKES"), every, fixed=("CONTROL", "CODE"))
+    controls, answering = len({row[0] for row in every}), len({row[1] for row in every})
+    said = f"{plural(controls, 'control')} of {PEERS[peer]}, answered by {plural(answering, 'rule')}."
+    return [*lines, "", said]
 
 
 def index(rules: Sequence[Rule]) -> list[str]:

@@ -27,14 +27,23 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option(
+    "--answers",
+    type=click.Choice(("bam", "config")),
+    help="Only what answers controls of AWS Backup Audit Manager (bam) or managed rules of AWS Config.",
+)
 @answering
-def list_() -> None:
+def list_(answers: str | None) -> None:
     """List every rule with its subject and its controls."""
-    _list(app())
+    _list(app(), answers)
 
 
-def _list(this: App) -> None:
+def _list(this: App, answers: str | None = None) -> None:
     pack = this.pack()
+    if answers:
+        pack = replace(
+            pack, rules=tuple(rule for rule in pack.rules if answers in {one.peer for one in rule.answers})
+        )
     if this.json:
         from auditor.cli._answer import envelope
 
@@ -51,6 +60,11 @@ def _list(this: App) -> None:
         return
     from auditor.cli._text import plural, table, write
 
+    if answers:
+        from auditor.cli._rules import answers_of
+
+        write([*answers_of(_ordered(pack), answers), *_broken(pack)])
+        return
     rows = [(rule.code, rule.id, rule.severity, rule.entity, rule.title) for rule in _ordered(pack)]
     lines = table(
         ("CODE", "RULE", "SEVERITY", "JUDGES", "TITLE"), rows, fixed=("CODE", "SEVERITY"), paints="SEVERITY"
@@ -99,6 +113,10 @@ def row_of(rule: Rule) -> dict[str, Any]:
         "subject_table": rule.entity,
         "supports": rule.supports,
         "evidences": rule.evidences,
+        "answers": [
+            {"control": one.control, "params": {b.name: b.param for b in one.borrowed}}
+            for one in rule.answers
+        ],
         "params": {
             name: {"default": param.default, "zones": dict(param.zones), "duration": param.duration}
             for name, param in rule.params.items()
