@@ -24,6 +24,7 @@ from auditor.report_controls import STATUS_MEANINGS, STATUSES, Controls, control
 from auditor.report_exports import Exports, exports, state_word, verdict
 from auditor.report_health import Health, health
 from auditor.report_method import Method, method
+from auditor.report_people import PRINTED, People, people
 from auditor.report_posture import Posture, posture
 from auditor.report_read import Past, read
 from auditor.report_summary import Summary, summary
@@ -94,6 +95,7 @@ class Report:
     controls: Controls
     exports: Exports
     changes: Changes
+    people: People
     health: Health
     method: Method
     notes: tuple[str, ...]
@@ -162,6 +164,7 @@ def gather(past: Past, config: Config, pack: Pack) -> Report:
         controls=seen,
         exports=found,
         changes=moved,
+        people=people(past),
         health=condition,
         method=method(past, seen, config),
         notes=tuple(_notes(past, seen, pack, config)),
@@ -280,6 +283,7 @@ def environment() -> Environment:
                       "cut": cut, "lower_first": lower_first}  # fmt: skip
     found.globals |= {
         "counted": counted,
+        "people_printed": PRINTED,
         "LINKS": LINKS,
         "LINK_WORDS": LINK_WORDS,
         "LINK_CLAIMS": LINK_CLAIMS,

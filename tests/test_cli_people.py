@@ -316,3 +316,36 @@ def test_without_a_scan_there_is_a_sentence(command: str, tmp_path: Path) -> Non
     done = run(command, config=config)
     assert done.exit_code == 0
     assert "No scan yet" in done.stdout
+
+
+# The report
+
+
+def test_report_names_who_left_what_is_left_and_what_was_revoked_in_vain() -> None:
+    from types import SimpleNamespace
+
+    from auditor.report_people import people
+
+    rows = {
+        "offboarding": [
+            {"person": "cleo@example.com", "open": True, "ended_at": ago(days=40), "ended_by": None, "last_use_at": None,
+             "outlived_s": 40 * 86400, "groups": [{}], "bindings": None, "sessions": [], "keys": [], "owns": ["bot"]},
+            {"person": "dan@example.com", "open": False, "ended_at": ago(days=2), "ended_by": None, "last_use_at": ago(days=3),
+             "outlived_s": 0, "groups": [], "bindings": [], "sessions": [], "keys": [], "owns": []},
+            {"person": "eve@example.com", "open": False, "ended_at": ago(days=60), "ended_by": None, "last_use_at": None,
+             "outlived_s": 0, "groups": [], "bindings": [], "sessions": [], "keys": [], "owns": []},
+        ],
+        "access": [
+            {"person": "cleo@example.com", "group_name": "exporters", "decision": "revoke", "decided_by": "finn@example.com",
+             "decided_at": ago(days=9)},
+        ],
+    }  # fmt: skip
+    judgement = SimpleNamespace(digests={"offboarding": "", "access": ""}, rows=rows.__getitem__)
+    past: Any = SimpleNamespace(last=SimpleNamespace(judgement=judgement), from_at=ago(days=7), to_at=ago())
+    found = people(past)
+    assert [(row.person, row.state, row.outlived, row.left) for row in found.leavers] == [
+        ("cleo@example.com", "open", "40 d, goes on", "1 group; 1 automation; not collected: bindings"),
+        ("dan@example.com", "ended", "0", "nothing"),
+    ]
+    assert found.open == 1
+    assert found.revoked == ("cleo@example.com in exporters, revoked by finn@example.com on 2026-02-21",)

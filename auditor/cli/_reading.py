@@ -65,7 +65,15 @@ class Standing:
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a table that is kept beside the snapshot; none without a scan."""
-        return self.judgement().rows(table) if self.scan else iter(())
+        if self.scan is None:
+            return iter(())
+        judged = self.judgement()
+        if table not in judged.digests:
+            raise UsageError(
+                f"scan {self.scan.scan} did not derive {table}: it was made by an earlier version",
+                remedy="`auditor scan` makes a new one.",
+            )
+        return judged.rows(table)
 
     def gaps(self) -> list[Mapping[str, Any]]:
         """Return what the scan could not see."""
