@@ -197,7 +197,7 @@ def test_refused_attempts_are_no_sessions_and_use_after_the_job_is_measured() ->
         config_federation=[{"role_arn": ROLE, "bucket": "exports-phi"}],
         dataproc_job=[job(service_account="sa@prod")],
         config_subject=[{"service_account": "SA@prod", "subject": "41"}],
-        session_match=[{"session_key": "ASIA1", "job_uuid": "j1", "strength": "exact"}],
+        session_match=[{"session_key": "ASIA1", "job_uuid": "j1", "claimed_job": "j1", "strength": "exact"}],
         s3_data_event=[write],
         coverage=[EVENTS_READ],
     )

@@ -51,7 +51,7 @@ def derive(tables: Tables) -> Iterator[Row]:
         match = _match(session, fitting, named, wrote, covering)
         if unsure and (match["candidates"] == 0 or match["strength"] == "inferred"):
             match = _perhaps(session, fitting, unsure)
-        yield match
+        yield {**match, "claimed_job": match["job_uuid"] or _claimed(here, named, wrote, prefixes)}
 
 
 class _ByDay:
@@ -110,6 +110,19 @@ def _match(
     if len(fitting) > 1:
         return _row(session, None, "none", len(fitting), f"{len(fitting)} jobs of its account ran then")
     return _row(session, None, "none", 0, "no job of its service account ran then")
+
+
+def _claimed(
+    here: Sequence[Row],
+    named: Row | None,
+    wrote: Sequence[Row],
+    prefixes: Mapping[str, list[tuple[str, str]]],
+) -> str | None:
+    """Return the job that a session of another subject passes itself off as: by its name, or by where alone it wrote."""
+    if named is not None and any(job["job_uuid"] == named["job_uuid"] for job in here):
+        return str(named["job_uuid"])
+    covering = [job for job in here if wrote and _covers(prefixes[job["job_uuid"]], wrote)]
+    return str(covering[0]["job_uuid"]) if len(covering) == 1 else None
 
 
 def _perhaps(session: Row, fitting: Sequence[Row], unsure: Sequence[Row]) -> Row:

@@ -58,7 +58,10 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         job = jobs.get(match.get("job_uuid") or "")
         export = exports.get(match.get("job_uuid") or "")
         declared = [buckets[row["bucket"]] for row in roles[session["role_arn"]] if row["bucket"] in buckets]
-        account = (export or {}).get("service_account") or (job or {}).get("service_account")
+        claimed = match.get("claimed_job") or ""
+        account = (exports.get(claimed) or {}).get("service_account") or (jobs.get(claimed) or {}).get(
+            "service_account"
+        )
         expected = subjects.get(account.lower()) if account else None
         key = session["access_key_id"]
         last = used.get(key) if key else None
@@ -81,6 +84,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "age_s": seconds(now["as_of"], session["issued_at"]),
             "duration_s": session["duration_s"],
             "matched_job": match.get("job_uuid"),
+            "claimed_job": match.get("claimed_job"),
             "match_strength": match.get("strength"),
             "match_candidates": match.get("candidates"),
             "orphan": orphan["orphan"] if orphan else False if match.get("job_uuid") else None,

@@ -97,6 +97,10 @@ TABLES = (
         (
             text("session_key", "session"),
             text("job_uuid", "job; NULL when none fits"),
+            text(
+                "claimed_job",
+                "the same, or the job that it passes itself off as with another subject: by its name, or by where it wrote",
+            ),
             text("strength", "exact, strong, inferred or none"),
             integer("candidates", "jobs that fit it equally well"),
             text("because", "why, in a sentence"),
