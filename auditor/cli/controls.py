@@ -29,7 +29,7 @@ _SYMBOLS = {
     "nothing": "–",
     "manual": "–",
 }
-_COVERAGE = {"evidenced": "evidenced", "partly": "partly", "manual": "manual", "not_in_scope": "not in scope"}
+_COVERAGE = {"evidenced": "evidenced", "partly": "partly", "manual": "manual", "not_in_scope": "no scope"}
 
 
 @click.command("controls")
@@ -128,28 +128,22 @@ def _lines(rows: list[dict[str, Any]], *more: str) -> list[str]:
     said = [
         (
             f"{_SYMBOLS[row['state']]} {row['state'].replace('_', ' ')}",
-            _COVERAGE[row["coverage"]],
             row["control"],
-            len(row["rules"]),
-            *(row[name] for name in more),
+            *((row[name] for name in more) if more else (_COVERAGE[row["coverage"]],)),
             row["population"],
             *(row[word] for word in _WORDS),
             row["paraphrase"],
         )
         for row in rows
     ]
-    counted = (
-        "RULES",
-        *(name.upper().replace("_", " ") for name in more),
-        "POP.",
-        "PASS",
-        "FAIL",
-        "UNKN.",
-        "WAIVED",
-        "N.A.",
-    )
-    headers = ("STATE", "EVIDENCE", "CONTROL", *counted, "IN OUR WORDS")
-    return table(headers, said, right=counted, fixed=("STATE", "EVIDENCE", "CONTROL"), paints="STATE")
+    numbers = ("POP.", "PASS", "FAIL", "UNKN.", "WAIVED", "N.A.")
+    middle = tuple(_HEADERS[name] for name in more) or ("EVIDENCE",)
+    right = (*(middle if more else ()), *numbers)
+    headers = ("STATE", "CONTROL", *middle, *numbers, "IN OUR WORDS")
+    return table(headers, said, right=right, fixed=("STATE", "CONTROL", *middle), paints="STATE")
+
+
+_HEADERS = {"covered_percent": "SEEN %", "exceptions": "EXC.", "untreated": "OPEN"}
 
 
 def _ending(rows: list[dict[str, Any]]) -> Iterator[str]:
