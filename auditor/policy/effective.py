@@ -14,7 +14,7 @@ from itertools import product
 
 from auditor.policy.combined import combined
 from auditor.policy.compare import pair_requests, possible
-from auditor.policy.evaluate import allowed, principal_matches
+from auditor.policy.evaluate import allowed, mismatch, principal_matches
 from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
@@ -173,6 +173,8 @@ def _found(
     ways = tuple(way for way in ways if all(way))
     if not ways:
         return None, ""
+    if (plainly := _plainly(ways, denies, region)) is not None:
+        return plainly
     places = region.statements()
     every = dict.fromkeys([*(each for way in ways for group in way for each in group), *denies, *places])
     policy = Policy(NEW_VERSION, None, tuple(every))
@@ -182,6 +184,28 @@ def _found(
     inside = _union(bits[each] for each in places)
     goals = [Goal(inside | _union(bits[e] for e in chosen), bad) for way in ways for chosen in product(*way)]
     return _first(pair, [goal for goal in goals if not goal.keep & goal.bad])
+
+
+def _plainly(
+    ways: tuple[Way, ...], denies: tuple[Statement, ...], region: Region
+) -> tuple[tuple[str | None, Given] | None, str] | None:
+    """Answer without a search where resources are spelled out and nothing is tested; None where it takes one."""
+    every = [*denies, *(each for way in ways for group in way for each in group)]
+    if (
+        region.beside
+        or any(set("*?") & set(each) for each in region.resources)
+        or any(e.tests for e in every)
+    ):
+        return None
+    for resource in region.resources:
+        request = Request("aws", _SOMEBODY[0].value, None, "x:x", {}, resource)
+
+        def fits(each: Statement, request: Request = request) -> bool:
+            return mismatch(each, request, {}) is None
+
+        if any(all(any(map(fits, group)) for group in way) for way in ways) and not any(map(fits, denies)):
+            return (resource, ()), ""
+    return None, ""
 
 
 def _first(pair: Pair, goals: list[Goal]) -> tuple[tuple[str | None, Given] | None, str]:

@@ -226,7 +226,10 @@ class Pair:
         ]
         by_caller = self.feasible or any(key in DERIVED for group in groups for key in group)
         for kind in KINDS:
-            callers, actions, held = self.callers(kind), self.actions(kind), self.resources()
+            callers = self.callers(kind)
+            if not callers and self.among is not None:
+                continue
+            actions, held = self.actions(kind), self.resources()
             if hopeful:
                 callers, actions, held = self._hopeful(goal, kind)
             if not by_caller:

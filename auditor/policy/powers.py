@@ -46,6 +46,11 @@ class Asked:
     action: str
     region: Region
 
+    @classmethod
+    def of(cls, action: str, region: Region) -> Asked:
+        """Ask for an action under its own name; what stands for those of no list is told as a wildcard."""
+        return cls(action.replace(_FRESH, "*"), action, region)
+
 
 @dataclass(frozen=True, slots=True)
 class Powers:
@@ -64,16 +69,15 @@ class Powers:
 
 def powers(holder: Holder, asked: Iterable[Asked], guard: Guard | None = None) -> Powers:
     """Answer many questions about one holder; actions that no statement tells apart are asked about once."""
-    may: dict[str, Request] = {}
-    open_: dict[str, Let] = {}
+    may: dict[str, tuple[Request, str]] = {}
+    open_: dict[str, tuple[Let, str]] = {}
     for group in _alike(holder, list(asked), guard):
         let = lets(holder, group[0].action, group[0].region, guard)
         for one in group if let.yes is not False else ():
             if let.yes and let.witness:
-                may.setdefault(one.name, replace(let.witness, action=one.action))
+                may.setdefault(one.name, (let.witness, one.action))
             else:
-                witness = replace(let.witness, action=one.action) if let.witness else None
-                open_.setdefault(one.name, replace(let, witness=witness))
+                open_.setdefault(one.name, (let, one.action))
     left = {name: let for name, let in sorted(open_.items()) if name not in may}
     worst = sorted(
         may.items(), key=lambda each: (each[0] in actions.EXPORTING, actions.reads(each[0]), each[0])
@@ -81,10 +85,16 @@ def powers(holder: Holder, asked: Iterable[Asked], guard: Guard | None = None) -
     return Powers(
         tuple(sorted(may)),
         tuple(left),
-        _some([request for _, request in worst], lambda request: told_of(request, holder)),
-        _some(list(left.values()), lambda let: _why(let, holder)),
-        worst[0][1] if worst else None,
+        _some(worst, lambda each: told_of(_asking(each[1]), holder)),
+        _some(list(left.values()), lambda each: _why(each, holder)),
+        _asking(worst[0][1]) if worst else None,
     )
+
+
+def _asking(found: tuple[Request, str]) -> Request:
+    """Return the witness of a question for the action that is meant: all of a group are answered by one."""
+    witness, action = found
+    return replace(witness, action=action)
 
 
 def told_of(request: Request, holder: Holder) -> str:
@@ -101,8 +111,9 @@ def told_of(request: Request, holder: Holder) -> str:
     return told.replace(f"/{_NOBODY}", "/*").replace(f":{_FRESH}", ":*").replace("other:*", "everything else")
 
 
-def _why(let: Let, holder: Holder) -> str:
-    return f"{told_of(let.witness, holder)}: {let.cause}" if let.witness else let.cause
+def _why(found: tuple[Let, str], holder: Holder) -> str:
+    let, action = found
+    return f"{told_of(_asking((let.witness, action)), holder)}: {let.cause}" if let.witness else let.cause
 
 
 def _some(found: Sequence[_Said], say: Callable[[_Said], str]) -> str:
@@ -156,13 +167,12 @@ def on_prefixes(holder: Holder, places: Sequence[tuple[str, str]]) -> Powers:
     """List what an export role may do on its prefixes (bucket and glob), with keys, and in other services at all."""
     objects = Region(tuple(f"{_s3(holder)}:::{bucket}/{prefix}*" for bucket, prefix in places))
     buckets = Region(tuple(dict.fromkeys(f"{_s3(holder)}:::{bucket}" for bucket, _ in places)))
-    asked = [Asked(each, each, objects) for each in (*actions.S3_OBJECT, f"s3:{_FRESH}")]
-    asked += [Asked(each, each, buckets) for each in (*actions.S3_BUCKET, f"s3:{_FRESH}")]
+    asked = [Asked.of(each, objects) for each in (*actions.S3_OBJECT, f"s3:{_FRESH}")]
+    asked += [Asked.of(each, buckets) for each in (*actions.S3_BUCKET, f"s3:{_FRESH}")]
     elsewhere = Region(("*",), (f"{_s3(holder)}:::*",))
     asked += [Asked(each, each, elsewhere) for each in actions.S3_OTHER]
-    asked += [Asked(each, each, ANYTHING) for each in (*actions.KMS, f"kms:{_FRESH}")]
-    named = [replace(each, name=each.name.replace(_FRESH, "*")) for each in asked]
-    return powers(holder, [*named, *_others(holder, ("s3", "kms"))])
+    asked += [Asked.of(each, ANYTHING) for each in (*actions.KMS, f"kms:{_FRESH}")]
+    return powers(holder, [*asked, *_others(holder, ("s3", "kms"))])
 
 
 def _anywhere(holder: Holder) -> Holder:
@@ -177,10 +187,9 @@ def beyond(holder: Holder, places: Sequence[tuple[str, str]]) -> Powers:
     own = tuple(dict.fromkeys(f"{start}:::{bucket}" for bucket, _ in places))
     objects = Region((f"{start}:::?*/*",), mine)
     buckets = Region((f"{start}:::?*",), (f"{start}:::*/*", *own))
-    asked = [Asked(each, each, objects) for each in (*actions.S3_OBJECT, f"s3:{_FRESH}")]
+    asked = [Asked.of(each, objects) for each in (*actions.S3_OBJECT, f"s3:{_FRESH}")]
     asked += [Asked(each, each, buckets) for each in actions.S3_BUCKET]
-    named = [replace(each, name=each.name.replace(_FRESH, "*")) for each in asked]
-    return powers(_anywhere(holder), named)
+    return powers(_anywhere(holder), asked)
 
 
 def escalations(holder: Holder, attached: Iterable[str] = ()) -> Powers:
