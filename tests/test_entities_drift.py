@@ -76,7 +76,7 @@ def judged(then: Any, coverage: Any = SEEN, **now: Any) -> tuple[list[str], bool
     }  # fmt: skip
     found = facts(estate(**tables), "plan")[PLAN]
     assert found["known_before"] is True
-    return found["weakened"], found["all_compared"], found["not_compared"]
+    return found["weakened"], found["all_compared"], found["left_open"]
 
 
 SAME = ([], True, "")
@@ -147,7 +147,7 @@ def test_plan_that_is_gone_is_weaker_only_when_its_listing_was_read() -> None:
     assert judged({}, [], backup_plan=[], backup_plan_rule=[], backup_selection=[])[:2] == ([], None)
 
 
-def test_schedule_that_cannot_be_told_is_not_compared() -> None:
+def test_schedule_that_cannot_be_told_is_left_open() -> None:
     assert judged({}, backup_plan_rule=[rule(schedule="cron(0 5 L * ? *)")])[1] is None
 
 

@@ -73,7 +73,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "known_before": arn in before["backup_plan"],
             "weakened": told.weaker,
             "all_compared": None if told.open else True,
-            "not_compared": "; ".join(dict.fromkeys(told.open)),
+            "left_open": "; ".join(dict.fromkeys(told.open)),
         }
 
 

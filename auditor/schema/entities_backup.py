@@ -123,9 +123,9 @@ TABLES = (
         boolean("known_before", "the scan before knew it"),
         json("weakened", "what it protects less than then, in words: rules, selections, or that it is gone"),
         boolean(
-            "all_compared", "TRUE when everything of it is known now and then; else NULL", why="not_compared"
+            "all_compared", "TRUE when everything of it is known now and then; else NULL", why="left_open"
         ),
-        text("not_compared", "what is not, and why; empty when everything is"),
+        text("left_open", "what is not, and why; empty when everything is"),
     ),
     facts(
         "selection_facts",
