@@ -82,6 +82,29 @@ def test_a_sibling_of_a_declared_prefix_is_outside() -> None:
     assert outside == {"claims/date=1/": 0, "claims/other/": 1, "claims-2/": 1, "": 1}
 
 
+@pytest.mark.parametrize(
+    ("prefix", "path", "declared"),
+    [
+        ("a/{date}/b/", "a/1/b/x", True),
+        ("a/{date}/b/", "a/1/2/b/x", False),  # a run's own part is one folder
+        ("a/{date}/b/", "a/1/c/b/x", False),
+        ("a/*/", "a/x", False),
+        ("a/*/", "a/1/deeper/x", True),
+        ("a_b/{date}/", "a-b/1/x", False),
+        ("a%/{date}/", "ax/1/x", False),
+        ("{date}/", "1/x", True),
+        ("{date}/", "x", False),
+        ("", "anything/x", True),
+        ("a/date={date}-{job_id}/", "a/date=1-2/x", True),
+        ("a/date={date}-{job_id}/", "a/date=1/x", False),
+    ],
+)
+def test_a_declared_prefix_takes_in_its_runs_and_no_neighbour(prefix: str, path: str, declared: bool) -> None:
+    export = [DECLARED[0] | {"prefix": prefix}]
+    (group,) = groups(version(path), config_export=export, export_output=[]).values()
+    assert group["outside"] == (0 if declared else 1)
+
+
 def test_a_jobs_own_prefix_that_is_not_declared_is_a_shadow_export() -> None:
     shadow = [{"export_id": "s", "bucket": NAME, "prefix": "shadow/run=7/", "found_by": "arguments"}]
     found = groups(version("shadow/run=7/a"), version("shadow/run=7/b"), export_output=shadow)

@@ -24,11 +24,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "fixed": fixed,
             "folder": fixed[: fixed.rfind("/") + 1],
             "flen": len(fixed),
-            "pattern": "^" + _WILD.sub("[^/]*", _escaped(prefix)) if wild else None,
+            "folders": prefix.count("/"),
+            "pattern": _pattern(prefix) if wild else None,
         }
 
 
-def _escaped(prefix: str) -> str:
-    """Escape what stands between the wildcards, and leave those as they are."""
-    parts = re.split(r"(\{\w+\}|\*)", prefix)
-    return "".join(part if at % 2 else re.escape(part) for at, part in enumerate(parts))
+def _pattern(prefix: str) -> str:
+    """Return the prefix for LIKE: a path with as many slashes as the pattern leaves none for its wildcards."""
+    literals = (re.sub(r"([%_\\])", r"\\\1", part) for part in _WILD.split(prefix))
+    return "%".join(literals)

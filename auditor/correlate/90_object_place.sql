@@ -5,28 +5,40 @@ WITH dirs AS (
     SELECT DISTINCT bucket, dir FROM object_dir
 ),
 prefixes AS (
-    SELECT DISTINCT bucket, prefix, length(prefix) AS plen FROM export_output
+    SELECT DISTINCT bucket, prefix FROM export_output
 ),
 lengths AS (
-    SELECT DISTINCT bucket, plen FROM prefixes
+    SELECT DISTINCT bucket, length(prefix) AS plen FROM prefixes
 ),
-under AS (
-    SELECT d.bucket, d.dir, max(p.plen) AS plen
+cut AS (
+    SELECT d.bucket, d.dir, l.plen, substr(d.dir, 1, l.plen) AS prefix
     FROM dirs d
     JOIN lengths l ON l.bucket = d.bucket AND l.plen <= length(d.dir)
-    JOIN prefixes p ON p.bucket = d.bucket AND p.plen = l.plen AND p.prefix = substr(d.dir, 1, l.plen)
-    GROUP BY d.bucket, d.dir
+),
+under AS (
+    SELECT c.bucket, c.dir, max(c.plen) AS plen
+    FROM cut c
+    JOIN prefixes p ON p.bucket = c.bucket AND p.prefix = c.prefix
+    GROUP BY c.bucket, c.dir
 ),
 fixed_lengths AS (
     SELECT DISTINCT bucket, flen FROM declared_prefix
 ),
-declared AS (
-    SELECT d.bucket, d.dir, max(length(p.folder)) AS flen
+fixed_cut AS (
+    SELECT d.bucket, d.dir, substr(d.dir, 1, l.flen) AS fixed
     FROM dirs d
     JOIN fixed_lengths l ON l.bucket = d.bucket AND l.flen <= length(d.dir)
-    JOIN declared_prefix p ON p.bucket = d.bucket AND p.flen = l.flen AND p.fixed = substr(d.dir, 1, l.flen)
-    WHERE p.pattern IS NULL OR regexp_matches(d.dir, p.pattern)
-    GROUP BY d.bucket, d.dir
+),
+declared AS (
+    SELECT c.bucket, c.dir, max(length(p.folder)) AS flen
+    FROM fixed_cut c
+    JOIN declared_prefix p ON p.bucket = c.bucket AND p.fixed = c.fixed
+    WHERE p.pattern IS NULL
+        OR (
+            length(c.dir) - length(replace(c.dir, '/', '')) >= p.folders
+            AND (array_to_string(list_slice(string_split(c.dir, '/'), 1, p.folders), '/') || '/') LIKE p.pattern ESCAPE '\'
+        )
+    GROUP BY c.bucket, c.dir
 ),
 known AS (
     SELECT bucket, prefix FROM prefixes

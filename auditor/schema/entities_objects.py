@@ -26,7 +26,8 @@ TABLES = (
         text("fixed", "what comes before a run's own part"),
         text("folder", "that, up to its last slash"),
         integer("flen", "length of it"),
-        text("pattern", "regular expression of the whole prefix; NULL when nothing in it is a run's own"),
+        integer("folders", "slashes in the whole prefix"),
+        text("pattern", "the whole prefix as a pattern of LIKE; NULL when nothing in it is a run's own"),
     ),
     facts(
         "object_group_facts",
