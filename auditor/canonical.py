@@ -282,6 +282,15 @@ def from_ndjson(path: Path, columns: Mapping[str, str], longest: int) -> str:
     )
 
 
+def from_text(columns: Mapping[str, str]) -> str:
+    """Return the SQL relation that reads its one parameter, a JSON list of rows that is not long."""
+    shape = quoted(json.dumps(dict(columns)))
+    return (
+        f"(SELECT unnest(from_json_strict(said, {shape})) "
+        """FROM (SELECT unnest(from_json_strict(?, '["JSON"]')) AS said))"""
+    )
+
+
 _FILES = 4096
 _HAVE: dict[tuple[int, int, int, int], frozenset[str]] = {}
 """The columns of files that were described before: a scan reads each of its tables several times."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from auditor.engines.duckdb import Engine
 from auditor.model import Window
-from auditor.schema import tables
+from auditor.schema import Type, tables
 from auditor.snapshot import Snapshot, write
 
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
@@ -135,3 +136,27 @@ def test_a_query_over_the_memory_limit_spills_and_ends() -> None:
         engine.run("big", "SELECT i, md5(i::VARCHAR) AS m FROM range(1_000_000) t(i)")
         (row,) = engine.rows("SELECT count(*) AS n FROM (SELECT * FROM big ORDER BY m DESC)")
     assert row["n"] == 1_000_000
+
+
+def test_few_rows_go_in_as_many_do_whatever_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from auditor.engines import duckdb
+
+    kinds: dict[str, Type] = {"name": "TEXT", "size": "INT", "flag": "BOOL", "at": "TIME", "told": "JSON"}
+    rows: list[dict[str, Any]] = [
+        {"name": 'x"y\\z\x01\x1f/\u2028é\\u0041', "size": 2**63 - 1, "flag": True, "at": NOW, "told": {"a": ["\x02", 1.5]}},
+        {"name": "", "size": -(2**63), "flag": False, "at": NOW.replace(year=1, microsecond=1), "told": []},
+        {"name": "[1]", "size": 0, "flag": None, "at": NOW.replace(year=9999, microsecond=999_999), "told": "x"},
+        {"name": None},
+    ]  # fmt: skip
+    with Engine() as engine:
+        engine.insert("few", rows, columns=kinds)
+        monkeypatch.setattr(duckdb, "_FEW", 1)
+        engine.insert("many", rows, columns=kinds)
+        engine.insert("few", rows, columns=kinds)
+        monkeypatch.undo()
+        engine.insert("many", rows, columns=kinds)
+        assert engine.rows("DESCRIBE few") == engine.rows("DESCRIBE many")
+        assert engine.table("few") == engine.table("many")
+        assert engine.digest("few") == engine.digest("many")
+        assert len(engine.table("few")) == 2 * len(rows)
+        assert [row["told"] for row in engine.table("few") if row["name"] == "[1]"] == ["x", "x"]

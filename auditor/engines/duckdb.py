@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, islice
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +22,7 @@ from auditor.canonical import (
     digest,
     from_ndjson,
     from_parquet,
+    from_text,
     line,
     lines,
     name,
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 _HELD_BYTES = 262_144
 """A Parquet file up to this size is held as a table."""
+
+
+_FEW, _FEW_CHARACTERS = 64, 32_768
+"""Fewer rows than this are handed over as one text, for which no file is opened."""
 
 
 class Engine:
@@ -115,26 +121,36 @@ class Engine:
     ) -> None:
         """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
         described = self._table(table, columns)
-        kinds = sql_columns(described)
+        texts = (line(described, row) for row in rows)
+        few = list(islice(texts, _FEW))
+        if len(few) < _FEW and sum(map(len, few)) <= _FEW_CHARACTERS:
+            if few:
+                said = f"[{','.join(few)}]"
+                self._append(table, sql_columns(described), from_text(sql_columns(described)), [said])
+            elif not self._kinds(table):
+                self._create(table, sql_columns(described))
+            return
         self._files += 1
         path = self._dir / f"insert-{self._files}.ndjson"
         longest = 0
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            for row in rows:
-                text = line(described, row)
+            for text in chain(few, texts):
                 longest = max(longest, len(text.encode()))
                 file.write(text + "\n")
-        there = bool(self._kinds(table))
-        listed = ", ".join(map(name, kinds))
-        source = from_ndjson(path, kinds, longest)
-        if longest and there:
-            self._writable(table)
-            self._connection.execute(f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {source}")
-        elif longest:
-            self._connection.execute(f"CREATE TABLE {name(table)} AS SELECT {listed} FROM {source}")
-        elif not there:
-            self._create(table, kinds)
+        self._append(table, sql_columns(described), from_ndjson(path, sql_columns(described), longest))
         path.unlink()
+
+    def _append(self, table: str, kinds: Mapping[str, str], source: str, params: Sequence[Any] = ()) -> None:
+        """Append a relation to a table, made when it is not there."""
+        import duckdb
+
+        listed = ", ".join(map(name, kinds))
+        rows = f"SELECT {listed} FROM {source}"
+        try:
+            self._connection.execute(f"CREATE TABLE {name(table)} AS {rows}", params)
+        except duckdb.CatalogException:  # it is there
+            self._writable(table)
+            self._connection.execute(f"INSERT INTO {name(table)} ({listed}) {rows}", params)
 
     def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
         if columns is not None:
