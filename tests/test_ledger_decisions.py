@@ -146,3 +146,56 @@ def test_a_slot_of_a_process_that_has_ended_is_free_at_once(ledger: Ledger) -> N
     ledger.begin("day-2", local_owner(), 600, day(2))
     with pytest.raises(BusyError):
         ledger.begin("day-2", local_owner(), 600, day(2))
+
+
+@pytest.mark.parametrize(
+    ("requester", "approver"),
+    [
+        ("ana@example.com", "ANA@Example.COM"),
+        ("ana@example.com", " ana@example.com\u200b"),
+        ("ana@example.com", "\u0430na@example.com"),  # a Cyrillic a
+        ("ana@example.com", "\uff41\uff4e\uff41@example.com"),  # wide letters
+        ("ana@example.com", "ana+approvals@example.com"),
+        ("ana@example.com", "Ana Lee <ana@example.com>"),
+        ("ana@b\u00fccher.example", "ana@xn--bcher-kva.example"),
+        ("Ann  Lee", "ann\u00a0lee"),
+        ("jos\u00e9@example.com", "jose\u0301@example.com"),
+    ],
+)
+def test_nobody_approves_their_own_waiver_by_spelling_themselves_otherwise(
+    ledger: Ledger, requester: str, approver: str
+) -> None:
+    with pytest.raises(UsageError, match="cannot approve what they asked for"):
+        ledger.waive(
+            reason="r",
+            requester=requester,
+            approver=approver,
+            expires_at=day(20),
+            now=day(9),
+            rule="*",
+            subject="x",
+        )
+    assert ledger.waivers() == []
+
+
+@pytest.mark.parametrize(
+    "other", ["anna@example.com", "ana@example.org", "an@example.com", "ana.lee@example.com"]
+)
+def test_two_people_are_two_people(ledger: Ledger, other: str) -> None:
+    assert ledger.waive(
+        reason="r",
+        requester="ana@example.com",
+        approver=other,
+        expires_at=day(20),
+        now=day(9),
+        rule="*",
+        subject="x",
+    )
+
+
+def test_a_waiver_cannot_be_entered_before_what_stands_in_the_ledger(ledger: Ledger) -> None:
+    ledger.record(scan(2), [outcome("fail")], at=day(5))
+    with pytest.raises(UsageError, match="would stand before the ledger's last entry"):
+        ledger.waive(
+            reason="r", requester="ana", approver="bo", expires_at=day(9), now=day(4), rule="*", subject="x"
+        )

@@ -139,8 +139,24 @@ def add(
             finding_id=finding_id,
             rule=_rule_id(this, rule),
             subject=subject or "",
+            longest_d=_longest_d(this),
         )
     _tell(this, [row])
+
+
+def _longest_d(this: App) -> int:
+    """Return how many days a waiver may last: what the configuration says to SCN-009, and never more than 90."""
+    from auditor.config_read import Wrong, duration
+    from auditor.ledger.waivers import LONGEST_D
+
+    for word in ("SCN-009", "waiver-valid"):
+        given = this.config().params.get(word, {}).get("max_length")
+        if isinstance(given, str):
+            try:
+                return min(LONGEST_D, duration(given) // 86_400)
+            except Wrong as error:
+                raise UsageError(f"[params.{word}] max_length: {error}") from None
+    return LONGEST_D
 
 
 def _rule_id(this: App, word: str | None) -> str:
