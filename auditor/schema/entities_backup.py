@@ -318,12 +318,12 @@ TABLES = (
         integer(
             "serves",
             "points of buckets it holds, and plan rules that will fill it",
-            **seen((POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
+            **seen((POINTS, "region"), ("backup_plan_rule", "region"), *_TAKEN, may="raise"),
         ),
         integer(
             "fills",
             "originals it holds, and plan rules that will fill it: where backup jobs write",
-            **seen((POINTS, "region"), ("backup_plan_rule", "region"), may="raise"),
+            **seen((POINTS, "region"), ("backup_plan_rule", "region"), *_TAKEN, may="raise"),
         ),
         text("notify_topic", "SNS topic its events go to; none when there is none"),
         json("notify_events", "events it tells of"),
@@ -386,7 +386,11 @@ TABLES = (
             "vaults_used",
             "vaults that hold points of buckets or that plan rules fill",
             **seen(
-                ("backup_vault", "region"), (POINTS, "region"), ("backup_plan_rule", "region"), may="raise"
+                ("backup_vault", "region"),
+                (POINTS, "region"),
+                ("backup_plan_rule", "region"),
+                *_TAKEN,
+                may="raise",
             ),
         ),
         integer(
