@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -473,3 +474,22 @@ def test_no_request_that_brute_force_finds_is_missed(seed: int) -> None:
         assert growth.yes is not False or not [each for each in through if not stands(before, each)]
         if growth.yes and growth.witness:
             assert stands(now, growth.witness) and not stands(before, growth.witness)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_bucket_policy_beside_the_user_s_own_agrees_with_brute_force(seed: int, own: bool) -> None:
+    rng = random.Random(1000 + seed)
+    named = ["*", {"AWS": "*"}, {"AWS": USER}, {"AWS": HOME}, {"AWS": f"{USER}-2"}, {"AWS": AWAY}]
+    every = [replace(each, principal=USER) for each in requests() if each.action.startswith("s3:")]
+    for _ in range(60):
+        one = replace(drawn(rng), arn=USER, context=(("aws:username", "ana"),))
+        guard = Guard(policy(*({**some(rng, ""), "Principal": rng.choice(named)} for _ in range(2))), own)
+        for action, resource in product(ACTIONS[:2], RESOURCES):
+            met = [
+                e for e in every if e.action == action and e.resource == resource and stands(one, e, guard)
+            ]
+            found = lets(one, action, Region((resource,)), guard)
+            assert found.yes is not False or not met
+            if found.yes:
+                assert {each.ctx.get("aws:SourceVpce") for each in met} == {None, "v1", "v2"}

@@ -213,3 +213,30 @@ def test_document_with_a_broken_byte_can_be_stored() -> None:
     trust = text_of("%7B%22Sid%22%3A%22%FF%00%22%7D")
     kept = stored(tables()["iam_role"], {"arn": "a", "trust_policy": trust})
     assert kept["trust_policy"] == '{"Sid":"\\udcff\\u0000"}'
+
+
+def test_documents_of_aws_s_own_policies_groups_and_boundaries_come_in_the_bulk_listing() -> None:
+    reading = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"},
+    }
+    with_everything = AwsCloud()
+    endpoint = with_everything.start()
+    try:
+        with_everything.clock(NOW)
+        own = with_everything.put_aws_policy("ReadOnlyAccess", document=reading)
+        fence = with_everything.put_policy(A, "fence", document=reading, at=MADE)
+        with_everything.put_role(A, "reader", trust=TRUST, at=MADE, attached=(own,))
+        with_everything.put_user(A, "ada", at=MADE, boundary=fence)
+        with_everything.put_group(
+            A, "readers", at=MADE, users=("ada",), inline={"p": reading}, attached=(own,)
+        )
+        found = look(aws_iam, endpoint)
+        named = {row.values["arn"]: row.values for row in found.rows if row.table == "iam_policy"}
+        assert set(named) == {own, fence}
+        assert parsed(named[own]["document"]) == (reading, "")
+        ada = found.only("iam_user", name="ada")
+        assert (ada["boundary_arn"], ada["attached_policies"]) == (fence, [own])
+        assert ada["inline_policies"] == {"group/readers/p": reading}
+    finally:
+        with_everything.stop()
