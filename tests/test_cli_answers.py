@@ -42,6 +42,9 @@ ANSWERS = [
     "controls",
     "rules",
     "waivers",
+    "offboarding",
+    "access-review",
+    "reviews",
     "alerts",
     "config",
     "permissions",
@@ -114,7 +117,7 @@ def test_every_answer_is_the_documented_one(command: str, scanned: Scanned) -> N
     if said["rows"]:
         assert keys == documented(command)
     else:
-        assert command in ("waivers", "alerts")
+        assert command in ("waivers", "alerts", "reviews")
     assert set(CONTRACT.get(command, "").split()) <= keys
 
 
@@ -316,7 +319,7 @@ def test_a_dry_run_asks_and_writes_nothing(scanned: Scanned) -> None:
     before = sorted(path for path in state.rglob("*"))
     rows = answer("scan", "--dry-run", config=scanned.config)["rows"]
     assert {row["source"] for row in rows} >= {"aws_s3", "gcp_dataproc"}
-    assert all(row["actions"] for row in rows if row["source"] != "directory")
+    assert all(row["actions"] for row in rows if not row["source"].startswith("directory"))
     assert sorted(path for path in state.rglob("*")) == before
 
 

@@ -395,6 +395,37 @@ def test_scim_user_without_active_or_with_a_bad_date_is_named_and_the_others_are
     assert (seen, [gap.resource for gap in gaps]) == (BOTH, ["scim:b", "scim:c"])
 
 
+# Beside one another
+
+
+def test_directory_that_is_not_there_is_no_gap_while_another_is() -> None:
+    from auditor.sources import NAMES, running, source, stands_in
+
+    sources = {name: source(name) for name in NAMES}
+    settings = {name: module.Settings() for name, module in sources.items()}
+    alone = running(sources, settings)
+    assert {"directory", "directory_okta", "directory_google", "directory_scim"} <= set(alone), (
+        "each says what is missing"
+    )
+    there = running(
+        sources, settings | {"directory_okta": directory_okta.Settings(url="https://acme.okta.com")}
+    )
+    assert [name for name in there if name.startswith("directory")] == ["directory_okta"]
+    assert stands_in("directory", sources, there)
+    assert not stands_in("gcp_logging", sources, [name for name in there if name != "gcp_logging"])
+
+
+def test_two_directories_at_once_keep_their_users_apart() -> None:
+    with Okta() as one, Google() as other:
+        one.user("1", "ana@acme.example")
+        one.group("g", "exporters", "1")
+        other.user("1", "ana@acme.example")
+        other.group("g", "exporters@acme.example", ("USER", "1"))
+        first, second = read(directory_okta, okta(one)), read(directory_google, google(other))
+    assert first[0].keys().isdisjoint(second[0].keys())
+    assert first[1] | second[1] == {("okta:1", "exporters"), ("google:1", "exporters@acme.example")}
+
+
 # Many
 
 

@@ -40,6 +40,9 @@ READS = (
 )
 
 
+_NOBODY: frozenset[str] = frozenset()
+
+
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a person, automation or triggering principal."""
     (scan,) = tables["as_of"]
@@ -52,12 +55,15 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     for automation in tables["config_automation"]:
         owned[bare(automation["owner"] or "")].append(bare(automation["principal"]))
     groups = _Groups(tables, now)
-    waivers = _Waivers(tables, acts)
+    waivers = _Waivers(tables)
     zone = strictest_declared(tables["config_zone"])
     seen = seconds(now, read_back(tables["coverage"], "gcp_audit_entry", now)) or 0
-    for key in sorted({*users, *acts.strangers(users)}):
+    named = {key: names for key, mine in users.items() if (names := acts.names(key, mine))}
+    known = {name for names in named.values() for name in names}
+    for key in sorted({*users, *(acts.triggering() - known)}):
         mine = users.get(key, [])
-        times = acts.of(key, mine)
+        names = named.get(key, _NOBODY) if mine else acts.names(key, mine)
+        times = acts.of(names)
         theirs = sorted(at for name in set(owned[key]) for at in acts.by_name[name])
         end = _end(mine, now)
         yield {
@@ -78,14 +84,14 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "ended_since_s": seconds(now, end.at),
             "ended_at_least_s": seconds(now, end.at or end.by),
             **groups.of(mine),
-            "triggers_jobs": acts.triggers(key, mine),
+            "triggers_jobs": bool(acts.jobs(names)),
             "last_use_at": times[-1] if times else None,
             "last_use_age_s": seconds(now, times[-1]) if times else None,
             "use_seen_s": seen,
             **_after("uses_after_end", "latest_use_after_end_s", times, end),
             "surely_after_end_s": _surely(times, end),
             **_after("owned_after_end", "latest_owned_after_end_s", theirs, end),
-            "waivers_of_own": waivers.of(key, mine),
+            "waivers_of_own": waivers.of(key, mine, acts.jobs(names)),
         }
 
 
@@ -113,40 +119,39 @@ class _Acts:
         for job in tables["dataproc_job"]:
             if job["creator"] and job["submitted_at"] is not None:
                 self.by_name[bare(job["creator"])].append(job["submitted_at"])
+        self._acting = {*self.by_name, *self._jobs}
         self._of_pool: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for name in {*self.by_name, *self._jobs}:
+        for name in self._acting:
             found = workforce(name)
             if found:
                 self._of_pool[found[1].lower(), found[0]].add(name)
 
-    def names(self, key: str, users: list[Row]) -> set[str]:
-        """Return every name of an identity: its key, its subject, and its subject in the pools of its own directory."""
-        found = {key, *(bare(user["subject"]) for user in users if user["subject"])}
-        for user in users:
+    def names(self, key: str, users: list[Row]) -> frozenset[str]:
+        """Return the names under which an identity acted: its key, its subject, and that in the pools of its own directory.
+
+        Of 200,000 users most never act: they share one empty answer.
+        """
+        found = {key, *(bare(user["subject"]) for user in users if user["subject"])} & self._acting
+        for user in users if self._of_pool else ():
             for text in {str(user[column]).lower() for column in ("subject", "email") if user[column]}:
                 for pool in self._pools.values():
                     for name in self._of_pool.get((text, pool["pool"]), ()):
                         said = workforce(name)
                         if said and of_pool([user], pool, said[1]):
                             found.add(name)
-        return found
+        return frozenset(found) if found else _NOBODY
 
-    def of(self, key: str, users: list[Row]) -> list[datetime]:
-        """Return when an identity acted, in order."""
-        return sorted(at for name in self.names(key, users) for at in self.by_name.get(name, ()))
+    def of(self, names: frozenset[str]) -> list[datetime]:
+        """Return when somebody acted under any of their names, in order."""
+        return sorted(at for name in names for at in self.by_name.get(name, ()))
 
-    def jobs(self, key: str, users: list[Row]) -> set[str]:
-        """Return the jobs that an identity triggered."""
-        return {job for name in self.names(key, users) for job in self._jobs.get(name, ())}
+    def jobs(self, names: frozenset[str]) -> set[str]:
+        """Return the jobs that somebody triggered."""
+        return {job for name in names for job in self._jobs.get(name, ())}
 
-    def triggers(self, key: str, users: list[Row]) -> bool:
-        """Tell whether an identity triggered a job."""
-        return bool(self.jobs(key, users))
-
-    def strangers(self, users: Mapping[str, list[Row]]) -> set[str]:
-        """Return the principals that triggered jobs and are no name of anybody listed."""
-        known = {name for key, mine in users.items() for name in self.names(key, mine)}
-        return self._jobs.keys() - known
+    def triggering(self) -> set[str]:
+        """Return the principals that triggered jobs."""
+        return set(self._jobs)
 
 
 class _Groups:
@@ -202,8 +207,7 @@ class _Groups:
 class _Waivers:
     """Who approved waivers of findings about what they triggered."""
 
-    def __init__(self, tables: Tables, acts: _Acts) -> None:
-        self._acts = acts
+    def __init__(self, tables: Tables) -> None:
         exports: dict[str, str] = {row["export_id"]: row["job_uuid"] for row in tables["export"]}
         self._approved: list[tuple[str, str, frozenset[str]]] = []
         findings = list(tables["history_finding"])
@@ -212,10 +216,11 @@ class _Waivers:
             jobs = {exports.get(key, key) for key in about}
             self._approved.append((waiver["waiver_id"], waiver["approver"] or "", frozenset(jobs)))
 
-    def of(self, key: str, users: list[Row]) -> list[str] | None:
+    def of(self, key: str, users: list[Row], jobs: set[str]) -> list[str] | None:
         """Return the waivers of an identity's own; None when who approved one of them cannot be told."""
-        jobs = self._acts.jobs(key, users)
         own = [(waiver, approver) for waiver, approver, about in self._approved if about & jobs]
+        if not own:
+            return []
         names = {folded(name) for name in (key, *(user["email"] for user in users if user["email"]))}
         found = sorted(waiver for waiver, approver in own if folded(approver) in names)
         if not found and any("@" not in approver for _, approver in own):
