@@ -207,12 +207,12 @@ TABLES = (
         integer(
             "earlier_points",
             "whole periodic points of its bucket before it, at most 14",
-            **seen((POINTS, "all"), may="raise"),
+            **seen((POINTS, "region"), may="raise"),
         ),
         integer(
             "median_bytes",
             "median of their sizes, the lower of two; NULL when there are none",
-            **seen((POINTS, "all"), may="either"),
+            **seen((POINTS, "region"), may="either"),
         ),
     ),
     facts(
