@@ -13,9 +13,10 @@ from auditor.sandbox.cases import FOLDER
 from auditor.sandbox.estate import Estate
 from auditor.sandbox.estate_story import Story
 
-CASES = {
-    "DRF-006": ("fail", "a mapping added without an approved change; cannot be unknown"),
-}
+CASES = [
+    ("DRF-006", "pass", "test_approved_mapping_passes_and_one_that_is_taken_out_fails"),
+    ("DRF-006", "fail", "test_mapping_without_an_approved_change_fails_for_one_scan"),
+]
 """What the cases estate cannot show, since its configuration stays as it is."""
 
 ADDED = """
