@@ -73,7 +73,9 @@ def fewest(roles: int, buckets: int, points: int) -> int:
     cloudtrail = (
         len(REGIONS) * 2
     )  # DescribeTrails, and one LookupEvents a region, for no trail is there to read
-    kms = 2 * len(REGIONS)  # DescribeKey of S3's own key and of AWS Backup's, which all buckets and vaults name
+    kms = 2 * len(
+        REGIONS
+    )  # DescribeKey of S3's own key and of AWS Backup's, which all buckets and vaults name
     return iam + s3 + backup + cloudtrail + kms
 
 

@@ -169,6 +169,15 @@ def test_what_is_wrong_is_counted_and_five_stand_for_it() -> None:
     assert (group["unchecked"], group["objects"], len(group["unchecked_keys"])) == (12, 13, 5)
 
 
+def test_what_a_backup_skips_stands_for_itself_and_what_it_takes_does_not() -> None:
+    (group,) = groups(
+        version("claims/date=1/a", storage_class="GLACIER_IR"),
+        version("claims/date=1/b", storage_class="DEEP_ARCHIVE", at=ago(seconds=1)),
+        version("claims/date=1/c", sse_c=True, at=ago(seconds=2)),
+    ).values()
+    assert group["skipped_keys"] == ["claims/date=1/b", "claims/date=1/c"]
+
+
 def test_classes_are_told_with_their_counts() -> None:
     (group,) = groups(
         version("claims/date=1/a"), version("claims/date=1/b", storage_class="GLACIER")
@@ -221,6 +230,11 @@ def test_only_what_kms_made_itself_can_rotate(
 ) -> None:
     found = only_key(kms_key=[key(**more)])
     assert (found["can_rotate"], found["rotates"]) == (can, does)
+
+
+def test_a_key_that_is_to_be_deleted_says_when() -> None:
+    found = only_key(kms_key=[key(state="PendingDeletion", deletion_at=ago(days=-7))])
+    assert found["state_says"] == "PendingDeletion, to be deleted 2026-03-09T06:00Z"
 
 
 _ANYONE: dict[str, Any] = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}

@@ -61,12 +61,19 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "manager": row["manager"],
             "state": row["state"],
             "usable": _USABLE.get(row["state"], False) if row["state"] else None,
-            "deletion_at": row["deletion_at"],
+            "state_says": _state(row),
             **_rotation(row),
             **_policy(row, trusted),
             "encrypts": names[:_NAMED],
             "named_by": len(names),
         }
+
+
+def _state(key: Row) -> str | None:
+    if key["state"] == "gone":
+        return "no more known to KMS"
+    ends = f", to be deleted {key['deletion_at']:%Y-%m-%dT%H:%MZ}" if key["deletion_at"] else ""
+    return f"{key['state']}{ends}" if key["state"] else None
 
 
 def _rotation(key: Row) -> dict[str, bool | None]:

@@ -7,11 +7,11 @@ WITH wrong AS (
     SELECT bucket, dir, key, last_modified, 'other_key' AS kind FROM version
     WHERE is_latest AND NOT is_delete_marker AND NOT own_key
     UNION ALL
-    SELECT bucket, dir, key, last_modified, 'sse_c' AS kind FROM version
-    WHERE is_latest AND NOT is_delete_marker AND sse_c
-    UNION ALL
-    SELECT bucket, dir, key, last_modified, 'class' AS kind FROM version
-    WHERE is_latest AND NOT is_delete_marker AND storage_class NOT IN ('STANDARD', '')
+    SELECT bucket, dir, key, last_modified, 'skipped' AS kind FROM version
+    WHERE is_latest AND NOT is_delete_marker
+        AND (sse_c OR storage_class NOT IN (
+            '', 'STANDARD', 'STANDARD_IA', 'ONEZONE_IA', 'INTELLIGENT_TIERING', 'GLACIER_IR', 'REDUCED_REDUNDANCY'
+        ))
     UNION ALL
     SELECT v.bucket, v.dir, v.key, v.last_modified, 'outside' AS kind
     FROM version v

@@ -52,7 +52,7 @@ sampled AS (
         bucket, place,
         max(CASE WHEN kind = 'unchecked' THEN keys END) AS unchecked,
         max(CASE WHEN kind = 'other_key' THEN keys END) AS other_key,
-        max(CASE WHEN kind IN ('class', 'sse_c') THEN keys END) AS skipped,
+        max(CASE WHEN kind = 'skipped' THEN keys END) AS skipped,
         max(CASE WHEN kind = 'outside' THEN keys END) AS outside
     FROM samples
     GROUP BY bucket, place

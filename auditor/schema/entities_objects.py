@@ -61,7 +61,7 @@ TABLES = (
             "sse_c_known", "TRUE when the event of the write tells it of each; else NULL", why="sse_c_says"
         ),
         text("sse_c_says", "why not; empty when it does"),
-        json("skipped_keys", "some in another class than STANDARD, or with such a key"),
+        json("skipped_keys", "some with such a key, or in a class that is read back before it is read"),
         integer(
             "outside",
             "objects under no declared export's prefix that no declared writer wrote",
@@ -91,7 +91,7 @@ TABLES = (
         text("manager", "CUSTOMER or AWS"),
         text("state", "Enabled, Disabled, PendingDeletion ..., or gone when KMS knows it no more"),
         boolean("usable", "it can be used; NULL when its state says neither"),
-        time("deletion_at", "when it will be deleted; NULL when it will not"),
+        text("state_says", "its state, and when it will be deleted where it will"),
         boolean("can_rotate", "KMS can rotate it by itself: symmetric, and of KMS's own making"),
         boolean("rotates", "it is rotated by itself, or it is AWS's own"),
         boolean("policy_public", "its policy lets anyone in; NULL when undecided", why="policy_unknown"),
