@@ -54,7 +54,7 @@ def _since(coverage: Any, arn: str, trail: Row, now: datetime) -> datetime | Non
     ]
     if not read:
         return None
-    since = max(min(read), now - KEPT)
+    since: datetime = max(min(read), now - KEPT)
     return max(since, trail["started_at"]) if trail["started_at"] is not None else since
 
 

@@ -32,7 +32,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     now = scan["as_of"]
     sight = Sight(tables["coverage"])
     duties = {(row["person"], row["group_name"]): row["duty"] for row in tables["access"]}
-    left = {
+    left: dict[str, Mapping[str, list[dict[str, str]]]] = {
         "bindings": _bindings(tables),
         "sessions": _running(tables),
         "keys": _keys(tables),
@@ -83,7 +83,8 @@ def _outlived(person: Row, now: Any, open_: bool | None, *, blind: bool) -> int 
     if person["ended_at"] is None:
         return None
     if open_:
-        return seconds(now, person["ended_at"])
+        since: int | None = seconds(now, person["ended_at"])
+        return since
     if open_ is None or blind:
         return None
     latest = [person["latest_use_after_end_s"], person["latest_owned_after_end_s"]]

@@ -42,9 +42,9 @@ class _Fault:
 class Faults:
     """The faults planned for one sandbox; thread-safe, shared by both clouds.
 
-    Services are named as botocore names them, or `dataproc`, `logging`, `resourcemanager` and `iamadmin`. Operations are the vendor's
-    (`ListBackupVaults`, `ListJobs`); `*` stands for all of a service, or for all services but `sts`, without which nobody
-    asks anything. The fault set last wins.
+    Services are named as botocore names them, or `dataproc`, `logging`, `resourcemanager` and `iamadmin`. Operations are
+    the vendor's (`ListBackupVaults`, `ListJobs`); `*` stands for all of a service, or for all services but `sts`, without
+    which nobody asks anything. The fault set last wins.
     """
 
     def __init__(self, *, hang_s: float = 5.0) -> None:
