@@ -32,7 +32,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     now = scan["as_of"]
     sight = Sight(tables["coverage"])
     duties = {(row["person"], row["group_name"]): row["duty"] for row in tables["access"]}
-    left: dict[str, Mapping[str, list[dict[str, str]]]] = {
+    left: dict[str, Mapping[str, Any]] = {
         "bindings": _bindings(tables),
         "sessions": _running(tables),
         "keys": _keys(tables),
@@ -87,7 +87,7 @@ def _outlived(person: Row, now: Any, open_: bool | None, *, blind: bool) -> int 
         return since
     if open_ is None or blind:
         return None
-    latest = [person["latest_use_after_end_s"], person["latest_owned_after_end_s"]]
+    latest: list[int | None] = [person["latest_use_after_end_s"], person["latest_owned_after_end_s"]]
     return max([0, *(each for each in latest if each is not None)])
 
 
