@@ -9,13 +9,13 @@ import shutil
 import tempfile
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor import __version__, bundle_people, bundle_scans, correlate
-from auditor.bundle_bag import Bag
+from auditor.bundle_bag import Bag, told_of
 from auditor.bundle_replay import Replayed, ReplayResult, replay
 from auditor.errors import UsageError, VerificationError
 from auditor.ledger.values import stamp
@@ -220,7 +220,7 @@ def _fill(
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    return {**asdict(entry), "at": stamp(entry.at)}
+    return {**told_of(entry), "at": stamp(entry.at)}
 
 
 def _runs(
@@ -230,7 +230,7 @@ def _runs(
     whole = {scan.row.n: scan for scan in carried}
     found = []
     for row in rows:
-        told = asdict(row)
+        told = told_of(row)
         del told["snapshot_dir"]  # a path of the machine that scanned; the ledger's entry has it
         scan = whole.get(row.n)
         found.append(

@@ -14,6 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -154,11 +155,17 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else canonical(value)
-    shown = "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    shown = text if text.isprintable() else "".join(map(_shown, text))
     return f"'{shown}" if shown.lstrip(" ").startswith(_FORMULA) else shown
+
+
+def told_of(row: Any) -> dict[str, Any]:
+    """Return the columns of a record to be written; `asdict` would copy each list and mapping in it first."""
+    return {column.name: getattr(row, column.name) for column in fields(row)}
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
 
 
 def _manifest(files: Mapping[str, tuple[str, int]]) -> str:

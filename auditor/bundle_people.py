@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from auditor.bundle_bag import told_of
 from auditor.model import LINKS
 from auditor.verify import DRIFT, VERDICTS
 
@@ -28,7 +28,7 @@ SUBJECT = ("row", "subject_key", "account", "project", "zone", "owner", *VERDICT
 def findings(bag: Bag, rows: Iterable[FindingRow], numbers: Mapping[str, int]) -> None:
     """Add every interval of every finding; `numbers` gives each scan's place in the ledger."""
     told = [
-        {**asdict(row), "since_n": numbers[row.since_scan], "until_n": numbers.get(row.until_scan or "")}
+        {**told_of(row), "since_n": numbers[row.since_scan], "until_n": numbers.get(row.until_scan or "")}
         for row in rows
     ]
     bag.rows("data/findings.jsonl", told)

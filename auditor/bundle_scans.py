@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.canonical import connect, from_parquet, lines, quoted, sorted_texts
+from auditor.canonical import lines, quoted, reader, sorted_texts
 from auditor.errors import VerificationError
 from auditor.judge import Judgement
 from auditor.rulestore import kept
@@ -83,7 +83,7 @@ def found(row: ScanRow, why: str, state: Path, pack: Pack) -> Carried | str:
 def write(bag: Bag, scan: Carried, *, raw: bool) -> None:
     """Add a scan's outcomes, its snapshot's manifest and tables, and with `raw` the pages as they came."""
     row = scan.row
-    with connect() as connection:
+    with reader() as connection:
         outcome = scan.judgement.dir / "outcome.parquet"
         digest = bag.file(f"data/outcomes/{row.scan}.jsonl", table_lines(connection, outcome))
         if digest != row.outcome_digest:
@@ -112,7 +112,8 @@ def _changed(path: Path, says: str, found: str, expected: str) -> VerificationEr
 
 def table_lines(connection: DuckDBPyConnection, path: Path) -> Iterator[bytes]:
     """Yield the lines whose SHA-256 is the table's digest, with the columns the file was written with."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(str(path))})").fetchall()
+    file = f"read_parquet({quoted(str(path))})"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
     columns = {column[0]: column[1] for column in described}
-    for text in sorted_texts(lines(connection, from_parquet(connection, path, columns), columns)):
+    for text in sorted_texts(lines(connection, file, columns)):
         yield text.encode() + b"\n"

@@ -290,17 +290,18 @@ class _Scan:
                 *_each(getattr(self.config, "federation", ())),
             )
         }
-        for job in self.writer.rows("dataproc_job"):
-            for column in ("arguments", "properties", "labels", "main"):
+        told = ("arguments", "properties", "labels", "main")
+        for job in self.writer.rows("dataproc_job", told):
+            for column in told:
                 named.update(_BUCKET.findall(str(job[column] or "")))
         roles = {
             session["role_arn"]
-            for session in self.writer.rows("sts_session")
+            for session in self.writer.rows("sts_session", ("event_name", "role_arn"))
             if session["event_name"] == "AssumeRoleWithWebIdentity" and session["role_arn"]
         }
         named.update(
             event["bucket"]
-            for event in self.writer.rows("s3_data_event")
+            for event in self.writer.rows("s3_data_event", ("role_arn", "bucket"))
             if event["role_arn"] in roles and event["bucket"]
         )
         return {bucket for bucket in named if bucket and self._in_scope(bucket)}

@@ -38,7 +38,6 @@ from auditor.canonical import (
     lines,
     loaded,
     quoted,
-    reader,
     sorted_texts,
     sql_columns,
     stamp,
@@ -46,6 +45,7 @@ from auditor.canonical import (
 from auditor.errors import VerificationError
 from auditor.model import Window
 from auditor.schema import tables as schema_tables
+from auditor.tablefiles import PACKED, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -101,7 +101,7 @@ class Snapshot:
         path = self.tables(table)
         if path is None:
             return
-        yield from _read(table, path, only)
+        yield from rows_of(table, path, only)
 
     def verify(self) -> None:
         """Recompute every digest; VerificationError names the first table or page that differs."""
@@ -280,8 +280,11 @@ class Writer:
         """Add the rows of an earlier Parquet file; a row that was taken now replaces its elder."""
         self._carried[table] = path
 
-    def rows(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows taken so far, then the carried ones they do not replace."""
+    def rows(self, table: str, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield the rows taken so far, then the carried ones they do not replace.
+
+        `only` names the columns that are wanted of the carried ones, beside the table's key; empty: all.
+        """
         described = self._schema[table]
         keys: set[tuple[Any, ...]] = set()
         with self._lock:
@@ -298,7 +301,7 @@ class Writer:
                         keys.add(tuple(row[column] for column in described.key))
                     yield loaded(described, row)
         if carried:
-            for row in _read(table, carried):
+            for row in rows_of(table, carried, (*described.key, *only) if only else ()):
                 if tuple(_plain(row[column]) for column in described.key) not in keys:
                     yield row
 
@@ -337,14 +340,18 @@ class Writer:
             return entry
         ordered = self._spill / f"{table}.ordered"
         entry["rows"], longest = self._order(connection, table, ordered)
-        source = from_ndjson(ordered, columns, longest)
         path = self.dir / "tables" / f"{table}.parquet"
-        connection.execute(
-            f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
-        )
         with ordered.open(encoding="utf-8", newline="\n") as file:
             entry["digest"] = digest_of(text[:-1] for text in file)
+        if (packed := PACKED.get(described, entry["digest"])) is not None:
+            path.write_bytes(packed)
+        else:
+            source = from_ndjson(ordered, columns, longest)
+            connection.execute(
+                f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
+                "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+            )
+            PACKED.keep(described, entry["digest"], path)
         ordered.unlink()
         entry["sources"] = sorted(spool.sources) if spool else []
         return entry
@@ -387,16 +394,6 @@ def _record(key: tuple[str, ...], age: int, text: str) -> str:
     row = json.loads(text)
     named = json.dumps([row[column] for column in key], ensure_ascii=False)
     return f"{named}\t{age}\t{text}"
-
-
-def _read(table: str, path: Path, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    described = schema_tables()[table]
-    columns = {name: kind for name, kind in sql_columns(described).items() if not only or name in only}
-    with reader() as connection:
-        found = connection.execute(f"SELECT * FROM {from_parquet(connection, path, columns)}")
-        while batch := found.fetchmany(1000):
-            for row in batch:
-                yield loaded(described, dict(zip(columns, row, strict=True)))
 
 
 def _sums(directory: Path) -> Iterator[str]:

@@ -253,3 +253,63 @@ def test_canonical_json_refuses_what_is_not_json() -> None:
     for value in (float("nan"), {1, 2}, object()):
         with pytest.raises((ValueError, TypeError)):
             canonical(value)
+
+
+def test_a_table_that_stays_as_it_was_is_the_same_file_and_verifies(tmp_path: Path) -> None:
+    first = kept(tmp_path / "a", backup_vault=vaults(), s3_bucket=[{"arn": "b", "bucket": "b"}])
+    again = kept(tmp_path / "b", backup_vault=vaults(), s3_bucket=[{"arn": "b", "bucket": "c"}])
+    for snapshot in (first, again):
+        snapshot.verify()
+    old, new = (Path(str(each.tables("backup_vault"))) for each in (first, again))
+    assert old.read_bytes() == new.read_bytes()
+    assert old.stat().st_ino != new.stat().st_ino  # a change of one is no change of the other
+    assert [row["bucket"] for each in (first, again) for row in each.rows("s3_bucket")] == ["b", "c"]
+
+
+def test_tables_that_share_rows_and_not_columns_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"arn": "a", "name": "n", "account": "1"}]
+    snapshot = kept(tmp_path, iam_role=rows, iam_user=rows)
+    again = kept(tmp_path / "again", iam_user=rows, iam_role=rows)
+    assert snapshot.id == again.id
+    again.verify()
+    assert {*next(iter(again.rows("iam_role")))} != {*next(iter(again.rows("iam_user")))}
+
+
+def test_a_table_that_was_read_and_then_replaced_is_read_again(tmp_path: Path) -> None:
+    snapshot = kept(tmp_path / "a", backup_vault=vaults(2))
+    other = kept(tmp_path / "b", backup_vault=vaults(3))
+    assert len(list(snapshot.rows("backup_vault"))) == 2
+    Path(str(other.tables("backup_vault"))).replace(Path(str(snapshot.tables("backup_vault"))))
+    assert len(list(snapshot.rows("backup_vault"))) == 3
+    assert list(other.rows("backup_vault")) == []
+
+
+def test_what_a_reader_does_to_a_row_the_next_reader_does_not_see(tmp_path: Path) -> None:
+    snapshot = kept(tmp_path, s3_bucket=[{"arn": "b", "bucket": "b", "tags": {"data-zone": ["phi"]}}])
+    for _ in range(2):
+        (row,) = snapshot.rows("s3_bucket")
+        assert row["tags"] == {"data-zone": ["phi"]}
+        row["tags"]["data-zone"].append("public")
+        row["bucket"] = "other"
+
+
+def test_only_the_columns_asked_for_are_read_of_carried_rows_and_the_newest_row_wins(tmp_path: Path) -> None:
+    before = kept(tmp_path / "a", sts_session=[{"session_key": "1", "role_arn": "old"}, {"session_key": "2"}])
+    with Writer(tmp_path / "b") as writer:
+        writer.carry("sts_session", Path(str(before.tables("sts_session"))))
+        writer.add("sts_session", {"session_key": "1", "role_arn": "new"})
+        found = {row["session_key"]: row for row in writer.rows("sts_session", ("role_arn",))}
+        whole = {row["session_key"]: row for row in writer.rows("sts_session")}
+    assert {key: row["role_arn"] for key, row in found.items()} == {"1": "new", "2": None}
+    assert found["1"] == whole["1"]
+    assert set(found["2"]) < set(whole["2"])
+
+
+def test_a_table_larger_than_what_is_remembered_is_read_whole_each_time(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"arn": f"a{n:02}", "policy": str(n) * 60_000} for n in range(10, 40)]
+    snapshot = kept(tmp_path, s3_bucket=rows)
+    for _ in range(2):
+        found = snapshot.rows("s3_bucket")
+        assert next(found)["arn"] == "a10"
+        assert [row["policy"][:2] for row in found] == [str(n) for n in range(11, 40)]
+    assert [row["arn"] for row in snapshot.rows("s3_bucket")] == [row["arn"] for row in rows]

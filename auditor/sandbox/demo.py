@@ -75,8 +75,7 @@ def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> Dem
     from auditor.ledger import Ledger
 
     tell = progress or _silent
-    played = play(into, weeks=weeks, progress=tell)
-    config, pack = _loaded(played.config)
+    played, config, pack = _played(into, weeks=weeks, tell=tell)
     last = played.weeks[-1].at
     first = played.weeks[0].at - timedelta(days=7)
     with Ledger.open(played.ledger) as ledger:
@@ -111,13 +110,17 @@ def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> Dem
 
 def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> DemoResult:
     """Play the weeks and scan each, without report and bundle."""
+    return _played(into, weeks=weeks, tell=progress or _silent)[0]
+
+
+def _played(into: Path, *, weeks: int, tell: Progress) -> tuple[DemoResult, Config, Pack]:
+    """Play the weeks and scan each; returns what was found, and by which configuration and rules."""
     from auditor import keys
     from auditor.errors import UsageError
     from auditor.ledger import Ledger
     from auditor.sandbox.estate import Estate
     from auditor.sandbox.estate_config import KEY
 
-    tell = progress or _silent
     into = into.resolve()
     if (into / "config.toml").exists():
         raise UsageError(
@@ -139,7 +142,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
     finally:
         gc.unfreeze()
         estate.close()
-    return DemoResult(
+    found = DemoResult(
         into=into,
         config=path,
         ledger=ledger_path,
@@ -153,6 +156,7 @@ def play(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> De
         fingerprint=fingerprint,
         complete=all(each.row.complete for each in scans),
     )
+    return found, config, pack
 
 
 def _week(estate: Estate, week: int, config: Config, ledger: Ledger, pack: Pack, tell: Progress) -> Scan:

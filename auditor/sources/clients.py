@@ -484,7 +484,11 @@ class _Sessions:
         """Return a digest of how the clouds are reached and of the credentials that clients are made from now."""
         with self._lock:
             if not self._identity:
-                base = _base()
+                from botocore.session import Session
+
+                base = Session(
+                    include_builtin_handlers=False
+                )  # they cost more than the question, which needs none
                 made = base.get_credentials()
                 told = [repr(self._access), str(base.profile)]
                 if made is not None:
