@@ -113,9 +113,7 @@ def test_a_judgement_that_is_gone_covers_nothing_and_one_that_was_changed_is_ref
     assert past.over(1, 3)[RULE].covered_s == 0
     shutil.copy(folders[0] / "outcome.parquet", folders[2] / "outcome.parquet")
     past.scan(4, [outcome("fail")])
-    shutil.copy(
-        folders[0] / "outcome.parquet", max((past.state / "judged").iterdir()) / "outcome.parquet"
-    )
+    shutil.copy(folders[0] / "outcome.parquet", max((past.state / "judged").iterdir()) / "outcome.parquet")
     with pytest.raises(VerificationError, match="is not what the ledger's scan"):
         past.over(1, 4)
 
