@@ -54,6 +54,8 @@ class Engine:
         self._connection = connect(memory_limit=memory_limit, threads=threads, spill=self._dir / "spill")
         self._described: dict[str, Table] = {}
         self._views: set[str] = set()
+        self._made: set[str] = set()
+        """Tables that are there for sure: to try to make one again would end a transaction."""
         self._files = 0
 
     @classmethod
@@ -90,6 +92,7 @@ class Engine:
                 kind = "TABLE" if table.small and path.stat().st_size <= _HELD_BYTES else "VIEW"
                 source = from_parquet(self._connection, path, columns)
                 self._connection.execute(f"CREATE {kind} {name(table.name)} AS SELECT * FROM {source}")
+                self._made.add(table.name)
                 if kind == "VIEW":
                     self._views.add(table.name)
 
@@ -103,10 +106,12 @@ class Engine:
     def _create(self, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
         self._connection.execute(f"CREATE TABLE {name(table)} ({listed})")
+        self._made.add(table)
 
     def run(self, step: str, sql: str) -> None:
         """Make the table `step` from one SELECT."""
         self._connection.execute(f"CREATE OR REPLACE TABLE {name(step)} AS {sql}")
+        self._made.add(step)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run one statement for what it does."""
@@ -146,11 +151,15 @@ class Engine:
 
         listed = ", ".join(map(name, kinds))
         rows = f"SELECT {listed} FROM {source}"
-        try:
-            self._connection.execute(f"CREATE TABLE {name(table)} AS {rows}", params)
-        except duckdb.CatalogException:  # it is there
-            self._writable(table)
-            self._connection.execute(f"INSERT INTO {name(table)} ({listed}) {rows}", params)
+        if table not in self._made:
+            self._made.add(table)
+            try:
+                self._connection.execute(f"CREATE TABLE {name(table)} AS {rows}", params)
+                return
+            except duckdb.CatalogException:  # somebody made it by `execute`
+                pass
+        self._writable(table)
+        self._connection.execute(f"INSERT INTO {name(table)} ({listed}) {rows}", params)
 
     def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
         if columns is not None:
