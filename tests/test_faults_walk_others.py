@@ -9,9 +9,10 @@ and vault on its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
-from fault_judge import judged
+from fault_judge import Judged, judged
 from fault_laws import Walk
 from fault_world import FULL_WALK, FaultWorld, Operation, Replaying, faults_of, narrow
 
@@ -22,6 +23,7 @@ ELSEWHERE = {"backup", "cloudtrail", "iam"}
 OTHERS: Mapping[Operation, Sequence[str]] = {
     ("dataproc", "ListJobs"): ("truncate", "garbage"),
     ("iamadmin", "ListServiceAccounts"): ("truncate", "garbage"),
+    ("kms", "DescribeKey"): ("cut", "garbage"),
     ("logging", "ListLogEntries"): ("cut", "truncate", "hang"),
     ("resourcemanager", "GetIamPolicy"): ("cut", "hang"),
     ("resourcegroupstaggingapi", "GetResources"): ("truncate", "garbage"),
@@ -78,7 +80,14 @@ def test_what_is_collected_and_judged_in_part_comes_out_as_from_nothing(
             name: source(name) if name in concerned else Replaying(each) for name, each in world.heard.items()
         }
         whole = judged(world.draft(fault, every).joined(world.joins))
-        assert world.judge.judged(*world.disturbed(fault, concerned)) == whole, fault
+        part = world.judge.judged(*world.disturbed(fault, concerned))
+        assert _without_clocks(part) == _without_clocks(whole), fault
+
+
+def _without_clocks(judged_: Judged) -> Judged:
+    """Leave SCN-006 out: it counts the services that answered, and a source that is replayed asks none."""
+    kept = {key: row for key, row in judged_.outcomes.items() if key[0] != "clocks-agree"}
+    return replace(judged_, outcomes=kept)
 
 
 @pytest.mark.skipif(not FULL_WALK, reason="`make soak` walks every place")

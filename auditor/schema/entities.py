@@ -174,7 +174,11 @@ TABLES = (
             "duty_since_s",
             "seconds for which it has been in one of these at the least; NULL when in none, or first seen now",
         ),
-        boolean("triggers_jobs", "it triggered a job", **_AUDIT),
+        boolean(
+            "triggers_jobs",
+            "it triggered a job",
+            **seen(("gcp_audit_entry", "all"), ("dataproc_job", "all"), may="raise"),
+        ),
         time("last_use_at", "latest call that was let through; NULL when none is known", **_AUDIT),
         integer(
             "last_use_age_s",

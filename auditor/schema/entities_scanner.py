@@ -5,7 +5,7 @@ from __future__ import annotations
 from auditor.schema import Table, aws, boolean, integer, json, text, time
 from auditor.schema.subjects import facts, seen, step
 
-_EXPORTS = seen(("dataproc_job", "all"), may="either")
+_EXPORTS = seen(("dataproc_job", "all"), ("s3_bucket", "all"), may="either")
 
 TABLES = (
     Table(

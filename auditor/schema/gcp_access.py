@@ -233,7 +233,7 @@ FACTS = (
         "cluster",
         "A cluster that is there, or was since the scan before.",
         "full name@uuid",
-        (("dataproc_cluster", "all"),),
+        (("dataproc_cluster", "all"), ("gcp_audit_entry", "all")),
         text("cluster_name", "name"),
         text("origin", "`api` when listed, `audit` when rebuilt from audit entries"),
         boolean("gone", "it was deleted"),

@@ -101,10 +101,13 @@ def _durations(ask: Ask, client: Any, details: _Details) -> None:
 
 def _counted(client: Any, details: _Details) -> Iterator[Row | Seen | Gap]:
     """Count users and roles by another route than the listing they were read from; nothing else depends on it."""
+    scope = Seen("second_count", details.account)
     if details.max_session_s and details.no_durations is None:
         values = {"table_name": "iam_role", "account": details.account, "region": "*"}
         yield Row("second_count", values | {"counted": len(details.max_session_s), "route": "ListRoles"})
-    with guard(Seen("second_count", details.account), action="iam:GetAccountSummary") as read:
+    elif details.no_durations is not None:
+        yield gap(scope, *details.no_durations)
+    with guard(scope, action="iam:GetAccountSummary") as read:
         users = need(need(client.get_account_summary(), "SummaryMap"), "Users")
         values = {"table_name": "iam_user", "account": details.account, "region": "*"}
         yield Row("second_count", values | {"counted": users, "route": "GetAccountSummary"})
