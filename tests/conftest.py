@@ -30,3 +30,19 @@ def two_weeks() -> Iterator[FaultWorld]:
     world = FaultWorld()
     yield world
     world.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of cases when the whole of it was run."""
+    ran = {
+        report.nodeid
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if hasattr(report, "nodeid")
+    }
+    if any("test_rule_table.py" in name for name in ran):
+        from rule_table import lines
+
+        terminalreporter.section("the cases of each rule")
+        for line in lines():
+            terminalreporter.write_line(line)
