@@ -160,3 +160,14 @@ def test_few_rows_go_in_as_many_do_whatever_they_hold(monkeypatch: pytest.Monkey
         assert engine.digest("few") == engine.digest("many")
         assert len(engine.table("few")) == 2 * len(rows)
         assert [row["told"] for row in engine.table("few") if row["name"] == "[1]"] == ["x", "x"]
+
+
+def test_a_table_that_was_dropped_is_made_again_and_one_made_beside_is_filled() -> None:
+    with Engine() as engine:
+        engine.insert("gone", [{"name": "a"}], columns={"name": "TEXT"})
+        engine.execute("DROP TABLE IF EXISTS gone")
+        engine.insert("gone", [{"name": "b"}], columns={"name": "TEXT"})
+        engine.execute("CREATE TABLE beside (name VARCHAR)")
+        engine.insert("beside", [{"name": "c"}], columns={"name": "TEXT"})
+        engine.insert("beside", [{"name": "d"}], columns={"name": "TEXT"})
+        assert [row["name"] for row in (*engine.table("gone"), *engine.table("beside"))] == ["b", "c", "d"]

@@ -7,6 +7,7 @@ and go out as tuples. What does not fit into `memory_limit` spills to a temporar
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -41,6 +42,7 @@ _HELD_BYTES = 262_144
 """A Parquet file up to this size is held as a table."""
 
 
+_DROPPED = re.compile(r'\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)', re.IGNORECASE)
 _FEW, _FEW_CHARACTERS = 64, 32_768
 """Fewer rows than this are handed over as one text, for which no file is opened."""
 
@@ -115,6 +117,8 @@ class Engine:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run one statement for what it does."""
+        if dropped := _DROPPED.match(sql):
+            self._made.discard(dropped[1])
         self._connection.execute(sql, list(params))
 
     def insert(
@@ -152,12 +156,13 @@ class Engine:
         listed = ", ".join(map(name, kinds))
         rows = f"SELECT {listed} FROM {source}"
         if table not in self._made:
-            self._made.add(table)
             try:
                 self._connection.execute(f"CREATE TABLE {name(table)} AS {rows}", params)
+            except duckdb.CatalogException:
+                self._made.add(table)  # by `execute`
+            else:
+                self._made.add(table)
                 return
-            except duckdb.CatalogException:  # somebody made it by `execute`
-                pass
         self._writable(table)
         self._connection.execute(f"INSERT INTO {name(table)} ({listed}) {rows}", params)
 
