@@ -54,7 +54,6 @@ def groups(*versions: dict[str, Any], **more: Any) -> dict[str, dict[str, Any]]:
     """Return the groups of one bucket's objects."""
     tables: dict[str, Any] = {
         "version": versions, "object_home": [home()], "config_export": DECLARED,
-        "export_output": [{"export_id": "e", "bucket": NAME, "prefix": "claims/date=1/", "found_by": "config"}],
     } | more  # fmt: skip
     return facts(estate(**tables), "object_group")
 
@@ -66,12 +65,16 @@ def test_the_objects_of_one_export_are_one_group_however_deep_they_lie() -> None
     )
     assert list(found) == [f"{NAME}/claims/date=1/"]
     group = found[f"{NAME}/claims/date=1/"]
-    assert (group["objects"], group["zone"], group["bucket_arn"]) == (3, "phi", BUCKET)
+    assert (group["objects"], group["zone"], group["listed_in"]) == (3, "phi", BUCKET)
 
 
-def test_a_declared_run_that_nobody_saw_is_declared_all_the_same() -> None:
-    (group,) = groups(version("claims/date=2/x/a"), version("claims/date=3/a")).values()
-    assert (group["prefix"], group["outside"], group["outside_known"]) == ("claims/", 0, True)
+def test_each_run_is_a_group_and_what_jobs_were_seen_changes_nothing() -> None:
+    written = [version("claims/date=2/x/a"), version("claims/date=3/a")]
+    seen = [{"export_id": "e", "bucket": NAME, "prefix": "claims/date=3/", "found_by": "config"}]
+    found = groups(*written)
+    assert [group["prefix"] for group in found.values()] == ["claims/date=2/", "claims/date=3/"]
+    assert found == groups(*written, export_output=seen)
+    assert {group["outside"] for group in found.values()} == {0}
 
 
 def test_a_sibling_of_a_declared_prefix_is_outside() -> None:
@@ -101,15 +104,14 @@ def test_a_sibling_of_a_declared_prefix_is_outside() -> None:
 )
 def test_a_declared_prefix_takes_in_its_runs_and_no_neighbour(prefix: str, path: str, declared: bool) -> None:
     export = [DECLARED[0] | {"prefix": prefix}]
-    (group,) = groups(version(path), config_export=export, export_output=[]).values()
+    (group,) = groups(version(path), config_export=export).values()
     assert group["outside"] == (0 if declared else 1)
 
 
 def test_a_jobs_own_prefix_that_is_not_declared_is_a_shadow_export() -> None:
     shadow = [{"export_id": "s", "bucket": NAME, "prefix": "shadow/run=7/", "found_by": "arguments"}]
-    found = groups(version("shadow/run=7/a"), version("shadow/run=7/b"), export_output=shadow)
-    group = found[f"{NAME}/shadow/run=7/"]
-    assert (group["under_export"], group["outside"]) == (True, 2)
+    found = groups(version("shadow/run=7/a"), version("shadow/run=8/b"), export_output=shadow)
+    assert found[f"{NAME}/shadow/"]["outside"] == 2
 
 
 @pytest.mark.parametrize(

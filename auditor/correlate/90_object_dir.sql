@@ -12,8 +12,8 @@ SELECT
     sum(CASE WHEN is_latest AND sse_c IS NULL THEN 1 ELSE 0 END) AS sse_c_unseen,
     sum(CASE WHEN is_latest AND witness = 'declared' THEN 1 ELSE 0 END) AS by_declared,
     sum(CASE WHEN is_latest AND witness IS NULL THEN 1 ELSE 0 END) AS by_nobody_seen,
-    min(exists_at) AS oldest_at,
-    min_by(key, exists_at) AS oldest_key
+    min(last_modified) AS oldest_at,
+    min_by(key, last_modified) AS oldest_key
 FROM version
 WHERE NOT is_delete_marker
 GROUP BY bucket, dir, coalesce(storage_class, '')

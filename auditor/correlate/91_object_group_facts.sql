@@ -1,8 +1,7 @@
--- What do rules judge of the objects of one export's prefix, or of one folder beside the exports?
+-- What do rules judge of the objects of one run of a declared export, or of one folder beside them?
 WITH counted AS (
     SELECT
         p.bucket, p.place,
-        max(CASE WHEN p.under_export THEN 1 ELSE 0 END) = 1 AS under_export,
         CAST(sum(d.versions) AS BIGINT) AS versions,
         CAST(sum(d.objects) AS BIGINT) AS objects,
         CAST(sum(d.unchecked) AS BIGINT) AS unchecked,
@@ -68,9 +67,8 @@ SELECT
     b.owner AS owner,
     b.region AS region,
     c.bucket AS bucket,
-    'arn:aws:s3:::' || c.bucket AS bucket_arn,
+    'arn:aws:s3:::' || c.bucket AS listed_in,
     c.place AS prefix,
-    c.under_export AS under_export,
     c.objects AS objects,
     c.versions AS versions,
     c.unchecked AS unchecked,

@@ -1,8 +1,8 @@
 """The relation a rule judges: its subjects, each with its key, its zone, and what could be seen where it stands.
 
 A source was seen for a subject when no gap of it touches the subject's place and some listing of it there was read to
-its end. The place is the row's `account` or `project`, its `region` or `bucket_region`, and as resource its key, `arn`
-or `bucket_arn`. Where a row does not know its place, every gap touches it and no listing does.
+its end. The place is the row's `account` or `project`, its `region` or `bucket_region`, and as resource its key, `arn`,
+`bucket_arn` or `listed_in`. Where a row does not know its place, every gap touches it and no listing does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ MOST = 5
 _ACCOUNTS = ("account", "project")
 _REGIONS = ("region", "bucket_region")
 _RESOURCES = ("arn", "bucket_arn")
+_PART_OF = "listed_in"
+"""The resource a subject is a part of: a gap of it touches the subject, and may hide others beside it."""
 
 
 def coverage_sql(sources: Iterable[str]) -> tuple[str, ...]:
@@ -150,7 +152,7 @@ def _subjects(
         joins += f" CROSS JOIN {_places(table, places, reads, gapped)} p"
     resources = [
         subject_key(table),
-        *(f"s.{quoted(n)}" for n in _RESOURCES if n in known and table.key != (n,)),
+        *(f"s.{quoted(n)}" for n in (*_RESOURCES, _PART_OF) if n in known and table.key != (n,)),
     ]
     for at, read in enumerate(reads):
         if read[1] != "resource":

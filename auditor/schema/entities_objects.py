@@ -1,4 +1,4 @@
-"""The subjects of rules that objects and their keys are: objects by export or folder, and KMS keys."""
+"""The subjects of rules that objects and their keys are: objects by run or folder, and KMS keys."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ TABLES = (
     facts(
         "object_group_facts",
         "object_group",
-        "The objects under one export's prefix, or in one folder beside the exports.",
+        "The objects of one run of a declared export, or in one folder beside the declared exports.",
         "bucket/prefix",
         (("s3_object_version", "all"),),
         text("bucket", "bucket"),
-        text("bucket_arn", "arn:aws:s3:::NAME"),
-        text("prefix", "the export's prefix, or the folder"),
-        boolean("under_export", "an export that was seen writes there"),
+        text("listed_in", "ARN of the bucket, whose listing tells of them"),
+        text("prefix", "the run's prefix, or the folder"),
         integer("objects", "objects: current versions", **_LISTED),
         integer("versions", "versions, noncurrent ones too", **_LISTED),
         integer("unchecked", "objects without an additional checksum", **_LISTED),
