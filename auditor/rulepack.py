@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from auditor.canonical import connect
 from auditor.errors import RuleError
+from auditor.model import Verdict
 from auditor.rulelang.block import BlockReader
-from auditor.rulelang.examples import judge_examples
+from auditor.rulelang.examples import judge_examples, withheld
 from auditor.rulelang.marks import Marked, Problem, did_you_mean, read_yaml
 from auditor.rulelang.override import Override, overridden, read_overrides
 from auditor.rulelang.parse import Refused
@@ -333,16 +334,25 @@ def _wrong_examples(rules: Iterable[Rule]) -> list[tuple[Rule, str]]:
         for rule in proving:
             at = f"{rule.path}:{rule.line}:1: rule {rule.id!r}"
             try:
-                judged = judge_examples(connection, rule, tell=False)
-                if any(verdict != example.verdict for example, verdict, _ in judged):
-                    judged = judge_examples(connection, rule)
+                hidden = withheld(rule)
+                both = replace(rule, examples=(*rule.examples, *(each for _, _, each in hidden)))
+                judged = judge_examples(connection, both, tell=False)
+                own, rest = judged[: len(rule.examples)], judged[len(rule.examples) :]
+                if any(verdict != example.verdict for example, verdict, _ in own):
+                    own = judge_examples(connection, rule)
             except duckdb.Error as error:
                 wrong.append((rule, f"{at}: its examples cannot be judged: {str(error).splitlines()[0]}"))
                 continue
             lines = [
                 f"{at}: example {example.at + 1} says {example.verdict}, but the rule judges {verdict}: {because}"
-                for example, verdict, because in judged
+                for example, verdict, because in own
                 if verdict != example.verdict
+            ]
+            lines += [
+                f"{at}: example {example.at + 1} becomes {verdict} where {source} was not collected: not seeing never "
+                "makes a verdict better"
+                for (example, source, _), (_, verdict, _) in zip(hidden, rest, strict=True)
+                if verdict not in (example.verdict, Verdict.UNKNOWN)
             ]
             if lines:
                 wrong.append((rule, "\n".join(lines)))

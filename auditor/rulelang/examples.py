@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from auditor.model import Verdict
@@ -188,6 +190,22 @@ def _fact(column: Column, value: Any) -> Any:
                     f"{column.name} is a time such as 2026-01-31T08:00:00Z, and {value!r} is not"
                 ) from None
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def withheld(rule: Rule) -> tuple[tuple[Example, str, Example], ...]:
+    """Return each example again for each source that its rule reads, as if that source had not been collected.
+
+    (the example, the source, the example without it). What was not seen may leave a verdict as it is or make it unknown;
+    a rule by which it makes it better, or other, does not prove itself.
+    """
+    sources = sorted({source for source, _ in rule.reads})
+    fresh = count(len(rule.examples))
+    return tuple(
+        (example, source, replace(example, at=next(fresh), not_collected=(*example.not_collected, source)))
+        for example in rule.examples
+        for source in sources
+        if source not in example.not_collected
+    )
 
 
 def judge_examples(
