@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auditor.rulepack import Control, Framework, Pack
 
 __all__ = ("STATUSES", "STATUS_MEANINGS", "Controls", "controls", "worst")
-_NUMBERS = ("evidenced", "failing", "unknown", "waived")
+_NUMBERS = ("evidenced", "failing", "unknown", "waived", "partly", "manual")
 SHOWN = 10
 """Findings shown of one rule."""
 
