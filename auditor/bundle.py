@@ -206,8 +206,9 @@ def _fill(
     for path in sorted(_STEPS.rglob("*")):
         if path.suffix in (".sql", ".py"):
             bag.copy(f"data/steps/{path.relative_to(_STEPS).as_posix()}", path)
+    written: dict[str, str] = {}
     for scan in carried:
-        bundle_scans.write(bag, scan, raw=raw)
+        bundle_scans.write(bag, scan, written, raw=raw)
     for scan in {each.rules: each for each in carried}.values():
         for at, file in enumerate(scan.files):
             bag.file(_inner(scan, at), [file.content])

@@ -80,8 +80,11 @@ def found(row: ScanRow, why: str, state: Path, pack: Pack) -> Carried | str:
     return "its judgement is not kept any more"
 
 
-def write(bag: Bag, scan: Carried, *, raw: bool) -> None:
-    """Add a scan's outcomes, its snapshot's manifest and tables, and with `raw` the pages as they came."""
+def write(bag: Bag, scan: Carried, written: dict[str, str], *, raw: bool) -> None:
+    """Add a scan's outcomes, its snapshot's manifest and tables, and with `raw` the pages as they came.
+
+    `written` holds the digest of each Parquet file and what is in the bag of it: the same file has the same lines.
+    """
     row = scan.row
     with reader() as connection:
         outcome = scan.judgement.dir / "outcome.parquet"
@@ -96,11 +99,21 @@ def write(bag: Bag, scan: Carried, *, raw: bool) -> None:
                 continue
             if path is None:
                 raise VerificationError(f"{scan.snapshot.dir}: tables/{table}.parquet is missing")
-            digest = bag.file(f"{inner}/tables/{table}.jsonl", table_lines(connection, path))
+            digest = _table(bag, f"{inner}/tables/{table}.jsonl", connection, path, written)
             if digest != said["digest"]:
                 raise _changed(path, "the snapshot's manifest", digest, said["digest"])
     for page in sorted((scan.snapshot.dir / "raw").glob("*.gz")) if raw else ():
         bag.copy(f"{inner}/raw/{page.name}", page)
+
+
+def _table(bag: Bag, name: str, connection: DuckDBPyConnection, path: Path, written: dict[str, str]) -> str:
+    with path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha in written:
+        return bag.copy(name, bag.folder / written[sha])
+    digest = bag.file(name, table_lines(connection, path))
+    written[sha] = name
+    return digest
 
 
 def _changed(path: Path, says: str, found: str, expected: str) -> VerificationError:
