@@ -60,7 +60,10 @@ def test_the_manifest_says_what_was_asked_where_and_what_came(aws: AwsCloud, tmp
     (query,) = [q for q in manifest["queries"] if q["operation"] == "ListBackupVaults"]
     assert (query["account"], query["region"], query["rows"]) == (ACCOUNT, REGION, 1)
     assert manifest["calls"]["backup:ListBackupVaults"] == 1
-    assert manifest["refused"] == {"backup:GetBackupVaultAccessPolicy": 1}
+    assert manifest["refused"] == {
+        "backup:GetBackupVaultAccessPolicy": 1,
+        "backup:GetBackupVaultNotifications": 1,
+    }
     assert manifest["endpoints"] == {"aws": "http://127.0.0.1", "gcp": ""}
     assert manifest["window"]["until"] == "2026-01-26T06:00:00.000000Z"
     assert manifest["gaps"] == 0

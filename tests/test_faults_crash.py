@@ -91,7 +91,7 @@ def contents(state: Path) -> dict[str, Any]:
         found = ledger.findings(Filters(state="all"))
         return {
             "scans": [scan.slot for scan in ledger.scans(state="finished")],
-            "findings": [_told(one) for one in found if one.subject_table != "scan"],
+            "findings": [_told(one) for one in found if one.subject_table not in ("scan", "ledger")],
             "outcomes": outcomes(state, last.snapshot_id),
         }
 

@@ -199,6 +199,10 @@ def test_state_has_exactly_the_columns_of_the_schema(ledger: Ledger) -> None:
         reason="r", requester="a", approver="b", expires_at=day(9), now=day(1), rule="*", subject="*"
     )
     ledger.sign("report", "2026-W07", by="ann", now=day(1))
+    window = {"from": "2026-02-01T00:00:00Z", "to": "2026-02-08T00:00:00Z"}
+    ledger.note("report", {"sha256": "0" * 64, "file": "r.html", **window}, now=day(1))
+    ledger.note("bundle", {"bundle": "b", "file": "b.zip", **window}, now=day(1))
+    ledger.add_receipt(kind="mail", place="mail of Monday", by="ann", now=day(1))
     found = ledger.state(day(2)).tables
     history = {name: table for name, table in tables().items() if name.startswith("history_")}
     assert found.keys() == history.keys()

@@ -362,7 +362,7 @@ def test_the_promise_of_capture_was_kept(house: House) -> None:
     def exports(captured: int, missed: int, unknown: int) -> dict[str, Any]:
         states = ["proven"] * captured + ["broken"] * missed + ["unknown"] * unknown
         return {
-            "coverage": [seen("dataproc_job", region=None, account="p")],
+            "coverage": [seen("dataproc_job", region=None, account="p"), seen("s3_bucket")],
             "history_export": [
                 {"export_id": f"b/p/#{n}", "zone": "phi", "first_seen_at": NOW - WEEK, "capture_due_at": NOW - WEEK,
                  "retention_state": "proven", "proving_point": None, "final": False, "links": {"recovery_point": [state, "strong"]}}
