@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditor.model import SEVERITIES
 from auditor.report_read import Past
 from auditor.report_words import day, span
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WEEKS = 12
 """Weeks drawn when there are so few; all that are known up to `POSTURE_WEEKS` otherwise."""
@@ -98,40 +99,42 @@ def posture(past: Past) -> Posture:
     weeks = _weeks(past)
     if weeks is None:
         return Posture((), _mending(past), 0)
-    labels = [day(past.as_of - timedelta(weeks=back)) for back in weeks]
+    labels = [day(past.as_of - timedelta(weeks=int(back))) for back in weeks.index]
     chains = _chart("chains", "Export chains by week", CHAINS, weeks, "chain_", labels)
     outcomes = _chart("outcomes", "Verdicts of all rules by week", OUTCOMES, weeks, "", labels)
     return Posture((chains, outcomes, _ages(past)), _mending(past), len(weeks))
 
 
-_Week = Mapping[str, int] | None
-"""The numbers of a week's last scan; None: there was none."""
+def _weeks(past: Past) -> pd.DataFrame | None:
+    """Return the last scan of each week, oldest first; a week without a scan has no numbers."""
+    import pandas as pd
 
-
-def _weeks(past: Past) -> dict[int, _Week] | None:
-    """Return the last scan of each week by how many weeks it is back, oldest first."""
     if not past.tallies:
         return None
-    known = {
-        (past.as_of - scan.at) // timedelta(weeks=1): {
-            **{name: getattr(counts, name) for name in OUTCOMES},
-            **{f"chain_{name}": scan.tally.get("chains", {}).get(name, 0) for name in CHAINS},
-        }
-        for scan, counts in past.tallies
-    }
-    return {back: known.get(back) for back in range(max(*known, 0), -1, -1)}
+    frame = pd.DataFrame(
+        [
+            {
+                "back": (past.as_of - scan.at) // timedelta(weeks=1),
+                **{name: getattr(counts, name) for name in OUTCOMES},
+                **{f"chain_{name}": scan.tally.get("chains", {}).get(name, 0) for name in CHAINS},
+            }
+            for scan, counts in past.tallies
+        ]
+    )
+    weeks = frame.groupby("back").last()
+    every = range(max(int(weeks.index.max()), 0), -1, -1)
+    return weeks.reindex(every)
 
 
 def _chart(
-    name: str,
-    title: str,
-    series: Sequence[str],
-    weeks: Mapping[int, _Week],
-    prefix: str,
-    labels: Sequence[str],
+    name: str, title: str, series: Sequence[str], weeks: pd.DataFrame, prefix: str, labels: Sequence[str]
 ) -> Chart:
-    amounts = [
-        None if week is None else [week[f"{prefix}{each}"] for each in series] for week in weeks.values()
+    import pandas as pd
+
+    columns = [f"{prefix}{each}" for each in series]
+    amounts: list[list[int] | None] = [
+        None if pd.isna(row[0]) else [int(each) for each in row]
+        for row in weeks[columns].itertuples(index=False, name=None)
     ]
     last = amounts[-1]
     said = (
@@ -194,15 +197,18 @@ def _round_up(amount: int) -> int:
 
 def _ages(past: Past) -> Chart:
     """Draw how long the open findings have been open."""
+    import pandas as pd
+
+    bins = [-1, *(days for days, _ in AGES if days is not None), 10**6]
+    frame = pd.DataFrame(
+        [{"age": (past.as_of - row.opened_at).days, "is": _is(row)} for row in past.findings],
+        columns=["age", "is"],
+    )
     kinds = ("failed", "unknown", "waived")
     words = [label for _, label in AGES]
-    limits = [days for days, _ in AGES if days is not None]
-    counts = Counter(
-        (bisect_left(limits, age), _is(row))
-        for row in past.findings
-        if (age := (past.as_of - row.opened_at).days) >= 0
-    )
-    amounts = [[counts[at, kind] for kind in kinds] for at in range(len(AGES))]
+    aged = pd.cut(frame["age"].astype("int64"), bins=bins, labels=words)
+    table = pd.crosstab(aged, frame["is"]).reindex(index=words, columns=list(kinds), fill_value=0)
+    amounts = [[int(each) for each in row] for row in table.itertuples(index=False, name=None)]
     old = sum(amounts[3]) + sum(amounts[4])
     said = f"{sum(map(sum, amounts)):,} findings are open, {old:,} of them for more than 30 days."
     return _drawn("ages", "Age of open findings", said, kinds, words, amounts)
@@ -216,18 +222,25 @@ def _is(row: Any) -> str:
 
 def _mending(past: Past) -> tuple[Mending, ...]:
     """Return for each severity how long what failed stood open, by what was resolved in the weeks drawn."""
-    by: dict[str, list[int]] = {}
-    for row in past.ended:
-        if row.ended == "resolved" and row.closed_at is not None and row.last_fail_at is not None:
-            by.setdefault(row.severity, []).append(int((row.closed_at - row.opened_at).total_seconds()))
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        [
+            {"severity": row.severity, "stood": int((row.closed_at - row.opened_at).total_seconds())}
+            for row in past.ended
+            if row.ended == "resolved" and row.closed_at is not None and row.last_fail_at is not None
+        ],
+        columns=["severity", "stood"],
+    )
+    by = frame.groupby("severity")["stood"].agg(["count", "sum", "max"]).to_dict("index")
     found: list[Mending] = []
     for severity in SEVERITIES:
         open_now = sum(
             r.severity == severity and r.verdict == "fail" and r.waiver is None for r in past.findings
         )
         if stood := by.get(severity):
-            mean = sum(stood) // len(stood)
-            found.append(Mending(severity, len(stood), span(mean), span(max(stood)), open_now))
+            amount, total, longest = (int(stood[each]) for each in ("count", "sum", "max"))
+            found.append(Mending(severity, amount, span(total // amount), span(longest), open_now))
         elif open_now:
             found.append(Mending(severity, 0, "–", "–", open_now))
     return tuple(found)
