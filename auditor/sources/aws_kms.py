@@ -68,8 +68,7 @@ def _named(ask: Ask) -> list[_Key]:
     """Return every key that something names, by its whole name."""
     keys: dict[str, _Key] = {}
     for table in NAMED_IN:
-        for row in ask.rows(table):
-            said = row.values
+        for said in ask.collected(table):  # one by one: there may be more points than memory
             name = said.get("kms_key_arn")
             if name in NONE and str(said.get("encryption") or "").startswith("aws:kms"):
                 name = "alias/aws/s3"  # S3 takes its own key of the account where none is named
