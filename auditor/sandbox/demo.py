@@ -256,7 +256,9 @@ def _drifted(weeks: Sequence[Week]) -> Iterable[str]:
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     yield f"  drift after the first scan: {counts or 'none'}"
     worse = (each for each in every if each.kind == "changed" and each.direction == "worse")
-    changed = sorted(worse, key=lambda each: (each.rule is not None, not each.actor))  # what somebody did, first
+    changed = sorted(
+        worse, key=lambda each: (each.rule is not None, not each.actor)
+    )  # what somebody did, first
     for each in changed[:4]:
         who = each.actor.rpartition("/")[2] if each.actor else "nobody the trail names"
         told = (
