@@ -177,3 +177,31 @@ def test_a_head_that_is_no_head_is_refused(cloud: AwsCloud) -> None:
         f"GET /one-bucket HTTP/1.1\nA: {'b' * 70_000}\n\n",
     ):
         assert _ask(cloud, head)[0].split()[1].startswith("4")
+
+
+def test_routes_are_made_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython 3.11 counts the depth of all threads' syntax trees as one, and werkzeug compiles routes from such trees."""
+    import boto3
+    from moto.core import routing
+
+    from auditor.sandbox.aws.wire import MAKING_ROUTES
+
+    real, alone = routing.get_service_router, []
+
+    def watched(service: str) -> Any:
+        alone.append(MAKING_ROUTES.locked())
+        return real(service)
+
+    monkeypatch.setattr(routing, "get_service_router", watched)
+    cloud = AwsCloud()
+    endpoint = cloud.start()
+    try:
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        client = boto3.client("backup", region_name="eu-west-1", endpoint_url=endpoint, **keys)
+        client.list_tags(ResourceArn="arn:aws:backup:eu-west-1:123456789012:backup-vault:routes")
+    except client.exceptions.ResourceNotFoundException:
+        pass
+    finally:
+        cloud.stop()
+    assert alone
+    assert all(alone)

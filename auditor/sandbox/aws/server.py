@@ -52,6 +52,7 @@ def serve(cloud: AwsCloud) -> Any:
     from werkzeug.serving import ThreadedWSGIServer
 
     from auditor.sandbox.aws.gate import Gate
+    from auditor.sandbox.aws.wire import MAKING_ROUTES
 
     class Handler(MotoRequestHandler):
         """Answer request after request on one connection, as AWS does.
@@ -187,7 +188,7 @@ def serve(cloud: AwsCloud) -> Any:
                     connection.shutdown(SHUT_RDWR)
 
     moto = DomainDispatcherApplication(create_backend_app)
-    with cloud.world.entered():
+    with cloud.world.entered(), MAKING_ROUTES:
         for service in MOTO_SERVICES:
             moto.app_instances[service] = create_backend_app(service)
     server = Server("127.0.0.1", 0, Gate(cloud, moto), handler=Handler)

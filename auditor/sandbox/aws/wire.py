@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -96,6 +97,11 @@ _ROUTED: dict[tuple[Any, ...], tuple[Any, Params]] = {}
 _MOST_ROUTED = 4096
 
 
+MAKING_ROUTES = Lock()
+"""Held while routes are made: werkzeug compiles them from syntax trees, and CPython 3.11 counts the depth of the trees of
+all threads as one (SystemError: AST constructor recursion depth mismatch)."""
+
+
 def _route(asked: Asked) -> None:
     """Find operation and parameters; those of a request without a body are found once."""
     environ = asked.request.environ
@@ -125,8 +131,10 @@ def _understand(asked: Asked) -> None:
     from werkzeug.exceptions import NotFound
 
     request = asked.request
+    with MAKING_ROUTES:
+        router = get_service_router(asked.service)
     try:
-        asked.model, labels = get_service_router(asked.service).match(request)
+        asked.model, labels = router.match(request)
     except (NotFound, NotImplementedError) as error:
         raise Refused(
             "UnknownOperationException", f"nothing is asked by {request.method} {request.path}"
