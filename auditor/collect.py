@@ -18,8 +18,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from auditor.canonical import safe_text
 from auditor.coverage import Observed, merged, rows_of, suspicious
-from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.model import Cursor, Gap, Place, Row, Seen, Window
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, Writer, head
 from auditor.sources import NAMES, Source, running, source, stands_in
@@ -38,20 +39,23 @@ def collect(
     now: datetime,
     window: Window,
     carried: Snapshot | None = None,
+    cursors: Mapping[tuple[str, str], str] | None = None,
     into: Path,
     progress: Progress | None = None,
     sources: Mapping[str, Source] | None = None,
 ) -> Snapshot:
     """Ask every configured source; return a draft in `into`, to be `joined` and so published.
 
-    Nothing a source does rises from here: what fails is a gap for its tables. `sources` replaces
-    the product's own. OSError when what was read cannot be written.
+    Nothing a source does rises from here: what fails is a gap for its tables. `cursors` are the positions that the
+    last recorded scan left, by source and scope; without `carried` none is used, for a cursor goes on from rows at
+    hand. `sources` replaces the product's own. OSError when what was read cannot be written.
     """
     known = sources if sources is not None else {each: source(each) for each in NAMES}
     with Writer(into) as writer:
         pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None, now)
         clients = Clients(access(config), pages=pages, owner=config)
         scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
+        scan.cursors.update(cursors if carried and cursors else {})
         scan.carry()
         asked = running(known, config.sources)
         for wave in waves(known, asked):
@@ -74,6 +78,7 @@ def collect(
                 "gcp": _host(clients.access.gcp_endpoint),
             },
             "carried": carried.id if carried else None,
+            "cursors": [[*scope, position] for scope, position in sorted(scan.cursors.items())],
         }
         return writer.seal(about, draft=True)
 
@@ -157,6 +162,8 @@ class _Scan:
     coverage: list[Observed] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Rows of each table, account and region."""
+    cursors: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Where each source is in each scope: as it was left, or as it was read on to now."""
     _before: list[Observed] | None = None
     _lock: Lock = field(default_factory=Lock)
 
@@ -172,12 +179,17 @@ class _Scan:
     def run(self, name: str, module: Source) -> None:
         """Run one source: the boundary that no fault of it passes."""
         self.progress("started", {"source": name})
-        rows, found = 0, list[Seen | Gap]()
+        rows, found, cursors = 0, list[Seen | Gap](), dict[str, str]()
         try:
             ask = self._ask(name, module)
             for each in module.collect(ask):
                 if isinstance(each, Row):
                     rows += self._take(name, each, found)
+                elif isinstance(each, Cursor):
+                    scope, at = safe_text(each.scope), safe_text(each.position)
+                    cursors[scope] = min(
+                        cursors.get(scope, at), at
+                    )  # in any order the same, and never too far
                 else:
                     found.append(each)
             ask.clients.close()
@@ -186,13 +198,16 @@ class _Scan:
             reason, detail = reason_of(error) or ("failed", f"{type(error).__name__}: {error}")
             detail = f"{name} stopped: {detail}"
             found += (Gap(table, "*", reason=reason, detail=detail) for table in module.TABLES)
+            cursors.clear()
         with self._lock:
+            self.cursors |= {(name, scope): at for scope, at in cursors.items()}
             self.coverage += (self._observed(name, each) for each in found)
         gaps = sum(isinstance(each, Gap) for each in found)
         self.progress("collected", {"source": name, "rows": rows, "gaps": gaps})
 
     def _ask(self, name: str, module: Source) -> Ask:
         settings = self.config.sources.get(name) or module.Settings()
+        left = dict(self.cursors)  # as the scan before left them
         budget_s = getattr(settings, "budget_s", None) or _limit(self.config, "budget_s", 900)
         return Ask(
             source=name,
@@ -209,6 +224,7 @@ class _Scan:
             bucket_in=self._in_scope,
             covered=self._covered,
             before=self.carried.rows if self.carried else _no_rows,
+            cursor=lambda scope: left.get((name, safe_text(scope))),
         )
 
     def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:

@@ -108,6 +108,19 @@ class Gap:
     until_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a source has read on in a feed: where its next scan may go on.
+
+    Only an optimisation: what was seen is coverage.
+    """
+
+    scope: str
+    """What was read on in, in the source's own words: one account's trail, one project's log."""
+    position: str
+    """Only the source understands it."""
+
+
 GAP_REASONS = {
     "denied": "access denied",
     "expired": "the credentials expired",

@@ -111,7 +111,13 @@ def _scanned(
     carried = _carried(ledger, folder)
     window = Window(_from(carried, config, now), now)
     draft = collect(
-        config, now=now, window=window, carried=carried, into=folder / "snapshots", progress=progress
+        config,
+        now=now,
+        window=window,
+        carried=carried,
+        cursors=before.cursors,
+        into=folder / "snapshots",
+        progress=progress,
     )
     snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
     if progress:
@@ -158,6 +164,7 @@ def _scanned(
             unseen=judgement.tally["gaps"],
             interval_s=config.scan.schedule,
             lease=lease,
+            cursors={(source, scope): at for source, scope, at in snapshot.manifest["cursors"]},
         ),
         outcomes,
         drift,

@@ -34,7 +34,8 @@ def record_day(ledger: Ledger, n: int) -> None:
     alerts = [Alert(f"msg_{n}", "hook", "opened", (f"key-{n}",), {"type": "t", "n": n})]
     points = [PointMemory(f"p{n}", "1", "r", "v", "b", "COMPLETED", None, None)]
     memories = Memories(points=points)
-    ledger.record(scan(n), outcomes, drift, memories, alerts, at=day(n))
+    cursors = {("aws_cloudtrail", "111111111111"): f"at {n}"}
+    ledger.record(scan(n, cursors=cursors), outcomes, drift, memories, alerts, at=day(n))
 
 
 def record(path: str, n: str, at: str) -> None:

@@ -16,14 +16,14 @@ import pytest
 
 from auditor.collect import collect, places, waves
 from auditor.coverage import Observed, merged
-from auditor.model import Gap, Row, Seen, Window
+from auditor.model import Cursor, Gap, Row, Seen, Window
 from auditor.snapshot import Snapshot
 from auditor.sources.ask import Ask, BudgetSpent
 
 NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
 WEEK = timedelta(days=7)
 ACCOUNT, REGION = "111111111111", "eu-west-1"
-Yields = Iterator[Row | Seen | Gap]
+Yields = Iterator[Row | Seen | Gap | Cursor]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import VerificationError
-from auditor.ledger import chain, handed_out, memory, outbox, queries, signoffs, slots, storage, waivers
+from auditor.ledger import (
+    chain,
+    cursors,
+    handed_out,
+    memory,
+    outbox,
+    queries,
+    signoffs,
+    slots,
+    storage,
+    waivers,
+)
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import post, record, remembered
 from auditor.ledger.signoffs import SignOff
@@ -159,7 +170,8 @@ class Ledger:
                 }
             ]
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
-        return Before(past, dict(sorted(tables.items())), alerting)
+            left = cursors.every(conn)
+        return Before(past, dict(sorted(tables.items())), alerting, left)
 
     def record(
         self,

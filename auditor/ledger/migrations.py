@@ -17,7 +17,7 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED):
+    for statement in (*first, *_SIGNED, *_CURSORS):
         conn.execute(statement)
 
 
@@ -193,6 +193,12 @@ _SIGNED = (
     "CREATE INDEX sign_off_topic ON sign_off (topic, subject)",
 )
 
+_CURSORS = (
+    """CREATE TABLE cursor (
+        source TEXT NOT NULL, scope TEXT NOT NULL, position TEXT NOT NULL, scan INTEGER NOT NULL,
+        PRIMARY KEY (source, scope)) STRICT, WITHOUT ROWID""",
+)
+
 
 def _steps(*statements: str) -> Callable[[Database], None]:
     def step(database: Database) -> None:
@@ -202,7 +208,7 @@ def _steps(*statements: str) -> Callable[[Database], None]:
     return step
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_steps(*_SIGNED),)
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_steps(*_SIGNED), _steps(*_CURSORS))
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)
 CREATED = VERSION

@@ -11,7 +11,7 @@ from typing import Any
 
 from auditor.drift import REGRESSION, Move, Past, Present, Standing, moves
 from auditor.errors import BusyError, UsageError
-from auditor.ledger import chain, memory
+from auditor.ledger import chain, cursors, memory
 from auditor.ledger.values import (
     Alert,
     Memories,
@@ -65,6 +65,7 @@ def record(
     checkpoint("drift")
     previous_at = stamp(past.previous_at) if past.previous_at else None
     moved = memory.remember(conn, memories, scan.coverage, n=n, at=when, previous_at=previous_at)
+    cursors.keep(conn, scan.cursors, n=n)
     checkpoint("memory")
     post(conn, alerts, n=n, at=at)
     checkpoint("outbox")

@@ -62,6 +62,8 @@ class ScanRecord:
     """The schedule's interval; 0 when it has none."""
     lease: Lease | None = None
     """None: the slot is taken and finished in one step."""
+    cursors: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Where each source was left in each of its scopes; one that is not here stays where it is."""
 
     @property
     def complete(self) -> bool:
@@ -289,6 +291,8 @@ class Before:
     """Rows of the `history_*` tables of schema/joined.py; times aware, JSON columns as text."""
     alerting: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     """(channel, dedup key) of what was told as open and not yet as recovered."""
+    cursors: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Where the last recorded scan left each source in each of its scopes."""
 
     @property
     def previous_at(self) -> datetime | None:

@@ -88,6 +88,8 @@ class Ask:
     """What earlier scans read to the end of a table of events: where a cursor may start."""
     before: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
     """Rows of a table in the scan before: what cannot change need not be asked again."""
+    cursor: Callable[[str], str | None] = field(default=lambda _scope: None)
+    """Where the last recorded scan left this source in a scope; None: read the whole window."""
     wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
     """The columns of a table that the loaded rules read: costly ones may be left out; None: all."""
 
