@@ -12,6 +12,7 @@ import pytest
 
 from auditor.sandbox.directories import Google, Okta
 from auditor.sources import _directory, directory_google, directory_okta, directory_scim
+from auditor.sources._directory_people import People
 from tests.directory_case import read
 
 BOTH = ["directory_user", "directory_membership"]
@@ -182,6 +183,17 @@ def test_google_users_are_suspended_without_a_time_and_deleted_with_one() -> Non
         "google:104": ("suspended", None),
     }
     assert (seen, gaps) == (BOTH, [])
+
+
+def test_google_user_of_whom_suspension_is_not_told_is_not_known_to_be_active() -> None:
+    with Google() as server:
+        server.user("1", "ana@acme.example")
+        server.user("2", "ben@acme.example", deletionTime="2026-02-03T10:00:00.000Z")
+        for key in ("1", "2"):
+            del server.users[key]["suspended"]
+        users, _, seen, gaps = read(directory_google, google(server))
+    assert (users["google:1"]["status"], users["google:2"]["status"]) == (None, "disabled")
+    assert (seen, [gap.resource for gap in gaps]) == (BOTH, ["google:1"])
 
 
 def test_google_groups_within_groups_give_their_members_and_a_cycle_is_named() -> None:
@@ -395,6 +407,27 @@ def test_scim_user_without_active_or_with_a_bad_date_is_named_and_the_others_are
     assert (seen, [gap.resource for gap in gaps]) == (BOTH, ["scim:b", "scim:c"])
 
 
+def team(key: str, **more: Any) -> dict[str, Any]:
+    schema = "urn:ietf:params:scim:schemas:core:2.0:Group"
+    return {"schemas": [schema], "id": key, "displayName": key, **more}
+
+
+def test_scim_service_that_lists_no_members_has_not_said_that_its_groups_are_empty() -> None:
+    with Okta() as server:
+        server.planned = [scim_page(person("a")), scim_page(team("exporters"), team("approvers"))]
+        _, members, seen, gaps = read(directory_scim, of_scim(server.url))
+        server.planned = [
+            scim_page(person("a")),
+            scim_page(team("exporters"), team("approvers", members=[{"value": "a"}])),
+        ]
+        *_, whole, none = read(directory_scim, of_scim(server.url))
+    assert (members, seen) == (set(), ["directory_user"])
+    assert [(gap.table, gap.resource, gap.reason) for gap in gaps] == [
+        ("directory_membership", "*", "malformed")
+    ]
+    assert (whole, none) == (BOTH, [])
+
+
 # Beside one another
 
 
@@ -432,7 +465,7 @@ def test_two_directories_at_once_keep_their_users_apart() -> None:
 def test_two_hundred_thousand_users_are_read_in_a_bounded_memory() -> None:
     import tracemalloc
 
-    people = _directory.People("okta")
+    people = People("okta")
     tracemalloc.start()
     since = datetime(2024, 1, 1, tzinfo=UTC)
     for number in range(200_000):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -18,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 Reply = tuple[int, dict[str, str], Any]
 
 
-class Directory:
+class Directory(ABC):
     """One server; what it answers is its subclass's."""
 
     def __init__(self, token: str = "a-token") -> None:  # noqa: S107 - a sandbox's own
@@ -66,13 +67,13 @@ class Directory:
         request.end_headers()
         request.wfile.write(content)
 
+    @abstractmethod
     def refused(self) -> Reply:
         """Answer a wrong token."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, path: str, asked: Mapping[str, str]) -> Reply:
         """Answer a request."""
-        raise NotImplementedError
 
 
 class Okta(Directory):

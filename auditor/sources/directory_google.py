@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources import _directory
-from auditor.sources._directory import Answer, Http, People, instant, named, wanted
-from auditor.sources.ask import Malformed, Suspect, guard
+from auditor.sources._directory import Answer, Http, cut_short, instant, named
+from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
+from auditor.sources.ask import Malformed, Refused, Suspect
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = _directory.TABLES
+TABLES = (USERS, MEMBERSHIPS)
 AFTER: tuple[str, ...] = ()
 SCOPES = (
     "https://www.googleapis.com/auth/admin.directory.user.readonly",
@@ -57,26 +57,19 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     settings: Settings = ask.settings
     if not configured(settings):
         return
-    http: Http | None = None
     people = People("google")
-    with guard(Seen("directory_user", "*"), also=(Seen("directory_membership", "*"),)) as read:
+
+    def connect() -> Http:
         headers = {"Authorization": f"Bearer {_token(settings)}"}
-        http = Http(ask, settings.url, service="google-admin", headers=headers, throttled=_busy)
+        return Http(ask, settings.url, service="google-admin", headers=headers, throttled=_busy)
+
+    def users(http: Http) -> None:
         everyone = {"customer": settings.customer, "maxResults": 500, "projection": "basic"}
         for params in (everyone, {**everyone, "showDeleted": "true"}):
             for user in _listed(http, "users", params, "users.list", "users"):
                 _user(people, user)
-    if not read.ok or http is None:
-        yield from read
-        return
-    yield from people.users()
-    with guard(Seen("directory_membership", "*")) as read:
-        _memberships(people, http, settings)
-    if read.ok:
-        yield from people.memberships()
-    else:
-        yield from read
-    http.close()
+
+    yield from told(people, connect, users, lambda http: _memberships(people, http, settings))
 
 
 def _token(settings: Settings) -> str:
@@ -112,8 +105,8 @@ def _listed(
         asked = {**params, "pageToken": token} if token else params
         try:
             answer = http.get(f"admin/directory/v1/{path}", asked, operation=operation)
-        except Exception as error:
-            raise _directory.cut_short(read, error) from error
+        except Refused as error:
+            raise cut_short(read, error) from error
         page = answer.json()
         # An empty page has its kind and no list; `{}` has neither.
         if not isinstance(page, dict) or page.get("kind") != f"admin#directory#{key}":
@@ -144,7 +137,8 @@ def _user(people: People, user: Mapping[str, Any]) -> None:
     except Malformed as error:
         people.fault("directory_user", f"user {key}: {error}", people.id_of(key))
         status = None
-    flags = [user.get(name, False) for name in ("suspended", "archived")]
+    # Accounts without archived users may lack that flag; one that lacks the other has not said that access goes on.
+    flags = [user.get("suspended", False if ended else None), user.get("archived", False)]
     if not all(isinstance(flag, bool) for flag in flags):
         people.fault(
             "directory_user",

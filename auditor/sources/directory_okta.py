@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources import _directory
-from auditor.sources._directory import Answer, Http, People, instant, named, wanted
-from auditor.sources.ask import Malformed, Suspect, guard
+from auditor.sources._directory import Answer, Http, cut_short, instant, named
+from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
+from auditor.sources.ask import Malformed, Refused, Suspect
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = _directory.TABLES
+TABLES = (USERS, MEMBERSHIPS)
 AFTER: tuple[str, ...] = ()
 ACTIONS: tuple[str, ...] = ()
 
@@ -59,32 +59,27 @@ def configured(settings: Settings) -> bool:
 
 def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     """Read users, then groups, then the members of each wanted group."""
-    from auditor.config import secret
-
     settings: Settings = ask.settings
     if not configured(settings):
         return
-    http: Http | None = None
     people = People("okta")
-    with guard(Seen("directory_user", "*"), also=(Seen("directory_membership", "*"),)) as read:
-        token = secret(settings.token)
-        headers = {"Authorization": f"{settings.scheme} {token}"}
-        http = Http(ask, settings.url, service="okta", headers=headers)
+
+    def connect() -> Http:
+        from auditor.config import secret
+
+        headers = {"Authorization": f"{settings.scheme} {secret(settings.token)}"}
+        return Http(ask, settings.url, service="okta", headers=headers)
+
+    def users(http: Http) -> None:
         for params in ({"limit": 200}, {"limit": 200, "filter": 'status eq "DEPROVISIONED"'}):
             for user in _listed(http, "api/v1/users", params, "ListUsers"):
                 _user(people, user)
-    if not read.ok or http is None:
-        yield from read
-        return
-    yield from people.users()
-    with guard(Seen("directory_membership", "*")) as read:
+
+    def memberships(http: Http) -> None:
         for group in _listed(http, "api/v1/groups", {"limit": 200}, "ListGroups"):
             _group(people, http, group, settings)
-    if read.ok:
-        yield from people.memberships()
-    else:
-        yield from read
-    http.close()
+
+    yield from told(people, connect, users, memberships)
 
 
 def _listed(http: Http, path: str, params: Mapping[str, Any], operation: str) -> Iterator[dict[str, Any]]:
@@ -96,8 +91,8 @@ def _listed(http: Http, path: str, params: Mapping[str, Any], operation: str) ->
     while url:
         try:
             answer = http.get(url, asked, operation=operation)
-        except Exception as error:
-            raise _directory.cut_short(read, error) from error
+        except Refused as error:
+            raise cut_short(read, error) from error
         items = answer.json()
         if not isinstance(items, list):
             raise Suspect(f"okta:{operation} answers no list")

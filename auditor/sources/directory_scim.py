@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources import _directory
-from auditor.sources._directory import Http, People, instant, named, wanted
-from auditor.sources.ask import Malformed, Refused, Suspect, Truncated, guard
+from auditor.sources._directory import Http, cut_short, instant, named
+from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
+from auditor.sources.ask import Malformed, Refused, Suspect, Truncated
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = _directory.TABLES
+TABLES = (USERS, MEMBERSHIPS)
 AFTER: tuple[str, ...] = ()
 ACTIONS: tuple[str, ...] = ()
 
@@ -47,30 +47,22 @@ def configured(settings: Settings) -> bool:
 
 def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
     """Read users, then groups with their members."""
-    from auditor.config import secret
-
     settings: Settings = ask.settings
     if not configured(settings):
         return
-    http: Http | None = None
     people = People("scim")
-    with guard(Seen("directory_user", "*"), also=(Seen("directory_membership", "*"),)) as read:
+
+    def connect() -> Http:
+        from auditor.config import secret
+
         headers = {"Authorization": f"Bearer {secret(settings.token)}"} if settings.token else {}
-        http = Http(ask, settings.url, service="scim", headers={**headers, "Accept": "application/scim+json"})
+        return Http(ask, settings.url, service="scim", headers={**headers, "Accept": "application/scim+json"})
+
+    def users(http: Http) -> None:
         for user in _listed(http, "User", "ListUsers", settings.page):
             _user(people, user, settings)
-    if not read.ok or http is None:
-        yield from read
-        return
-    yield from people.users()
-    with guard(Seen("directory_membership", "*")) as read:
-        for group in _listed(http, "Group", "ListGroups", settings.page):
-            _group(people, group, settings)
-    if read.ok:
-        yield from people.memberships()
-    else:
-        yield from read
-    http.close()
+
+    yield from told(people, connect, users, lambda http: _groups(people, http, settings))
 
 
 def _listed(http: Http, kind: str, operation: str, count: int) -> Iterator[Mapping[str, Any]]:
@@ -84,8 +76,8 @@ def _listed(http: Http, kind: str, operation: str, count: int) -> Iterator[Mappi
     while True:
         try:
             answer, found = page(http, kind, first, count, operation)
-        except Exception as error:
-            raise _directory.cut_short(read, error) from error
+        except Refused as error:
+            raise cut_short(read, error) from error
         total, items = found.get("totalResults"), found.get("Resources", [])
         if not isinstance(total, int) or isinstance(total, bool) or not isinstance(items, list):
             raise Suspect(f"scim:{operation} answers no list of a counted total")
@@ -147,6 +139,20 @@ def _email(user: Mapping[str, Any]) -> str:
     primary = [each for each in emails if each.get("primary") is True]
     chosen = primary or emails
     return named(chosen[0].get("value")) if len(chosen) == 1 else ""
+
+
+def _groups(people: People, http: Http, settings: Settings) -> None:
+    """Take every group; a service that leaves the members out of all of them has said of none that it is empty.
+
+    RFC 7644 3.4.2.1 lets a service omit attributes of what it lists; AWS IAM Identity Center never lists members.
+    """
+    groups = members = 0
+    for group in _listed(http, "Group", "ListGroups", settings.page):
+        groups += 1
+        members += group.get("members") is not None
+        _group(people, group, settings)
+    if groups and not members:
+        people.fault("directory_membership", f"none of {groups} groups was listed with its members")
 
 
 def _group(people: People, group: Mapping[str, Any], settings: Settings) -> None:
