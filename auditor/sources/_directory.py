@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 from auditor import __version__
 from auditor.canonical import canonical
-from auditor.sources.ask import Malformed, Refused, Truncated, safe_text
+from auditor.sources.ask import Malformed, Refused, safe_text
 from auditor.sources.clients import Page
 
 if TYPE_CHECKING:
@@ -229,10 +229,3 @@ def named(value: object) -> str:
     return (
         safe_text(value.strip()) if isinstance(value, str) else str(value) if isinstance(value, int) else ""
     )
-
-
-def cut_short(read: int, error: Refused) -> Exception:
-    """Return what to raise when a listing ends in the middle: the pages before it were read."""
-    if read and error.reason in {"failed", "hung", "suspect"}:
-        return Truncated(f"after {read} pages: {error.detail}")
-    return error

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from auditor.sources.ask import Suspect, Truncated, reason_of
-
-LEADS_ON = frozenset({"failed", "hung", "malformed", "suspect"})
-"""Reasons that mean, after a first page, that the listing was cut: a later scan may read on."""
+from auditor.sources.ask import Suspect, Truncated, cut_short
 
 
 def marked(
@@ -26,15 +23,17 @@ def marked(
     `markers`: the page's key of each marker and the parameter that hands it back. `more` empty:
     a marker is the flag. Truncated when pages were read and the end was not.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
     read = 0
     onward: dict[str, Any] = {}
     while True:
         try:
             page = _whole(ask_for(**params, **onward), needed)
-        except Exception as error:  # judged at once: what no vendor throws rises as it was
-            reason = reason_of(error)
-            if read and reason and reason[0] in LEADS_ON:
-                raise Truncated(f"after {read} pages: {reason[1]}") from error
+        except (BotoCoreError, ClientError, ResponseParserError, Suspect, UnicodeDecodeError) as error:
+            if cut := cut_short(read, error):
+                raise cut from error
             raise
         read += 1
         yield page

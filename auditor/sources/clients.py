@@ -426,9 +426,12 @@ class _Remembering:
     def __call__(self) -> Any:
         if self._error is not None and time.monotonic() < self._until:
             raise self._error.with_traceback(None)
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
         try:
             return self.fetch()
-        except Exception as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
             self._error, self._until = error, time.monotonic() + _AGAIN_S
             raise
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources._directory import Answer, Http, cut_short, instant, named
+from auditor.sources._directory import Answer, Http, instant, named
 from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
-from auditor.sources.ask import Malformed, Refused, Suspect
+from auditor.sources.ask import Malformed, Refused, Suspect, cut_short
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
@@ -106,7 +106,9 @@ def _listed(
         try:
             answer = http.get(f"admin/directory/v1/{path}", asked, operation=operation)
         except Refused as error:
-            raise cut_short(read, error) from error
+            if cut := cut_short(read, error):
+                raise cut from error
+            raise
         page = answer.json()
         # An empty page has its kind and no list; `{}` has neither.
         if not isinstance(page, dict) or page.get("kind") != f"admin#directory#{key}":

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources._directory import Answer, Http, cut_short, instant, named
+from auditor.sources._directory import Answer, Http, instant, named
 from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
-from auditor.sources.ask import Malformed, Refused, Suspect
+from auditor.sources.ask import Malformed, Refused, Suspect, cut_short
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
@@ -92,7 +92,9 @@ def _listed(http: Http, path: str, params: Mapping[str, Any], operation: str) ->
         try:
             answer = http.get(url, asked, operation=operation)
         except Refused as error:
-            raise cut_short(read, error) from error
+            if cut := cut_short(read, error):
+                raise cut from error
+            raise
         items = answer.json()
         if not isinstance(items, list):
             raise Suspect(f"okta:{operation} answers no list")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.model import Gap, Row, Seen
-from auditor.sources._directory import Http, cut_short, instant, named
+from auditor.sources._directory import Http, instant, named
 from auditor.sources._directory_people import MEMBERSHIPS, USERS, People, told, wanted
-from auditor.sources.ask import Malformed, Refused, Suspect, Truncated
+from auditor.sources.ask import Malformed, Refused, Suspect, Truncated, cut_short
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
@@ -77,7 +77,9 @@ def _listed(http: Http, kind: str, operation: str, count: int) -> Iterator[Mappi
         try:
             answer, found = page(http, kind, first, count, operation)
         except Refused as error:
-            raise cut_short(read, error) from error
+            if cut := cut_short(read, error):
+                raise cut from error
+            raise
         total, items = found.get("totalResults"), found.get("Resources", [])
         if not isinstance(total, int) or isinstance(total, bool) or not isinstance(items, list):
             raise Suspect(f"scim:{operation} answers no list of a counted total")

@@ -89,7 +89,11 @@ def pages(method: Callable[..., Any], request: Any, patience: Patience) -> Itera
     Raises Truncated when pages were read and the rest failed for a reason that a later scan may
     not meet, what the call raised otherwise.
     """
-    from auditor.sources.ask import Malformed, Truncated, reason_of
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from google.protobuf.message import DecodeError
+
+    from auditor.sources.ask import BudgetSpent, Malformed, cut_short
 
     read: set[str] = set()
     try:
@@ -99,10 +103,9 @@ def pages(method: Callable[..., Any], request: Any, patience: Patience) -> Itera
             if raw.next_page_token in read:
                 raise Malformed("the listing names the same next page twice")  # noqa: TRY301
             read.add(raw.next_page_token)
-    except Exception as error:
-        reason = reason_of(error)
-        if read and reason and reason[0] in {"failed", "hung", "malformed"}:
-            raise Truncated(f"after {len(read)} pages: {reason[1]}") from error
+    except (GoogleAPIError, GoogleAuthError, DecodeError, Malformed, BudgetSpent) as error:
+        if cut := cut_short(len(read), error):
+            raise cut from error
         raise
 
 
