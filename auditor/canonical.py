@@ -10,18 +10,17 @@ point and hashed with SHA-256. The standard library recomputes it from a table's
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+from auditor.runs import sorted_lines
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,7 +40,6 @@ SQL_TYPES: Mapping[Type, str] = {
 
 _UNSAFE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef]")
 _UNSAFE_JSON = re.compile(r"[\ud800-\udfff\ufdd0-\ufdef]|\\u0000")
-_BATCH = 8_000_000
 _INT64 = range(-(2**63), 2**63)
 EMPTY = hashlib.sha256().hexdigest()
 """The digest of a table without rows."""
@@ -71,7 +69,8 @@ def stamp(at: datetime) -> str:
     """Return a time as ISO 8601 in UTC with microseconds and `Z`; ValueError without a zone."""
     if at.tzinfo is None:
         raise ValueError(f"{at} has no time zone")
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    said = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
+    return said[:-6] + "Z"
 
 
 def canonical(value: Any) -> str:
@@ -83,20 +82,18 @@ def canonical(value: Any) -> str:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-        default=_default,
-    )
+    return _ENCODER.encode(value)
 
 
 def _default(value: Any) -> str:
     if isinstance(value, datetime):
         return stamp(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_default
+)
 
 
 def _safe(value: Any) -> Any:
@@ -119,6 +116,90 @@ def stored(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 def line(table: Table, values: Mapping[str, Any]) -> str:
     """Return the line of a row, as it is hashed; ValueError where it does not fit."""
     return _dumps(stored(table, values))
+
+
+_PLAIN: Mapping[Type, type] = {"TEXT": str, "INT": int, "BOOL": bool}
+_FLAT = (str, int, bool, type(None))
+
+
+class Lines:
+    """Makes the lines of one table's rows: the bytes of `line`, in an eighth of its time.
+
+    What is plain, as almost everything is, orjson encodes; the rest goes by `line`. tests/test_canonical_lines.py
+    holds the two to each other.
+    """
+
+    def __init__(self, table: Table) -> None:
+        from orjson import dumps, loads
+
+        self._dumps, self._loads = dumps, loads
+        self._table = table
+        ordered = sorted(table.columns, key=lambda column: column.name)
+        self._columns = [(column.name, _PLAIN.get(column.type), column.type) for column in ordered]
+        self._empty = dict.fromkeys(column.name for column in ordered)
+        self._key = table.key
+
+    def line(self, values: Mapping[str, Any]) -> bytes:
+        """Return the line of a row, without line feed; ValueError or TypeError where it does not fit."""
+        return self._both(values)[1]
+
+    def record(self, values: Mapping[str, Any]) -> bytes:
+        """Return the row's key as JSON, a tab, `1`, a tab, its line and a line feed."""
+        row, said = self._both(values)
+        return self._dumps([row[column] for column in self._key]) + b"\t1\t" + said + b"\n"
+
+    def elder(self, text: str) -> bytes:
+        """Return the record of a carried row from its line: it sorts before one that has the same key."""
+        row = self._loads(text)
+        return self._dumps([row[column] for column in self._key]) + f"\t0\t{text}\n".encode()
+
+    def _both(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+        if (row := self._quick(values)) is not None:
+            try:
+                said = self._dumps(row)
+            except TypeError:  # a lone surrogate
+                said = b"\\u0000"
+            # No text in it can be too long; U+FDD0-FDEF start with these two bytes.
+            if len(said) <= LONGEST // 4 and b"\\u0000" not in said and b"\xef\xb7" not in said:
+                return row, said
+        slow = stored(self._table, values)
+        return slow, _dumps(slow).encode()
+
+    def _quick(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the columns as they are encoded; None when a value is not plain."""
+        row: dict[str, Any] = {**self._empty, **values}
+        if len(row) != len(self._empty):
+            return None
+        for name, plain, kind in self._columns:
+            value = row[name]
+            if value is None:
+                continue
+            if type(value) is plain:
+                if plain is int and value not in _INT64:
+                    return None
+            elif kind == "TIME" and type(value) is datetime:
+                row[name] = stamp(value)
+            elif kind == "JSON" and (said := self._json(value)) is not None:
+                row[name] = said
+            else:
+                return None
+        return row
+
+    def _json(self, value: Any) -> str | None:
+        """Return the canonical JSON of what is flat; None for the rest."""
+        if type(value) is list:
+            if not all(type(each) in _FLAT for each in value):
+                return None
+        elif type(value) is not dict or not all(
+            type(key) is str and type(each) in _FLAT for key, each in value.items()
+        ):
+            return None
+        else:
+            value = dict(sorted(value.items()))
+        try:
+            return self._dumps(value).decode()
+        except TypeError:  # a lone surrogate, an integer that JSON elsewhere cannot hold
+            return None
 
 
 def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None:
@@ -220,25 +301,13 @@ def row_line(columns: Mapping[str, str]) -> str:
 
 
 def sorted_texts(texts: Iterable[str]) -> Iterator[str]:
-    """Yield texts without line feeds sorted by code point, at most `_BATCH` characters in memory.
+    """Yield texts without line feeds sorted by code point, few of them in memory.
 
     DuckDB's own sort was tried: on one thread it fails at its memory limit instead of spilling.
     """
-    with ExitStack() as files:
-        runs: list[Iterator[str]] = []
-        batch: list[str] = []
-        size = 0
-        for text in texts:
-            batch.append(text)
-            size += len(text) + 60
-            if size > _BATCH:
-                run = files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n"))
-                run.writelines(each + "\n" for each in sorted(batch))
-                run.seek(0)
-                runs.append(each[:-1] for each in run)
-                batch, size = [], 0
-        batch.sort()
-        yield from heapq.merge(*runs, batch) if runs else batch
+    for block in sorted_lines(text.encode() + b"\n" for text in texts):
+        for each in block:
+            yield each[:-1].decode()
 
 
 def lines(connection: DuckDBPyConnection, source: str, columns: Mapping[str, str]) -> Iterator[str]:
@@ -260,9 +329,14 @@ def digest(connection: DuckDBPyConnection, source: str, columns: Mapping[str, st
 
 def digest_of(texts: Iterable[str]) -> str:
     """Return the digest of lines in any order."""
+    return digest_of_blocks(sorted_lines(text.encode() + b"\n" for text in texts))
+
+
+def digest_of_blocks(blocks: Iterable[list[bytes]]) -> str:
+    """Return the digest of lines that are sorted and end in line feeds."""
     sha = hashlib.sha256()
-    for text in sorted_texts(texts):
-        sha.update(text.encode() + b"\n")
+    for block in blocks:
+        sha.update(b"".join(block))
     return sha.hexdigest()
 
 

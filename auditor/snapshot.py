@@ -20,30 +20,31 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from auditor import __version__
 from auditor.canonical import (
     EMPTY,
+    Lines,
     canonical,
     connect,
     digest,
-    digest_of,
+    digest_of_blocks,
     from_ndjson,
     from_parquet,
-    line,
     lines,
     loaded,
     quoted,
-    sorted_texts,
     sql_columns,
     stamp,
 )
 from auditor.errors import VerificationError
 from auditor.model import Window
+from auditor.runs import Runs
+from auditor.schema import Table
 from auditor.schema import tables as schema_tables
 from auditor.tablefiles import PACKED, rows_of
 
@@ -220,10 +221,9 @@ def head(*, as_of: datetime, window: Window) -> dict[str, Any]:
 class _Spool:
     """The rows of one table on their way to disk."""
 
-    file: TextIO
+    file: IO[bytes]
     path: Path
     rows: int = 0
-    longest: int = 0
     sources: set[str] = field(default_factory=set)
 
 
@@ -239,6 +239,7 @@ class Writer:
         self._spill = self.dir / "spill"
         self._spill.mkdir()
         self._schema = schema_tables()
+        self._lines = _Made(self._schema)
         self._spools: dict[str, _Spool] = {}
         self._carried: dict[str, Path] = {}
         self._lock = Lock()
@@ -258,22 +259,21 @@ class Writer:
 
         Of several rows with one key in a snapshot one is kept, the same in any order.
         """
-        row = line(self._schema[table], values) + "\n"
+        record = self._lines[table].record(values)
         with self._lock:
             try:
                 spool = self._spools.get(table) or self._open(table)
-                spool.file.write(row)
+                spool.file.write(record)
             except OSError as error:
                 self.unwritten = self.unwritten or error
                 raise
             spool.rows += 1
-            spool.longest = max(spool.longest, len(row.encode()))
             if source:
                 spool.sources.add(source)
 
     def _open(self, table: str) -> _Spool:
-        path = self._spill / f"{table}.ndjson"
-        spool = self._spools[table] = _Spool(path.open("w", encoding="utf-8"), path)
+        path = self._spill / f"{table}.records"
+        spool = self._spools[table] = _Spool(path.open("wb"), path)
         return spool
 
     def carry(self, table: str, path: Path) -> None:
@@ -294,9 +294,9 @@ class Writer:
                 spool.file.flush()
         carried = self._carried.get(table)
         if spool and taken:
-            with spool.path.open(encoding="utf-8", newline="\n") as file:
-                for text in islice(file, taken):
-                    row = json.loads(text)
+            with spool.path.open("rb") as file:
+                for record in islice(file, taken):
+                    row = json.loads(record[record.index(b"\t1\t") + 3 :])
                     if carried:
                         keys.add(tuple(row[column] for column in described.key))
                     yield loaded(described, row)
@@ -339,10 +339,10 @@ class Writer:
         if not spool and not carried:
             return entry
         ordered = self._spill / f"{table}.ordered"
-        entry["rows"], longest = self._order(connection, table, ordered)
         path = self.dir / "tables" / f"{table}.parquet"
-        with ordered.open(encoding="utf-8", newline="\n") as file:
-            entry["digest"] = digest_of(text[:-1] for text in file)
+        with Runs() as every:
+            entry["rows"], longest = self._order(connection, table, ordered, every)
+            entry["digest"] = digest_of_blocks(every.blocks())
         if (packed := PACKED.get(described, entry["digest"])) is not None:
             path.write_bytes(packed)
         else:
@@ -356,44 +356,53 @@ class Writer:
         entry["sources"] = sorted(spool.sources) if spool else []
         return entry
 
-    def _order(self, connection: DuckDBPyConnection, table: str, into: Path) -> tuple[int, int]:
-        """Write a table's lines in the order of its key, one for each key: the newest.
+    def _order(self, connection: DuckDBPyConnection, table: str, into: Path, every: Runs) -> tuple[int, int]:
+        """Write a table's lines in the order of its key, one for each key: the newest; `every` takes them too.
 
         Returns how many, and the bytes of the longest.
         """
         rows = longest = 0
-        last_key, kept = "", ""
-        with into.open("w", encoding="utf-8", newline="\n") as file:
-            for record in sorted_texts(self._records(connection, table)):
-                key, _, text = record.split("\t", 2)
-                if kept and key != last_key:
-                    file.write(kept + "\n")
-                if key != last_key:
-                    rows += 1
-                last_key, kept = key, text
-                longest = max(longest, len(text) * (1 if text.isascii() else 4))
-            if kept:
-                file.write(kept + "\n")
+        last_key, kept = b"", b""
+        with into.open("wb") as file, Runs() as runs:
+            for block in self._records(connection, table):
+                runs.add(block)
+            for block in chain(runs.blocks(), [[b"\t\t"]]):
+                found: list[bytes] = []
+                for record in block:
+                    key, _, text = record.split(b"\t", 2)
+                    if key != last_key and kept:
+                        found.append(kept)
+                    last_key, kept = key, text
+                file.writelines(found)
+                every.add(found)
+                rows += len(found)
+                longest = max(longest, max(map(len, found), default=0))
         return rows, longest
 
-    def _records(self, connection: DuckDBPyConnection, table: str) -> Iterator[str]:
-        """Yield `key, age, line` of every row; JSON holds no tab, so the key sorts first."""
-        described = self._schema[table]
+    def _records(self, connection: DuckDBPyConnection, table: str) -> Iterator[list[bytes]]:
+        """Yield `key, age, line` of every row, in blocks; JSON holds no tab, so the key sorts first."""
         if carried := self._carried.get(table):
-            columns = sql_columns(described)
-            for text in lines(connection, from_parquet(connection, carried, columns), columns):
-                yield _record(described.key, 0, text)
+            columns = sql_columns(self._schema[table])
+            every = lines(connection, from_parquet(connection, carried, columns), columns)
+            elder = self._lines[table].elder
+            while block := [elder(text) for text in islice(every, 1000)]:
+                yield block
         if spool := self._spools.get(table):
             spool.file.flush()
-            with spool.path.open(encoding="utf-8", newline="\n") as file:
-                for text in file:
-                    yield _record(described.key, 1, text[:-1])
+            with spool.path.open("rb") as file:
+                yield from iter(lambda: file.readlines(1 << 18), [])
 
 
-def _record(key: tuple[str, ...], age: int, text: str) -> str:
-    row = json.loads(text)
-    named = json.dumps([row[column] for column in key], ensure_ascii=False)
-    return f"{named}\t{age}\t{text}"
+class _Made(dict[str, Lines]):
+    """What makes the lines of each table, made when it is first asked for."""
+
+    def __init__(self, schema: Mapping[str, Table]) -> None:
+        super().__init__()
+        self._schema = schema
+
+    def __missing__(self, table: str) -> Lines:
+        made = self[table] = Lines(self._schema[table])
+        return made
 
 
 def _sums(directory: Path) -> Iterator[str]:

@@ -228,7 +228,7 @@ from auditor.model import Window
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 
 moment = {moment!r}
-if moment == "one table": snapshot.digest_of = die
+if moment == "one table": snapshot.digest_of_blocks = die
 if moment == "manifest": snapshot._publish = die
 if moment == "synced": Path.rename = die
 if moment == "first row":

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditor.canonical import (
     SQL_TYPES,
+    Lines,
     aware,
     connect,
     digest,
     from_ndjson,
     from_parquet,
     from_text,
-    line,
     lines,
     name,
     quoted,
@@ -130,7 +130,8 @@ class Engine:
     ) -> None:
         """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
         described = self._table(table, columns)
-        texts = (line(described, row) for row in rows)
+        made = Lines(described)
+        texts = (made.line(row).decode() for row in rows)
         few = list(islice(texts, _FEW))
         if len(few) < _FEW and sum(map(len, few)) <= _FEW_CHARACTERS:
             if few:
