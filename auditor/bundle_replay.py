@@ -137,6 +137,10 @@ def _restored(bag: verify.Bag, identity: str, into: Path) -> Snapshot:
             table = PurePosixPath(name).stem
             if table not in known:
                 raise VerificationError(f"{name}: this version of auditor knows no table {table}")
+            if name.endswith(".parquet"):
+                with (folder / "tables" / f"{table}.parquet").open("wb") as file:
+                    file.writelines(bag.chunks(name))
+                continue
             source, longest = folder / "tables" / f"{table}.ndjson", 0
             with source.open("wb") as file:
                 for line in bag.lines(name):

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any
 
 from auditor.canonical import safe_text
 from auditor.coverage import Observed, merged, rows_of, suspicious
-from auditor.model import Cursor, Gap, Place, Row, Seen, Window
+from auditor.model import Bulk, Cursor, Gap, Place, Row, Seen, Window
+from auditor.outputs import Output, outputs
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, Writer, head
 from auditor.sources import NAMES, Source, running, source, stands_in
@@ -174,7 +175,7 @@ class _Scan:
         for table in schema_tables().values():
             path = self.carried.tables(table.name)
             if table.feed and path:
-                self.writer.carry(table.name, path)
+                self.writer.carry(table.name, path, bulk=self.carried.bulk(table.name))
 
     def run(self, name: str, module: Source) -> None:
         """Run one source: the boundary that no fault of it passes."""
@@ -185,6 +186,8 @@ class _Scan:
             for each in module.collect(ask):
                 if isinstance(each, Row):
                     rows += self._take(name, each, found)
+                elif isinstance(each, Bulk):
+                    rows += self._take_bulk(name, each, found)
                 elif isinstance(each, Cursor):
                     scope, at = safe_text(each.scope), safe_text(each.position)
                     cursors[scope] = min(
@@ -225,6 +228,9 @@ class _Scan:
             covered=self._covered,
             before=self.carried.rows if self.carried else _no_rows,
             cursor=lambda scope: left.get((name, safe_text(scope))),
+            coverage=self._coverage_of,
+            outputs=self._outputs,
+            spool=self.writer.spool,
         )
 
     def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:
@@ -240,6 +246,18 @@ class _Scan:
         with self._lock:
             self.counts[row.table, account, region] += 1
         return 1
+
+    def _take_bulk(self, name: str, bulk: Bulk, found: list[Seen | Gap]) -> int:
+        """Store a file of rows; one that does not fit its table is a gap of the whole table."""
+        try:
+            counted = self.writer.bulk(bulk.table, bulk.path, source=name)
+        except ValueError as error:
+            found.append(Gap(bulk.table, "*", reason="malformed", detail=str(error)[:500]))
+            return 0
+        with self._lock:
+            for (account, region), rows in counted.items():
+                self.counts[bulk.table, account, region] += rows
+        return sum(counted.values())
 
     def _observed(self, name: str, each: Seen | Gap) -> Observed:
         """Say when something was seen; what a table of events does not date is the whole window."""
@@ -271,6 +289,20 @@ class _Scan:
         return [
             each.what for each in self._earlier() if isinstance(each.what, Seen) and each.what.table == table
         ]
+
+    def _coverage_of(self, table: str) -> list[Seen | Gap]:
+        """Return what was seen of a table and what was not, by this scan so far and, of events, by those before."""
+        with self._lock:
+            now = list(self.coverage)
+        return [each.what for each in merged([*now, *self._earlier()]) if each.what.table == table]
+
+    def _outputs(self) -> Iterator[tuple[Mapping[str, Any], Output]]:
+        """Yield each job that was collected with each prefix it speaks of."""
+        exports = [asdict(export) for export in _each(getattr(self.config, "exports", ()))]
+        label = getattr(self.config, "export_label", "export")
+        for job in self.writer.rows("dataproc_job"):
+            for output in outputs(job, exports, label):
+                yield job, output
 
     def _earlier(self) -> list[Observed]:
         """Return what the snapshot before covers of tables of events; read once."""

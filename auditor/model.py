@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -76,6 +77,15 @@ class Row:
 
     table: str
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Rows of a table that are too many to be handed over one by one: a Parquet file, which the taker moves away."""
+
+    table: str
+    path: Path
+    """Its columns are those of the table, by name and type; texts are as `canonical.safe_text` leaves them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """One immutable scan on disk: typed Parquet tables and a manifest that hashes them all.
 
     <into>/<id>/manifest.json           canonical JSON; `id` is its SHA-256
-    <into>/<id>/tables/<table>.parquet  zstd, ordered by the table's key; no file for an empty table
+    <into>/<id>/tables/<table>.parquet  zstd, ordered by the table's key; no file for an empty table. One that came in
+                                        bulk is in the order it came, and its digest is that of the file
     <into>/<id>/SHA256SUMS              of the Parquet files: damage is found before it is parsed
     <into>/<id>/raw/<sha256>.gz         pages as they came, when the configuration keeps them
 
@@ -46,10 +47,13 @@ from auditor.model import Window
 from auditor.runs import Runs
 from auditor.schema import Table
 from auditor.schema import tables as schema_tables
+from auditor.snapshot_bulk import DIGEST, accepted, by_place, sha256_of, united
 from auditor.tablefiles import PACKED, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from auditor.schema import Table
 
 SCHEMA = "auditor.snapshot/1"
 
@@ -93,6 +97,10 @@ class Snapshot:
         """Return the Parquet file of a table; None when it has no rows."""
         path = self.dir / "tables" / f"{table}.parquet"
         return path if path.exists() else None
+
+    def bulk(self, table: str) -> bool:
+        """Tell whether a table came in bulk: then its file is what is hashed, not its lines."""
+        return "sha256" in self.manifest["tables"].get(table, ())
 
     def rows(self, table: str, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield the rows of a table in the order of its key, times aware and JSON decoded.
@@ -145,6 +153,8 @@ class Snapshot:
         path = self.tables(table)
         if path is None:
             return EMPTY
+        if self.bulk(table):
+            return DIGEST + sha256_of(path)
         try:
             file = f"read_parquet({quoted(str(path))})"
             described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
@@ -242,6 +252,10 @@ class Writer:
         self._lines = _Made(self._schema)
         self._spools: dict[str, _Spool] = {}
         self._carried: dict[str, Path] = {}
+        self._bulk: dict[str, list[tuple[Path, str]]] = {}
+        """Parquet files of a table, each with the source it came from."""
+        self._merged: set[str] = set()
+        """Tables whose carried rows came in bulk."""
         self._lock = Lock()
         self.unwritten: OSError | None = None
         """Why a row could not be written: then no snapshot may be made of the others."""
@@ -276,14 +290,45 @@ class Writer:
         spool = self._spools[table] = _Spool(path.open("wb"), path)
         return spool
 
-    def carry(self, table: str, path: Path) -> None:
-        """Add the rows of an earlier Parquet file; a row that was taken now replaces its elder."""
+    def bulk(self, table: str, path: Path, *, source: str = "") -> dict[tuple[str, str], int]:
+        """Take a Parquet file of rows away from where it is; returns how many it has by account (or project) and region.
+
+        Its columns are the table's; ValueError when they are not, or when a key is NULL. A row that is added takes
+        the place of one in bulk.
+        """
+        described = self._schema[table]
+        with connect(memory_limit="128MB") as connection:
+            accepted(connection, described, path)
+            counted = by_place(connection, described, path)
+        with self._lock:
+            parts = self._bulk.setdefault(table, [])
+            target = self._spill / f"{table}.{len(parts)}.bulk"
+            try:
+                shutil.move(path, target)
+            except OSError as error:
+                self.unwritten = self.unwritten or error
+                raise
+            parts.append((target, source))
+        return counted
+
+    @property
+    def spool(self) -> Path:
+        """Where sources keep what is too large for memory; it goes with the writer."""
+        return self._spill
+
+    def carry(self, table: str, path: Path, *, bulk: bool = False) -> None:
+        """Add the rows of an earlier Parquet file; a row that was taken now replaces its elder.
+
+        `bulk`: they came in bulk, and stay so.
+        """
         self._carried[table] = path
+        if bulk:
+            self._merged.add(table)
 
     def rows(self, table: str, only: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-        """Yield the rows taken so far, then the carried ones they do not replace.
+        """Yield the rows taken so far, then those in bulk and the carried ones they do not replace.
 
-        `only` names the columns that are wanted of the carried ones, beside the table's key; empty: all.
+        `only` names the columns that are wanted of the latter, beside the table's key; empty: all.
         """
         described = self._schema[table]
         keys: set[tuple[Any, ...]] = set()
@@ -292,16 +337,17 @@ class Writer:
             taken = spool.rows if spool else 0
             if spool:
                 spool.file.flush()
-        carried = self._carried.get(table)
+            elder = [path for path, _ in self._bulk.get(table, ())]
+        elder += [self._carried[table]] if table in self._carried else []
         if spool and taken:
             with spool.path.open("rb") as file:
                 for record in islice(file, taken):
                     row = json.loads(record[record.index(b"\t1\t") + 3 :])
-                    if carried:
+                    if elder:
                         keys.add(tuple(row[column] for column in described.key))
                     yield loaded(described, row)
-        if carried:
-            for row in rows_of(table, carried, (*described.key, *only) if only else ()):
+        for path in elder:
+            for row in rows_of(table, path, (*described.key, *only) if only else ()):
                 if tuple(_plain(row[column]) for column in described.key) not in keys:
                     yield row
 
@@ -336,6 +382,8 @@ class Writer:
         columns = sql_columns(described)
         spool, carried = self._spools.get(table), self._carried.get(table)
         entry: dict[str, Any] = {"rows": 0, "digest": EMPTY, "sources": []}
+        if table in self._bulk or table in self._merged:
+            return self._in_bulk(described)
         if not spool and not carried:
             return entry
         ordered = self._spill / f"{table}.ordered"
@@ -355,6 +403,35 @@ class Writer:
         ordered.unlink()
         entry["sources"] = sorted(spool.sources) if spool else []
         return entry
+
+    def _in_bulk(self, described: Table) -> dict[str, Any]:
+        """Write a table that came in bulk, with the rows beside it, as one Parquet file; no row passes through Python."""
+        parts, spool = self._bulk.get(described.name, []), self._spools.get(described.name)
+        path = self.dir / "tables" / f"{described.name}.parquet"
+        rows = united(
+            described,
+            [part for part, _ in parts],
+            self._lines_of(spool) if spool else None,
+            self._carried.get(described.name),
+            path,
+            spill=self._spill,
+        )
+        sources = sorted({source for _, source in parts if source} | (spool.sources if spool else set()))
+        if not rows:
+            path.unlink()
+            return {"rows": 0, "digest": EMPTY, "sources": sources}
+        sha = sha256_of(path)
+        return {"rows": rows, "digest": DIGEST + sha, "sha256": sha, "sources": sources}
+
+    def _lines_of(self, spool: _Spool) -> tuple[Path, int]:
+        """Return a file of the rows of a spool as NDJSON, and the bytes of its longest line."""
+        spool.file.flush()
+        into, longest = spool.path.with_suffix(".ndjson"), 0
+        with spool.path.open("rb") as records, into.open("wb") as file:
+            for record in records:
+                longest = max(longest, len(record))
+                file.write(record[record.index(b"\t1\t") + 3 :])
+        return into, longest
 
     def _order(self, connection: DuckDBPyConnection, table: str, into: Path, every: Runs) -> tuple[int, int]:
         """Write a table's lines in the order of its key, one for each key: the newest; `every` takes them too.

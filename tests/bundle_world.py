@@ -11,7 +11,7 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -29,7 +29,7 @@ from auditor.ledger import Ledger, RuleNote, ScanRecord
 from auditor.model import Drift, Seen, Window
 from auditor.rulepack import Pack, load
 from auditor.rulestore import keep
-from auditor.snapshot import Writer, head
+from auditor.snapshot import Writer, head, write
 
 RULES = """pack: tests
 rules:
@@ -138,8 +138,11 @@ def judged(folder: Path, content: Mapping[str, bytes] | bytes, *pinned: str, **m
     return verify.verify(path, pinned=pinned or [shared()[0].pin], **more)
 
 
-def world(folder: Path) -> World:
-    """Scan twice: all is well, then versioning is suspended; a waiver and a sign-off follow."""
+def world(folder: Path, *, bulk: Sequence[str] = ()) -> World:
+    """Scan twice: all is well, then versioning is suspended; a waiver and a sign-off follow.
+
+    Tables named in `bulk` reach the snapshot as files.
+    """
     folder.mkdir(parents=True)
     (folder / "rules.yaml").write_text(RULES)
     (folder / "own.yaml").write_text(FRAMEWORK)
@@ -150,7 +153,7 @@ def world(folder: Path) -> World:
     assert not pack.broken, pack.broken
     with Ledger.open(made.ledger) as ledger:
         for week in range(2):
-            scan(made, ledger, pack, week)
+            scan(made, ledger, pack, week, bulk=bulk)
         (finding,) = [
             row for row in ledger.findings() if row.rule == "bucket-versioned" and row.subject_key == BUCKET
         ]
@@ -162,7 +165,7 @@ def world(folder: Path) -> World:
     return made
 
 
-def scan(made: World, ledger: Ledger, pack: Pack, week: int) -> None:
+def scan(made: World, ledger: Ledger, pack: Pack, week: int, *, bulk: Sequence[str] = ()) -> None:
     """Record a scan of hand-made tables as a real one is recorded."""
     when = at(12, 6) + week * WEEK
     tables = proven()
@@ -176,6 +179,10 @@ def scan(made: World, ledger: Ledger, pack: Pack, week: int) -> None:
     tables["s3_bucket"].append(tables["s3_bucket"][0] | {"arn": f"arn:aws:s3:::{HOSTILE}", "bucket": HOSTILE})
     state = Path(made.config.state.dir)
     with Writer(state / "snapshots") as writer:
+        for table in bulk:
+            writer.bulk(
+                table, as_file(table, tables.pop(table), made.folder / f"{table}-{week}"), source="test"
+            )
         for table, rows in tables.items():
             for row in rows:
                 writer.add(table, row, source="test")
@@ -207,6 +214,13 @@ def scan(made: World, ledger: Ledger, pack: Pack, week: int) -> None:
         [drift] if week else [],
         at=when,
     )
+
+
+def as_file(table: str, rows: Iterable[Mapping[str, Any]], into: Path) -> Path:
+    """Return rows as the Parquet file that a source would hand over."""
+    file = write(into, {table: rows}, as_of=NOW, window=Window(FROM, TO)).tables(table)
+    assert file is not None
+    return file
 
 
 # Tampering ----------------------------------------------------------------------------------------------------------

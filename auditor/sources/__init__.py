@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from auditor.model import Cursor, Gap, Row, Seen
+    from auditor.model import Bulk, Cursor, Gap, Row, Seen
     from auditor.sources.ask import Ask
 
 NAMES = tuple(
@@ -29,7 +29,7 @@ class Source(Protocol):
     AFTER: tuple[str, ...]
     ACTIONS: tuple[str, ...]
     Settings: type[Any]
-    collect: Callable[[Ask], Iterator[Row | Seen | Gap | Cursor]]
+    collect: Callable[[Ask], Iterator[Row | Bulk | Seen | Gap | Cursor]]
 
 
 def running(sources: Mapping[str, Source], settings: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from queue import Full, Queue
 from threading import Event
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 from auditor.canonical import cut, safe_text
 from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.outputs import Output
 from auditor.sources._reasons import Malformed, Refused, Suspect, Truncated, cut_short, reason_of
 from auditor.sources.clients import BudgetSpent, Clients
 
@@ -68,6 +70,12 @@ class Ask:
     """What earlier scans read to the end of a table of events: where a cursor may start."""
     before: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
     """Rows of a table in the scan before: what cannot change need not be asked again."""
+    coverage: Callable[[str], Sequence[Seen | Gap]] = field(default=lambda _table: ())
+    """What sources before this one saw of a table, and what they did not; of events earlier scans too."""
+    outputs: Callable[[], Iterable[tuple[Mapping[str, Any], Output]]] = field(default=lambda: ())
+    """Each job that was collected with each prefix it speaks of."""
+    spool: Path | None = None
+    """Where the scan keeps what is too large for memory; None: where the machine keeps temporary files."""
     cursor: Callable[[str], str | None] = field(default=lambda _scope: None)
     """Where the last recorded scan left this source in a scope; None: read the whole window."""
     wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
