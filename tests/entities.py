@@ -105,14 +105,18 @@ def derived(tables: Estate, entity: str = "") -> Engine:
     engine = Engine()
     wanted = needed(entity)
     described = schema_tables()
+    tables = (
+        {"followed": [], "written": []} | tables | (_listed(tables["version"]) if "version" in tables else {})
+    )
     made = {step.table for step in OURS if step.language == "sql"}
     for name in sorted(wanted & set(described) - made):
         columns = ", ".join(f'"{c.name}" {SQL_TYPES[c.type]}' for c in described[name].columns)
         engine.execute(f'CREATE TABLE "{name}" ({columns})')
         if tables.get(name):
             engine.insert(name, tables[name])
-    if not entity or "version" in wanted:  # of a step before these, and in no schema
-        engine.insert("version", tables.get("version", ()), columns=VERSION)
+    if not entity or "followed" in wanted:  # of steps before these, and in no schema
+        engine.insert("followed", tables["followed"], columns=FOLLOWED)
+        engine.insert("written", tables["written"], columns={"bucket": "TEXT", "key": "TEXT"})
     for step in OURS:
         if step.table not in wanted:
             continue
@@ -125,12 +129,36 @@ def derived(tables: Estate, entity: str = "") -> Engine:
     return engine
 
 
-VERSION: dict[str, Type] = {
-    "bucket": "TEXT", "key": "TEXT", "dir": "TEXT", "last_modified": "TIME", "exists_at": "TIME",
+FOLLOWED: dict[str, Type] = {
+    "bucket": "TEXT", "key": "TEXT", "version_id": "TEXT", "dir": "TEXT", "last_modified": "TIME", "exists_at": "TIME",
     "storage_class": "TEXT", "is_latest": "BOOL", "is_delete_marker": "BOOL", "checksummed": "BOOL",
     "own_key": "BOOL", "sse_c": "BOOL", "witness": "TEXT",
 }  # fmt: skip
-"""What the steps after the chain read of `version`."""
+"""What the steps after the chain read of `followed`."""
+
+
+def _listed(versions: Any) -> Estate:
+    """Return the tables that hold versions: all in the listing, followed and written those an event tells of."""
+    named = [{"version_id": f"v{number}", **row} for number, row in enumerate(versions)]
+    told = [
+        row
+        for row in named
+        if not row["is_latest"]
+        or row["is_delete_marker"]
+        or any(row[name] is not None for name in ("own_key", "sse_c", "witness"))
+    ]
+    listed = {column.name for column in schema_tables()["s3_object_version"].columns}
+    said = {True: "SHA256", False: "none", None: None}
+    return {
+        "s3_object_version": [
+            {**{name: value for name, value in row.items() if name in listed}, "checksums": said[row["checksummed"]]}
+            for row in named
+        ],
+        "followed": told,
+        "written": [{"bucket": row["bucket"], "key": row["key"]} for row in told if row["is_latest"]],
+    }  # fmt: skip
+
+
 OURS = tuple(step for step in steps() if "50" <= step.name[:2] <= "99")
 
 

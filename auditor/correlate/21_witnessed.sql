@@ -6,7 +6,7 @@ FROM (
         row_number() OVER (
             PARTITION BY v.bucket, v.key, v.version_id ORDER BY o.plen DESC, o.export_id
         ) AS rank
-    FROM version v
+    FROM followed v
     JOIN export_output o
       ON o.job_uuid = v.job_uuid AND o.bucket = v.bucket AND substr(v.key, 1, o.plen) = o.prefix
     WHERE v.witness = 'job' AND NOT v.is_delete_marker

@@ -23,26 +23,28 @@ single AS (
     SELECT
         v.bucket, v.key, v.version_id, f.export_id, f.plen, v.last_modified, v.exists_at, v.bytes, v.superseded_at,
         v.superseded_by_other, v.deleted_at, v.rewritten,
-        v.storage_class, v.is_marker OR v.is_staging AS apart,
+        v.storage_class, ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS' OR c.staging AS apart,
         row_number() OVER (
             PARTITION BY v.bucket, v.key, v.version_id ORDER BY f.plen DESC, f.from_at DESC, f.export_id DESC
         ) AS rank,
         max(f.plen) OVER (PARTITION BY v.bucket, v.key, v.version_id) AS longest,
         count(*) OVER (PARTITION BY v.bucket, v.key, v.version_id, f.plen) AS fits
-    FROM version v
-    JOIN unsettled u
-      ON u.bucket = v.bucket AND u.dir = v.dir AND u.hr = date_trunc('hour', v.last_modified)
+    FROM alone v
+    JOIN cell c ON c.bucket = v.bucket AND c.dir = v.dir AND c.hr = v.hr
     JOIN cell_fit f
-      ON f.bucket = v.bucket AND f.dir = v.dir AND f.hr = u.hr
+      ON f.bucket = v.bucket AND f.dir = v.dir AND f.hr = v.hr
      AND v.last_modified BETWEEN f.from_at AND f.until_at
-    WHERE NOT v.is_delete_marker AND (v.witness IS NULL OR v.witness IN ('ambiguous', 'no_issue'))
+    WHERE v.straddles
 ),
 events AS (
     SELECT
-        a.export_id, v.is_marker OR v.is_staging AS apart, v.rewritten, v.bytes, v.storage_class, v.version_id,
-        v.last_modified, v.event_at, v.exists_at, v.superseded_at, v.superseded_by_other, v.deleted_at
+        a.export_id, v.rewritten, v.bytes, v.storage_class, v.version_id,
+        v.last_modified, v.event_at, v.exists_at, v.superseded_at, v.superseded_by_other, v.deleted_at,
+        ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS'
+         OR v.dir LIKE '%/\_temporary/%' ESCAPE '\' OR v.dir LIKE '\_temporary/%' ESCAPE '\'
+         OR v.dir LIKE '%.spark-staging-%' OR v.dir LIKE '%/\_\_magic%' ESCAPE '\' AS apart
     FROM witnessed a
-    JOIN version v ON v.bucket = a.bucket AND v.key = a.key AND v.version_id = a.version_id
+    JOIN followed v ON v.bucket = a.bucket AND v.key = a.key AND v.version_id = a.version_id
 )
 SELECT
     export_id, 'exact' AS attributed_by,

@@ -1,5 +1,6 @@
 -- Versions that a job's session wrote and no listing shows any more: deleted, and when, where an event says so.
 -- Lifecycle actions are never in CloudTrail, and DeleteObjects is logged without keys (sources.md, section 7).
+-- What an event tells of is followed (21_followed), if it is there at all.
 -- A version that the same job wrote again is no loss when it goes.
 WITH written AS (
     SELECT DISTINCT e.event_id, e.bucket, e.key, e.version_id, e.at, c.job_uuid
@@ -21,7 +22,7 @@ gone AS (
     SELECT w.job_uuid, w.bucket, w.key, w.version_id, max(w.at) AS written_at
     FROM written w
     JOIN last l ON l.job_uuid = w.job_uuid AND l.bucket = w.bucket AND l.key = w.key AND l.last_at = w.at
-    LEFT JOIN s3_object_version v
+    LEFT JOIN followed v
       ON v.bucket = w.bucket AND v.key = w.key AND v.version_id = w.version_id
     WHERE v.key IS NULL
     GROUP BY w.job_uuid, w.bucket, w.key, w.version_id

@@ -9,7 +9,7 @@ JOIN credential c
   ON c.bucket = e.bucket
  AND c.access_key_id = coalesce(e.access_key_id, '')
  AND c.principal_arn = coalesce(e.principal_arn, '')
-LEFT JOIN s3_object_version v
+LEFT JOIN followed v
   ON v.bucket = e.bucket AND v.key = e.key AND v.version_id = e.version_id
 WHERE c.kind IN ('foreign', 'ambiguous', 'no_issue')
   AND coalesce(e.error_code, '') = ''

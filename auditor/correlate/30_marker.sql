@@ -21,19 +21,25 @@ own AS (
     FROM placed
     WHERE rank = 1
 ),
+version AS (
+    SELECT v.bucket, v.key, v.version_id, v.last_modified
+    FROM (SELECT DISTINCT bucket, file FROM manifest_file) f
+    JOIN s3_object_version v ON v.bucket = f.bucket AND v.key = f.file AND NOT v.is_delete_marker
+),
 held AS (
     SELECT
         p.export_id, f.marker, f.file,
         max(CASE
             WHEN v.key IS NULL THEN 0
             WHEN w.export_id = p.export_id THEN 2
-            WHEN (v.witness IS NULL OR v.witness IN ('ambiguous', 'no_issue'))
+            WHEN (d.witness IS NULL OR d.witness IN ('ambiguous', 'no_issue'))
              AND v.last_modified BETWEEN p.from_at AND p.until_at THEN 2
             ELSE 1
         END) AS found
     FROM own p
     JOIN manifest_file f ON f.bucket = p.bucket AND f.marker = p.key AND f.version_id = p.version_id
-    LEFT JOIN version v ON v.bucket = f.bucket AND v.key = f.file AND NOT v.is_delete_marker
+    LEFT JOIN version v ON v.bucket = f.bucket AND v.key = f.file
+    LEFT JOIN followed d ON d.bucket = v.bucket AND d.key = v.key AND d.version_id = v.version_id
     LEFT JOIN witnessed w ON w.bucket = v.bucket AND w.key = v.key AND w.version_id = v.version_id
     WHERE p.nth = 1
     GROUP BY p.export_id, f.marker, f.file

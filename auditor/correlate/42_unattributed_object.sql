@@ -1,32 +1,44 @@
 -- Objects in buckets of exports that belong to no export, by directory, with who wrote them where an event tells.
 -- `orphan`: TRUE when a stranger wrote, FALSE when only declared writers did, NULL when the writers were not seen.
-WITH taken AS (
-    SELECT bucket, key, version_id FROM witnessed
-    UNION ALL
-    SELECT v.bucket, v.key, v.version_id
-    FROM version v
+WITH fitting AS (
+    SELECT DISTINCT a.bucket, a.key, a.version_id
+    FROM alone a
     JOIN cell_fit f
-      ON f.bucket = v.bucket AND f.dir = v.dir AND f.hr = date_trunc('hour', v.last_modified)
-     AND v.last_modified BETWEEN f.from_at AND f.until_at
-    WHERE NOT v.is_delete_marker AND (v.witness IS NULL OR v.witness IN ('ambiguous', 'no_issue'))
+      ON f.bucket = a.bucket AND f.dir = a.dir AND f.hr = a.hr
+     AND a.last_modified BETWEEN f.from_at AND f.until_at
+    WHERE a.straddles
 ),
 free AS (
-    SELECT v.*
-    FROM version v
-    LEFT JOIN (SELECT DISTINCT bucket, key, version_id FROM taken) t
-      ON t.bucket = v.bucket AND t.key = v.key AND t.version_id = v.version_id
-    WHERE t.key IS NULL AND NOT v.is_delete_marker AND NOT v.is_marker AND NOT v.is_staging
+    SELECT a.bucket, a.key, a.version_id, a.account, a.region, a.dir, a.last_modified, a.bytes, a.principal_arn, a.witness
+    FROM alone a
+    LEFT JOIN fitting t ON t.bucket = a.bucket AND t.key = a.key AND t.version_id = a.version_id
+    WHERE t.key IS NULL
+    UNION ALL
+    SELECT v.bucket, v.key, v.version_id, v.account, v.region, v.dir, v.last_modified, v.bytes, v.principal_arn, v.witness
+    FROM followed v
+    LEFT JOIN witnessed t ON t.bucket = v.bucket AND t.key = v.key AND t.version_id = v.version_id
+    WHERE t.key IS NULL AND NOT v.is_delete_marker AND v.witness NOT IN ('ambiguous', 'no_issue')
+),
+counted AS (
+    SELECT * FROM free
+    WHERE NOT (ends_with(key, '/_SUCCESS') OR key = '_SUCCESS'
+        OR dir LIKE '%/\_temporary/%' ESCAPE '\' OR dir LIKE '\_temporary/%' ESCAPE '\'
+        OR dir LIKE '%.spark-staging-%' OR dir LIKE '%/\_\_magic%' ESCAPE '\')
 ),
 prefixes AS (
     SELECT DISTINCT bucket, prefix, plen FROM export_output
 ),
+lengths AS (
+    SELECT DISTINCT bucket, plen FROM prefixes
+),
 under AS (
     SELECT DISTINCT d.bucket, d.dir
-    FROM (SELECT DISTINCT bucket, dir FROM free) d
-    JOIN prefixes p ON p.bucket = d.bucket AND p.prefix = substr(d.dir, 1, p.plen)
+    FROM (SELECT DISTINCT bucket, dir FROM counted) d
+    JOIN lengths l ON l.bucket = d.bucket AND l.plen <= length(d.dir)
+    JOIN prefixes p ON p.bucket = d.bucket AND p.plen = l.plen AND p.prefix = substr(d.dir, 1, l.plen)
 ),
 ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY bucket, dir ORDER BY key, version_id) AS rank FROM free
+    SELECT *, row_number() OVER (PARTITION BY bucket, dir ORDER BY key, version_id) AS rank FROM counted
 )
 SELECT
     r.bucket, r.dir,
