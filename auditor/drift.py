@@ -28,6 +28,9 @@ REGRESSION = timedelta(days=30)
 BROKEN_ANY = "*"
 """In `Present.broken`: a rule file could not be read, so any rule may be missing for that."""
 
+QUIET = frozenset({"reworded", "unseen"})
+"""Steps of a finding that are no drift."""
+
 _RANK = {Verdict.FAIL: 3, Verdict.UNKNOWN: 2, Verdict.PASS: 1, Verdict.NOT_APPLICABLE: 0}
 _OPEN = (Verdict.FAIL, Verdict.UNKNOWN)
 _Key = tuple[str, str, str]
@@ -80,11 +83,13 @@ class Move:
     """One step in the life of one finding."""
 
     kind: str
-    """A kind of `Drift`, or `reworded`: the same verdict in other words."""
+    """A kind of `Drift`; `reworded`: the same verdict in other words; `unseen`: out of sight, and unknown already."""
     before: Standing | None
     after: Outcome | None
-    """None only when it vanished."""
+    """None only when it vanished or is out of sight."""
     because: str
+    unjudged: bool = False
+    """It stays open though nothing was said of it: out of sight."""
 
     @property
     def finding_id(self) -> str:
@@ -113,7 +118,7 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
     findings = (
         _drift_of(move, past.previous_at, now, authors)
         for move in moves(past, present, now=now)
-        if move.kind != "reworded"
+        if move.kind not in QUIET
     )
     return ordered(
         chain(settings, findings),
@@ -122,7 +127,7 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
 
 
 def moves(past: Past, present: Present, *, now: datetime) -> Iterator[Move]:
-    """Yield every step a finding takes, sorted by rule and subject; quiet ones yield nothing.
+    """Yield every step a finding takes, sorted by rule and subject; one that stands as it stood yields nothing.
 
     Past and present are merged in that order, so that neither is ever held whole.
     """
@@ -200,7 +205,7 @@ def _judged(before: Standing, after: Outcome, past: Past, now: datetime) -> Move
     return None
 
 
-def _gone(before: Standing, hidden: _Hidden) -> Move | None:
+def _gone(before: Standing, hidden: _Hidden) -> Move:
     """Judge a finding without an outcome: unseen keeps it open, seen to be absent ends it."""
     old = before.outcome
     if (why := hidden.why(old)) is not None:
@@ -215,8 +220,8 @@ def _gone(before: Standing, hidden: _Hidden) -> Move | None:
             gaps=(why,),
         )
         if old.verdict is Verdict.UNKNOWN:
-            return None
-        return Move("changed", before, unseen, because)
+            return Move("unseen", before, None, because, unjudged=True)
+        return Move("changed", before, unseen, because, unjudged=True)
     if old.subject_key.startswith("*"):
         seen = replace(old, verdict=Verdict.PASS, because="it can be seen again", gaps=())
         return Move("resolved", before, seen, seen.because)

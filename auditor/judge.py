@@ -14,12 +14,14 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.canonical import quoted
 from auditor.model import LINKS, Outcome, Ref, State, Verdict
+from auditor.spool import spooled
 
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
@@ -38,6 +40,22 @@ FACTS = (
     "outcome",
 )
 """Tables that are kept beside a snapshot: what people ask for after a scan."""
+
+
+Key = tuple[str, str, str]
+"""Rule, subject table and subject key: what a finding is known by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What differs between two judgements, as far as findings go."""
+
+    keys: Collection[Key]
+    """Every finding that may move: where an open outcome came, went or differs, and what was not judged before."""
+    outcomes: Collection[Outcome]
+    """All that the later one says of these, and every outcome that stands for subjects nobody could list."""
+    stood: int
+    """Findings that the earlier one says are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,14 @@ class Judgement:
             found.get("gaps", ()),
         )
 
+    @classmethod
+    def beside(cls, folder: Path, snapshot_id: str, rule_digest: str) -> Judgement | None:
+        """Open what was judged of a snapshot by a rule set; None when it is not kept any more, or not whole."""
+        directory = folder / f"{snapshot_id}-{rule_digest[:12]}"
+        if not all((directory / name).is_file() for name in ("judgement.json", "outcome.parquet")):
+            return None
+        return cls.open(directory)
+
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a kept table in their order, times aware and JSON decoded."""
         from auditor.engines.duckdb import Engine
@@ -78,6 +104,34 @@ class Judgement:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield every outcome, in the order of code, rule and subject."""
         return (outcome_of(row) for row in self.rows("outcome"))
+
+    def file_digest(self, table: str) -> str:
+        """Return the SHA-256 of a kept table's file: these bytes, which another version may write in another way."""
+        with (self.dir / f"{table}.parquet").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def changed(self, before: Judgement, unjudged: Iterable[Key]) -> Changed:
+        """Return what a finding may move by, between an earlier judgement and this one.
+
+        `unjudged` are keys of open findings that the earlier one said nothing of. What both say alike stays on disk.
+        """
+        from auditor.engines.duckdb import Engine
+
+        with Engine(memory_limit=_ASKING, threads=1) as engine:
+            for name, judgement in (("was", before), ("now", self)):
+                path = quoted(str(judgement.dir / "outcome.parquet"))
+                numbered = f"SELECT * FROM read_parquet({path}, file_row_number = TRUE)"
+                engine.execute(f"CREATE VIEW {name}_file AS {numbered}")
+                engine.run(name, f"{_COMPARED} FROM {name}_file WHERE {_IS_OPEN}")
+            (found,) = engine.rows("SELECT count(DISTINCT key) AS stood FROM was")
+            engine.run("differing", _DIFFERING)
+            engine.insert("unjudged", map(_columns, unjudged), columns=dict.fromkeys(_KEY, "TEXT"))
+            engine.run("moved", _MOVED)
+            keys = spooled(_key_of(row) for row in engine.stream(f"SELECT * FROM moved ORDER BY {_KEYED}"))
+            outcomes = "SELECT o.* EXCLUDE (file_row_number) FROM now_file AS o SEMI JOIN moved USING"
+            engine.attach("outcome", self.dir / "outcome.parquet")
+            rows = engine.each("outcome", f"{outcomes} ({_KEYED}) ORDER BY {_KEYED}, code")
+            return Changed(keys, spooled(map(outcome_of, rows)), found["stood"])
 
     def moving(self, standing: Iterable[tuple[str, str, str]]) -> Iterator[Outcome]:
         """Yield the outcomes that open, keep or end findings: all that fail or cannot be told, and those of `standing`.
@@ -98,6 +152,39 @@ class Judgement:
                 f"OR {mark} IN (SELECT mark FROM standing)"
             )
             yield from map(outcome_of, engine.each("outcome", moving))
+
+
+_KEY = ("rule", "subject_table", "subject_key")
+_KEYED = ", ".join(_KEY)
+_IS_OPEN = "verdict IN ('fail', 'unknown')"
+_SAID = (
+    "code", "zone", "account", "project", "owner", "params", "reason", "because", "failed_checks",
+    "unknown_checks", "gaps", "refs",
+)  # fmt: skip
+# Verdict and severity are compared as they are; of the words 128 bits are, for they need not fit into memory.
+_COMPARED = (
+    f"SELECT md5_number(concat_ws(chr(31), {_KEYED})) AS key, verdict, severity, "
+    f"md5_number(concat_ws(chr(31), {', '.join(f'coalesce({name}, chr(30))' for name in _SAID)})) AS said, "
+    "file_row_number AS at"
+)
+_DIFFERING = """
+    SELECT was.at AS was_at, now.at AS now_at FROM was FULL JOIN now ON was.key = now.key
+    WHERE was.key IS NULL OR now.key IS NULL OR was.verdict <> now.verdict
+      OR was.severity IS DISTINCT FROM now.severity OR was.said <> now.said"""
+_MOVED = f"""
+    SELECT DISTINCT {_KEYED} FROM (
+      SELECT {_KEYED} FROM was_file WHERE file_row_number IN (SELECT was_at FROM differing)
+      UNION ALL SELECT {_KEYED} FROM now_file WHERE file_row_number IN (SELECT now_at FROM differing)
+        OR (verdict = 'unknown' AND starts_with(subject_key, '*'))
+      UNION ALL SELECT {_KEYED} FROM unjudged)"""
+
+
+def _columns(key: Key) -> dict[str, str]:
+    return dict(zip(_KEY, key, strict=True))
+
+
+def _key_of(row: Mapping[str, Any]) -> Key:
+    return row["rule"], row["subject_table"], row["subject_key"]
 
 
 def _mark(rule: str, subject_table: str, subject_key: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,7 @@ from auditor.ledger.values import (
     ScanRecord,
 )
 from auditor.model import Drift, Gap, Seen, State, Window
+from auditor.moving import what_may_move
 from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
@@ -107,7 +108,7 @@ def _scanned(
     folder = Path(config.state.dir)
     for part in ("snapshots", "judged", "rules"):
         sweep(folder / part)
-    before = ledger.state(now)
+    before = ledger.state(now, findings=False)
     carried = _carried(ledger, folder)
     window = Window(_from(carried, config, now), now)
     draft = collect(
@@ -124,24 +125,24 @@ def _scanned(
         progress("judging", {"snapshot": snapshot.id[:12]})
     judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
     keep(pack, folder / "rules", judgement.dir)
-    open_before = (finding.outcome for finding in before.past.findings)
-    outcomes = spooled(judgement.moving((o.rule, o.subject_table, o.subject_key) for o in open_before))
+    moving = what_may_move(ledger, folder / "judged", judgement, now)
+    past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
     exports = spooled(judgement.rows("export"))
     coverage = (*coverage_of(snapshot), *_CONFIGURED)
     memories = _memories(snapshot, exports, before, now)
     present = Present(
-        outcomes=outcomes,
+        outcomes=moving.outcomes,
         watch=memories.watch,
         coverage=coverage,
         changes=snapshot.rows("aws_change"),
         judged=[rule.id for rule in pack.rules],
         broken=[rule.id or "*" for rule in pack.broken_rules],
     )
-    drift = compare(before.past, present, now=now)
+    drift = compare(past, present, now=now)
     notes = {rule.id: RuleNote(rule.controls, rule.remedy) for rule in pack.rules}
     alerts = compose(
         drift,
-        outcomes,
+        moving.outcomes,
         exports,
         _routes(config),
         now=now,
@@ -157,6 +158,8 @@ def _scanned(
             rule_digest=pack.digest,
             config_digest=config.digest,
             outcome_digest=judgement.digests["outcome"],
+            outcome_file=judgement.file_digest("outcome"),
+            compared_with=moving.compared_with,
             tally=judgement.tally,
             rules=notes,
             broken=tuple(present.broken),
@@ -166,10 +169,11 @@ def _scanned(
             lease=lease,
             cursors={(source, scope): at for source, scope, at in snapshot.manifest["cursors"]},
         ),
-        outcomes,
+        moving.outcomes,
         drift,
         memories,
         alerts,
+        only=moving.only,
         at=now,
     )
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))

@@ -19,11 +19,12 @@ from auditor.ledger import (
     queries,
     signoffs,
     slots,
+    standing,
     storage,
     waivers,
 )
 from auditor.ledger.queries import Filters
-from auditor.ledger.record import post, record, remembered
+from auditor.ledger.record import post, record
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import (
     Alert,
@@ -43,6 +44,9 @@ from auditor.ledger.values import (
 from auditor.spool import spooled
 
 if TYPE_CHECKING:
+    from auditor.drift import Past
+    from auditor.judge import Key
+    from auditor.ledger.standing import Judged
     from auditor.model import Drift, Outcome
 
 _NO_FILTERS = Filters()
@@ -131,10 +135,13 @@ class Ledger:
         with self._write() as conn:
             slots.release(conn, lease, now)
 
-    def state(self, as_of: datetime) -> Before:
-        """Return what is known before a scan; everything joined to its snapshot, and drift's past."""
+    def state(self, as_of: datetime, *, findings: bool = True) -> Before:
+        """Return what is known before a scan; everything joined to its snapshot, and drift's past.
+
+        Without `findings` the past has no findings in it: `past` brings those that matter.
+        """
         with self._read() as conn:
-            past = remembered(conn, as_of)
+            past = standing.remembered(conn, as_of, findings=findings)
             check = chain.verify(conn)
             tables: dict[str, Collection[dict[str, Any]]] = {
                 name: spooled(map(_typed, rows)) for name, rows in memory.rows(conn, memory.last_at(conn))
@@ -173,6 +180,16 @@ class Ledger:
             left = cursors.every(conn)
         return Before(past, dict(sorted(tables.items())), alerting, left)
 
+    def judged(self) -> Judged | None:
+        """Return what the last finished scan was judged by; None before the first."""
+        with self._read() as conn:
+            return standing.judged(conn)
+
+    def past(self, as_of: datetime, only: Iterable[Key] | None = None) -> Past:
+        """Return the findings that are open; `only` those of some keys."""
+        with self._read() as conn:
+            return standing.past(conn, as_of, only)
+
     def record(
         self,
         scan: ScanRecord,
@@ -181,9 +198,10 @@ class Ledger:
         memories: Memories | None = None,
         alerts: Sequence[Alert] = (),
         *,
+        only: Iterable[Key] | None = None,
         at: datetime,
     ) -> ScanRow:
-        """Write one finished scan and all that follows from it, or nothing of it."""
+        """Write one finished scan and all that follows from it, or nothing of it; see `record.record`."""
         self._checkpoint("begin")
         with self._write() as conn:
             scan_id = record(
@@ -193,6 +211,7 @@ class Ledger:
                 drift,
                 memories=memories or Memories(),
                 alerts=alerts,
+                only=only,
                 at=at,
                 checkpoint=self._checkpoint,
             )

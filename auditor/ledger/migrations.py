@@ -17,7 +17,7 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED, *_CURSORS):
+    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED):
         conn.execute(statement)
 
 
@@ -199,6 +199,12 @@ _CURSORS = (
         PRIMARY KEY (source, scope)) STRICT, WITHOUT ROWID""",
 )
 
+_UNJUDGED = (
+    # Open findings that the last scan said nothing of, for their subjects were out of sight.
+    """CREATE TABLE unjudged (
+        finding_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID""",
+)
+
 
 def _steps(*statements: str) -> Callable[[Database], None]:
     def step(database: Database) -> None:
@@ -208,7 +214,11 @@ def _steps(*statements: str) -> Callable[[Database], None]:
     return step
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_steps(*_SIGNED), _steps(*_CURSORS))
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    _steps(*_SIGNED),
+    _steps(*_CURSORS),
+    _steps(*_UNJUDGED),
+)
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)
 CREATED = VERSION

@@ -11,7 +11,7 @@ from typing import Any
 
 from auditor.errors import UsageError
 from auditor.ledger import chain, waivers
-from auditor.ledger.record import WORDS
+from auditor.ledger.standing import WORDS
 from auditor.ledger.values import (
     Entry,
     FindingRow,

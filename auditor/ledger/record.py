@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from auditor.drift import REGRESSION, Move, Past, Present, Standing, moves
+from auditor.drift import Move, Present, Standing, moves
 from auditor.errors import BusyError, UsageError
-from auditor.ledger import chain, cursors, memory
+from auditor.ledger import chain, cursors, memory, standing
+from auditor.ledger.standing import WORDS
 from auditor.ledger.values import (
     Alert,
     Memories,
     RuleNote,
     ScanRecord,
     canonical,
-    instant,
-    maybe,
     optional,
     safe,
     stamp,
 )
 from auditor.model import Drift, Outcome, Ref, Verdict
 from auditor.spool import spooled
-from auditor.watch import Watched
 
-WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
-"""Columns of a finding that may change from scan to scan without it being another finding."""
+if TYPE_CHECKING:
+    from auditor.judge import Key
+
 OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind"})
 """Events after which a channel waits to hear the end."""
 CLOSING = frozenset({"recovered", "vanished"})
@@ -43,12 +42,16 @@ def record(
     *,
     memories: Memories,
     alerts: Sequence[Alert],
+    only: Iterable[Key] | None = None,
     at: datetime,
     checkpoint: Callable[[str], None],
 ) -> str:
-    """Write a scan within the caller's transaction; return its id."""
+    """Write a scan within the caller's transaction; return its id.
+
+    `only` are the findings that may have moved, where that is known: then `outcomes` need not tell of others.
+    """
     n, when = _number(conn, scan, at), stamp(at)
-    past = remembered(conn, at)
+    past = standing.past(conn, at, only)
     present = Present(
         outcomes=(_plain(outcome) for outcome in outcomes),
         coverage=scan.coverage,
@@ -56,7 +59,9 @@ def record(
         broken=scan.broken,
     )
     writing = _Writing(conn, n, at, past.previous_at, scan.rules or {})
-    for move in spooled(moves(past, present, now=at)):  # read to the end before anything is written
+    steps = spooled(moves(past, present, now=at))  # read to the end before anything is written
+    standing.forget_unjudged(conn)
+    for move in steps:
         writing.apply(move)
     checkpoint("findings")
     conn.executemany(
@@ -89,6 +94,7 @@ def record(
         **chain.bound_digests(conn, n),
         "wording": chain.wording_digest(conn),
         "open": open_now,
+        "outcome_file": scan.outcome_file,
         "broken_rules": sorted(scan.broken),
         "due_times_not_applied": moved,
     }
@@ -137,6 +143,11 @@ def _number(conn: sqlite3.Connection, scan: ScanRecord, at: datetime) -> int:
     ).fetchone()
     if done:
         raise UsageError(f"slot {scan.slot} was already scanned: {done[0]}")
+    if scan.compared_with and scan.compared_with != standing.last_scan(conn):
+        raise BusyError(
+            f"another scan was recorded while the one of slot {scan.slot} ran",
+            remedy="Nothing of this scan was recorded; look at `auditor status`.",
+        )
     check_time(conn, at)
     return next_number(conn)
 
@@ -171,6 +182,10 @@ class _Writing:
     def apply(self, move: Move) -> None:
         """Write one step of one finding."""
         before, after = move.before, move.after
+        if move.unjudged:
+            standing.note_unjudged(self._conn, move.finding_id)
+        if move.kind == "unseen":
+            return
         if move.kind == "reworded" and before is not None and after is not None:
             if _home(before.outcome) == _home(after):
                 self._reword(move.finding_id, after)
@@ -285,61 +300,6 @@ def _plain(outcome: Outcome) -> Outcome:
         unknown_checks=tuple(json.loads(unknown)),
         gaps=tuple(json.loads(gaps)),
         refs=tuple(Ref(*ref) for ref in json.loads(refs)),
-    )
-
-
-def _standing(conn: sqlite3.Connection) -> Iterator[Standing]:
-    names = WORDS.split(", ")
-    words = ", ".join(f"coalesce(w.{name}, f.{name})" for name in names)
-    for row in conn.execute(
-        "SELECT f.rule, f.code, f.subject_table, f.subject_key, f.verdict, f.severity, f.owner, "
-        f"f.zone, f.account, f.project, f.opened_at, f.last_fail_at, {words} FROM finding AS f "
-        "LEFT JOIN wording AS w ON w.finding_id = f.finding_id WHERE f.until_scan IS NULL "
-        "ORDER BY f.finding_id"
-    ):
-        rule, code, table, key, verdict, severity, owner, zone, account, project = row[:10]
-        opened_at, failed_at, because, reason, params, failed, unknown, gaps, refs = row[10:]
-        outcome = Outcome(
-            rule=rule,
-            code=code,
-            subject_table=table,
-            subject_key=key,
-            verdict=Verdict(verdict),
-            severity=severity,
-            because=because,
-            reason=reason,
-            zone=zone,
-            account=account,
-            project=project,
-            owner=owner,
-            params=json.loads(params),
-            failed_checks=tuple(json.loads(failed)),
-            unknown_checks=tuple(json.loads(unknown)),
-            gaps=tuple(json.loads(gaps)),
-            refs=tuple(Ref(*ref) for ref in json.loads(refs)),
-        )
-        yield Standing(outcome, instant(opened_at), maybe(failed_at))
-
-
-def remembered(conn: sqlite3.Connection, as_of: datetime) -> Past:
-    """Return what drift compares the next scan with."""
-    last = memory.last_at(conn)
-    resolved = conn.execute(
-        "SELECT finding_id, max(closed_at) FROM finding WHERE closed_at >= ? AND ended = 'resolved' "
-        "AND last_fail_at IS NOT NULL GROUP BY finding_id",
-        (stamp(as_of - REGRESSION - timedelta(seconds=1)),),
-    )
-    watch = conn.execute(
-        "SELECT table_name, key, field, value, account, region, coalesce(known_at, ?) "
-        "FROM watch_memory ORDER BY table_name, key, field",
-        (last,),
-    )
-    return Past(
-        findings=spooled(_standing(conn)),
-        watch=tuple(Watched(row[0], row[1], row[2], row[3], row[4], row[5], maybe(row[6])) for row in watch),
-        listed=frozenset(conn.execute("SELECT table_name, account, region FROM watch_scope")),
-        resolved={finding: instant(at) for finding, at in resolved},
-        previous_at=maybe(last),
     )
 
 

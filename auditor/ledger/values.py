@@ -60,6 +60,10 @@ class ScanRecord:
     """Gaps of this scan itself; None: count those of `coverage`, which holds gaps of carried times too."""
     interval_s: int = 0
     """The schedule's interval; 0 when it has none."""
+    outcome_file: str = ""
+    """SHA-256 of the Parquet file of its outcomes: a later scan compares with these bytes or with none."""
+    compared_with: str = ""
+    """Id of the scan it was compared with, which must still be the last; empty: whichever is."""
     lease: Lease | None = None
     """None: the slot is taken and finished in one step."""
     cursors: Mapping[tuple[str, str], str] = field(default_factory=dict)

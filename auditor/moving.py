@@ -1,0 +1,48 @@
+"""Which findings a scan may move: told by two judgements on disk, or else by all that stands in the ledger.
+
+Most of a million outcomes are what they were the scan before. Only what differs is made into Python values; drift and
+the ledger then decide about these few exactly as they would about all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.judge import Judgement, Key
+from auditor.spool import spooled
+
+if TYPE_CHECKING:
+    from auditor.drift import Past
+    from auditor.ledger import Ledger
+    from auditor.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """What findings may move by: what stood of them, and what is said of them now."""
+
+    past: Past
+    outcomes: Collection[Outcome]
+    only: Collection[Key] | None = None
+    """The findings that may move; None: any."""
+    compared_with: str = ""
+    """Id of the scan whose judgement told."""
+
+
+def what_may_move(ledger: Ledger, folder: Path, judgement: Judgement, now: datetime) -> Moving:
+    """Ask the judgement before this one, in `folder`; where it is gone or altered, take all that stands."""
+    if (last := ledger.judged()) is not None and last.file:
+        before = Judgement.beside(folder, last.snapshot_id, last.rule_digest)
+        if before is not None and before.file_digest("outcome") == last.file:
+            changed = judgement.changed(before, last.unjudged)
+            if changed.stood + len(last.unjudged) == last.open:  # else the ledger holds what nobody judged
+                past = ledger.past(now, changed.keys)
+                return Moving(past, changed.outcomes, changed.keys, last.scan)
+    past = ledger.past(now)
+    standing = (finding.outcome for finding in past.findings)
+    keys = ((each.rule, each.subject_table, each.subject_key) for each in standing)
+    return Moving(past, spooled(judgement.moving(keys)))
