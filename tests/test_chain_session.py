@@ -54,11 +54,12 @@ def _key(number: int = 7, **more: Any) -> dict[str, Any]:
     return event(number, **({"key": f"{PREFIX}part-{number}"} | user | more))
 
 
-def _unnamed(**more: Any) -> Bend:
-    """A session whose name says nothing."""
-    return both(
-        put("sts_session", session_name="spark", **more), put_all("s3_data_event", session_name="spark")
-    )
+UNSEEN = "dataproc-0c0ffee0-0000-4000-8000-000000000002"
+
+
+def _unnamed(name: str = "spark", **more: Any) -> Bend:
+    """A session whose name says nothing, or another job."""
+    return both(put("sts_session", session_name=name, **more), put_all("s3_data_event", session_name=name))
 
 
 def _role_elsewhere() -> Bend:
@@ -123,6 +124,11 @@ CASES: list[Case] = [
     ("another job ran then as nobody knows whom, and the name tells", "session", "proven", add("dataproc_job", job("u-2", cluster_uuid="c-9", arguments=[]))),
     ("the event does not hold the access key id and the name tells", "session", "proven", put("sts_session", access_key_id=None, session_key="issue-ASIAONE")),
     ("the event does not hold the access key id and its validity ended before the last write", "session", "unknown", put("sts_session", access_key_id=None, session_key="issue-ASIAONE", expires_at=at(5, 1, 29))),
+    ("its time alone says whose it is", "session", "proven", both(_unnamed(), put("dataproc_job", arguments=[]))),
+    ("its time alone says whose it is and jobs were denied", "session", "unknown", both(_unnamed(), put("dataproc_job", arguments=[]), hidden("dataproc_job", "data"))),
+    ("its name says whose it is and jobs were denied", "session", "proven", both(put("dataproc_job", arguments=[]), hidden("dataproc_job", "data"))),
+    ("its writes say whose it is and jobs were denied", "session", "proven", both(_unnamed(), hidden("dataproc_job", "data"))),
+    ("its name holds the uuid of a job that nobody saw, and it wrote under this one's prefix", "session", "proven", _unnamed(UNSEEN)),
     # what could not be seen
     ("issues in another enabled region were denied", "session", "unknown", both(add("config_place", {"cloud": "aws", "account": ACCOUNT, "region": "eu-central-1"}), hidden("sts_session", region="eu-central-1"))),
     ("issues in a region that is not enabled were denied", "session", "proven", hidden("sts_session", region="ap-south-1")),
@@ -222,6 +228,12 @@ def test_orphan_is_one_whatever_was_denied_after_it_was_issued() -> None:
 
     assert orphan(from_at=at(8)) is True
     assert orphan(from_at=at(5), until_at=at(6)) is None
+
+
+def test_session_that_holds_the_uuid_of_a_job_nobody_saw_is_not_the_one_that_ran_then() -> None:
+    untold = put("dataproc_job", arguments=[])
+    assert chains(bent(_unnamed(), untold))["u-1"]["found_by"] == "session"
+    assert "u-1" not in chains(bent(_unnamed(UNSEEN), untold))
 
 
 def test_prefix_found_by_a_session_takes_in_only_what_it_wrote() -> None:

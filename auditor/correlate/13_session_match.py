@@ -4,11 +4,13 @@ exact: the credentials that were issued wrote under the prefix of one fitting jo
 all while one job alone fits.
 strong: the session name holds a job_uuid and the subject is that job's; the name alone is self-asserted.
 inferred: the only job of that service account in time, which is from 5 minutes before its start to the skew after its
-end. Two jobs that fit equally well leave it unknown, and so does one whose own account is not known.
+end. Two jobs that fit equally well leave it unknown, and so does one whose own account is not known, or a name
+that holds the uuid of a job that is not there.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -20,6 +22,7 @@ TABLE = "session_match"
 READS = ("sts_session", "chain_job", "output", "credential_write", "config_federation", "as_of")
 
 _BEFORE_START = timedelta(minutes=5)
+_UUID = re.compile(r"(?:dataproc-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Row = Mapping[str, Any]
 
 
@@ -100,6 +103,9 @@ def _match(
         words = (
             f"the only job of its account then is {fitting[0]['job_id']}, and its name says {named['job_id']}"
         )
+        return _row(session, None, "none", 2, words)
+    if len(fitting) == 1 and named is None and _UUID.fullmatch(session["session_name"] or ""):
+        words = f"the only job of its account then is {fitting[0]['job_id']}, and its name holds the uuid of another"
         return _row(session, None, "none", 2, words)
     if len(fitting) == 1:
         strength = "exact" if wrote else "inferred"

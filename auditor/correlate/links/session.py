@@ -74,7 +74,7 @@ def _proven(evidence: Evidence, case: Case, wrote: list[Row]) -> Judgement:
     """Judge sessions that are as declared: how strongly they are tied to the job, and whether all were seen."""
     assert case.ended_at is not None
     strength = weakest(Strength(session["match"]) for session in wrote)
-    if strength == Strength.INFERRED:
+    if strength == Strength.INFERRED or _by_time_alone(case, wrote):
         hidden = evidence.jobs_hidden(case.ended_at + evidence.skew)
         if hidden:
             return unknown("other jobs of the same account could not be seen", _sessions(wrote), hidden)
@@ -89,6 +89,12 @@ def _proven(evidence: Evidence, case: Case, wrote: list[Row]) -> Judgement:
         strength,
         _sessions(wrote),
     )
+
+
+def _by_time_alone(case: Case, wrote: list[Row]) -> bool:
+    """Tell whether only its time says whose a session is: where it wrote is what says where the job writes."""
+    named = all(case.job["job_uuid"] in (session["session_name"] or "") for session in wrote)
+    return case.output["found_by"] == "session" and not named
 
 
 def strangers(
