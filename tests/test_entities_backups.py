@@ -128,6 +128,19 @@ def test_zone_without_copies_requires_none_and_no_zone_leaves_it_open() -> None:
     untold = facts(estate(s3_bucket=[bucket(tags=None)], backup_recovery_point=[point()]), "recovery_point")
     assert untold["arn:p1"]["region_copies_required"] is None
     assert untold["arn:p1"]["zone"] is None
+    assert (untold["arn:p1"]["zone_told"], found["zone_told"]) == (None, True)
+
+
+def test_point_of_a_bucket_without_a_zone_is_told_so_and_one_whose_tags_were_not_read_is_not() -> None:
+    def told(**more: Any) -> Any:
+        return facts(estate(backup_recovery_point=[point(**more.pop("own", {}))], **more), "recovery_point")[
+            "arn:p1"
+        ]["zone_told"]
+
+    assert told(s3_bucket=[bucket(tags={})]) is True
+    assert told(s3_bucket=[]) is True  # gone, or a gap says otherwise: the column reads `s3_bucket`
+    assert told(s3_bucket=[bucket(tags=None)]) is None
+    assert told(s3_bucket=[bucket(tags=None)], own={"tags": {"compliance-zone": "internal"}}) is True
 
 
 def test_own_tag_of_a_point_goes_before_its_buckets() -> None:

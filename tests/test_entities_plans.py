@@ -118,6 +118,20 @@ def test_bucket_that_a_plan_may_serve_besides_hides_a_stricter_zone() -> None:
     assert planned(rule(), coverage=[refused], **tables)["plan-1/daily"]["zone"] is None
 
 
+def test_what_the_zone_states_is_told_only_when_the_zone_is_or_that_there_is_none() -> None:
+    # A zone that states nothing asks for less than one that nobody could read.
+    untagged = bucket(tags={})
+    unread = bucket(tags=None)
+    assert planned(rule())["plan-1/daily"]["zone_told"] is True
+    assert planned(rule(), s3_bucket=[untagged])["plan-1/daily"]["zone_told"] is True
+    assert planned(rule(), s3_bucket=[unread])["plan-1/daily"]["zone_told"] is None
+    unlisted = {"table_name": "s3_bucket", "account": HOME, "region": "*", "resource": "*", "complete": False,
+                "source": "aws_s3", "reason": "denied", "detail": "no", "from_at": None, "until_at": None,
+                "observed_at": NOW}  # fmt: skip
+    hidden = planned(rule(), s3_bucket=[untagged], coverage=[unlisted])["plan-1/daily"]
+    assert (hidden["zone_told"], hidden["required_keep_s"]) == (None, None)
+
+
 # Continuous backup.
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hidden_rows import Hiding
 from rule_cases import wrong
 
 from auditor.sandbox.cases import FOLDER, open_estate
 from auditor.sandbox.estate_story import Story
 
 STORY = Story.read(FOLDER)
+WHOLE = 4
+"""A week in which nothing is dark."""
+HARMLESS = {("IDN-005", "pass -> not_applicable")}
+"""A binding of nobody by name cannot fail, whatever its role grants: the rule says so."""
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +84,18 @@ def test_on_a_dark_week_only_what_was_read_before_and_cannot_change_still_passes
     assert {gap.reason for gap in dark.gaps} <= {"denied", "suspect"}
     passed = {one.code for one in dark.judgement.outcomes() if one.verdict == "pass"}
     assert passed <= PAST | PRODUCT
+
+
+def test_rows_that_a_gap_hides_leave_every_verdict_as_it_is_or_unknown(scans: dict[int, Any]) -> None:
+    """Whatever the facts say they read: of each source table, the rows of its fullest place are taken away."""
+    hiding = Hiding(scans[WHOLE].snapshot)
+    try:
+        changed = {
+            (place.table, code, subject, verdicts)
+            for place in hiding.places()
+            for (code, subject), verdicts in hiding.changed(place).items()
+            if (code, verdicts) not in HARMLESS
+        }
+    finally:
+        hiding.close()
+    assert changed == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from aws_sources import FROM, MADE, NOW, A, Found, look
 
+from auditor.model import Gap
 from auditor.sandbox.aws.cloud import AwsCloud
 from auditor.schema import tables
 from auditor.sources import aws_cloudtrail
@@ -103,6 +105,19 @@ def test_digest_that_was_deleted_is_named_by_the_one_after_it(cloud: AwsCloud) -
     troubles = chain(asked(cloud))["troubles"]
     assert len(troubles) == 1
     assert "is not there" in troubles[0]
+
+
+def test_digest_that_a_gap_hides_is_not_missed(cloud: AwsCloud) -> None:
+    told(cloud)
+    found = asked(cloud)
+    (arn,) = {row["trail_arn"] for row in found.of("cloudtrail_digest")}
+    one = sorted(row["end_at"] for row in found.of("cloudtrail_digest"))[3]
+    rows = [row for row in found.rows if row.values.get("end_at") != one]
+    hour = (one - HOUR / 2, one + HOUR / 2)
+    hidden = Gap("cloudtrail_digest", A, REGION, arn, "denied", "", *hour)
+    elsewhere = Gap("cloudtrail_digest", A, "eu-west-1", arn, "denied", "", *hour)
+    assert chain(replace(found, rows=rows, gaps=[*found.gaps, hidden]))["troubles"] == []
+    assert len(chain(replace(found, rows=rows, gaps=[*found.gaps, elsewhere]))["troubles"]) == 1
 
 
 def test_digest_replaced_by_an_older_one_says_that_it_is_another(cloud: AwsCloud) -> None:

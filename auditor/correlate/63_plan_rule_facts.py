@@ -74,6 +74,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "buckets_served": None if not mine and (open_to[rule["plan_id"]] or unseen) else len(mine),
             "capture_s": capture,
             "required_keep_s": None if keep is None else keep * _DAY if keep >= 0 else -1,
+            "zone_told": _told(zone, mine, others, hidden=unseen or _there(rule, unread)),
             **_copies(rule, copy_to),
             **copied(rule, copy_to, keep),
             **continuity(rule, buckets, held, more=bool(others)),
@@ -96,6 +97,15 @@ def _zone(mine: Sequence[Row], may: Sequence[Row], rank: Mapping[str, int], *, h
     """Return the strictest zone a plan serves; None when a bucket that it may serve besides could be of a stricter one."""
     sure = strictest(mine, rank, hidden=hidden)
     return sure if not may or strictest([*mine, *may], rank, hidden=hidden) == sure else None
+
+
+def _told(zone: str | None, mine: Sequence[Row], others: Sequence[str], *, hidden: bool) -> bool | None:
+    """Return TRUE when the zone is known, or that none of the buckets has one; else None."""
+    return (
+        True
+        if zone or not (others or hidden or any(row["zone_known"] is not False for row in mine))
+        else None
+    )
 
 
 def _served(tables: Tables) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:

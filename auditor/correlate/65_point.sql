@@ -24,6 +24,8 @@ SELECT
     least(coalesce(p.initiated_at, p.created_at), p.created_at) AS capture_at,
     coalesce(nullif(json_extract_string(p.tags, '$."' || n.zone_tag || '"'), ''), z.zone) AS zone,
     z.owner AS owner,
+    CASE WHEN nullif(json_extract_string(p.tags, '$."' || n.zone_tag || '"'), '') IS NOT NULL OR z.bucket_arn IS NULL
+        OR z.zone_known IS NOT NULL THEN TRUE END AS zone_told,
     m.state AS job_state,
     m.category AS job_category,
     m.message AS job_message,

@@ -31,6 +31,7 @@ SELECT
         WHEN z.retention_d < 0 THEN -1
         ELSE z.retention_d * 86400
     END AS BIGINT) AS required_keep_s,
+    p.zone_told AS zone_told,
     p.job_state AS job_state,
     p.job_category AS job_category,
     p.job_message AS job_message,
@@ -62,7 +63,7 @@ LEFT JOIN point_tags AS g ON g.arn = p.arn
 UNION ALL
 SELECT
     g.arn, z.zone, g.account, NULL, z.owner, g.region, g.present, g.gone_early, g.last_seen_at, g.resource_arn, g.vault_arn,
-    g.status, NULL, NULL, FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, g.delete_at, NULL, NULL, NULL, NULL, NULL, NULL,
+    g.status, NULL, NULL, FALSE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, g.delete_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL, NULL, NULL, NULL, NULL, '', NULL, CASE WHEN NOT g.present THEN 0 END, NULL, 0, '',
     NULL, NULL, NULL, NULL
 FROM gone_point AS g

@@ -6,8 +6,9 @@ CloudTrail writes a digest every hour, with or without events: it is both the se
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -36,13 +37,19 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             continue
         mine = {region: rows for (of, region), rows in sorted(chains.items()) if of == arn}
         for region, digests in mine.items():
-            yield _row(
-                trail, region, sorted(digests, key=lambda row: (row["end_at"], row["key"])), since, now
-            )
+            ordered = sorted(digests, key=lambda row: (row["end_at"], row["key"]))
+            yield _row(trail, region, ordered, since, now, partial(_seen, sight, trail, region))
         if not mine and not sight.gaps(
             "cloudtrail_digest", trail["account"], resource=arn, from_at=since, until_at=now["as_of"]
         ):
-            yield _row(trail, trail["region"], [], since, now)
+            yield _row(trail, trail["region"], [], since, now, partial(_seen, sight, trail, trail["region"]))
+
+
+def _seen(sight: Sight, trail: Row, region: str, at: datetime) -> bool:
+    """Tell whether the digests of a trail that ended at a time in a region were read."""
+    return not sight.gaps(
+        "cloudtrail_digest", trail["account"], region=region, resource=trail["arn"], until_at=at
+    )
 
 
 def _since(coverage: Any, arn: str, trail: Row, now: datetime) -> datetime | None:
@@ -58,14 +65,21 @@ def _since(coverage: Any, arn: str, trail: Row, now: datetime) -> datetime | Non
     return max(since, trail["started_at"]) if trail["started_at"] is not None else since
 
 
-def _row(trail: Row, region: str, digests: Sequence[Row], since: datetime, now: Row) -> dict[str, Any]:
+def _row(
+    trail: Row,
+    region: str,
+    digests: Sequence[Row],
+    since: datetime,
+    now: Row,
+    seen: Callable[[datetime], bool],
+) -> dict[str, Any]:
     recent = [row for row in digests if now["previous_at"] is None or row["end_at"] > now["previous_at"]]
     begin = since if now["previous_at"] is None else max(since, now["previous_at"])
     ends = [begin, *(row["end_at"] for row in recent)]
     pauses = [seconds(later, sooner) or 0 for sooner, later in pairwise(ends)]
     # The last one may still be on its way.
     tail = (seconds(now["as_of"], ends[-1]) or 0) - now["horizon_cloudtrail_s"]
-    troubles = [*_troubles(digests, since)]
+    troubles = [*_troubles(digests, since, seen)]
     if not digests and tail > 7200:
         troubles.append(f"no digest stands in its bucket since {since:%Y-%m-%d %H:%MZ}")
     return {
@@ -82,8 +96,11 @@ def _row(trail: Row, region: str, digests: Sequence[Row], since: datetime, now: 
     }
 
 
-def _troubles(digests: Sequence[Row], since: datetime) -> Iterator[str]:
-    """Yield what does not hold, in the order of time: a seal, a log file, or the chain from one to the next."""
+def _troubles(digests: Sequence[Row], since: datetime, seen: Callable[[datetime], bool]) -> Iterator[str]:
+    """Yield what does not hold, in the order of time: a seal, a log file, or the chain from one to the next.
+
+    A digest is missed only where those of its time were read: behind a gap it may well be there.
+    """
     before: Row | None = None
     names = {row["key"] for row in digests}
     for row in digests:
@@ -99,12 +116,14 @@ def _troubles(digests: Sequence[Row], since: datetime) -> Iterator[str]:
         if previous is None:  # it could not be read: said above
             pass
         elif before is None:
-            if previous and previous not in names and _ended(previous) > since:
+            at = _ended(previous)
+            if previous and previous not in names and at > since and seen(at):
                 yield f"{previous.rpartition('/')[2]}, which {name} follows, is not there"
         elif not previous:
             yield f"{name} begins the chain anew after {before['key'].rpartition('/')[2]}"
         elif previous != before["key"]:
-            yield f"{previous.rpartition('/')[2]}, which {name} follows, is not there"
+            if seen(max(_ended(previous), before["end_at"])):
+                yield f"{previous.rpartition('/')[2]}, which {name} follows, is not there"
         elif before["sha256"] is not None and (row["previous_sha256"], row["previous_signature_sha256"]) != (
             before["sha256"],
             before["signature_sha256"],

@@ -15,8 +15,11 @@ from auditor.schema import (
 from auditor.schema.subjects import POINTS, facts, seen, step
 
 _JOBS = seen(("dataproc_job", "all"), may="raise")
-_AUDIT = seen(("gcp_audit_entry", "all"), may="raise")
-_PLANS = (("backup_plan_rule", "region"), ("backup_selection", "region"))
+_CALLS = seen(("gcp_audit_entry", "all"), ("dataproc_job", "all"), may="raise")
+_MEMBER = seen(("directory_user", "all"), ("directory_membership", "all"), may="raise")
+_PLANS = (("backup_plan_rule", "region"), ("backup_selection", "region"), ("backup_region", "region"))
+
+_IN_BUCKET = seen(("s3_object_version", "resource"), may="raise")
 
 _STEPS = (
     step(
@@ -164,11 +167,11 @@ TABLES = (
             why="end_says",
         ),
         integer("ended_at_least_s", "seconds since the end at the least; NULL when nothing dates it at all"),
-        json("groups_now", "groups it is in", **seen(("directory_membership", "all"), may="raise")),
+        json("groups_now", "groups it is in", **_MEMBER),
         json(
             "duty_groups",
             "those of them that a duty means; NULL when a duty does not say which directory's group it means",
-            **seen(("directory_membership", "all"), may="raise"),
+            **_MEMBER,
         ),
         integer(
             "duty_since_s",
@@ -179,34 +182,34 @@ TABLES = (
             "it triggered a job",
             **seen(("gcp_audit_entry", "all"), ("dataproc_job", "all"), may="raise"),
         ),
-        time("last_use_at", "latest call that was let through; NULL when none is known", **_AUDIT),
+        time("last_use_at", "latest call that was let through; NULL when none is known", **_CALLS),
         integer(
             "last_use_age_s",
             "seconds since then; NULL when none is known",
-            **seen(("gcp_audit_entry", "all"), may="lower"),
+            **seen(("gcp_audit_entry", "all"), ("dataproc_job", "all"), may="lower"),
         ),
         integer(
             "use_seen_s", "how far back calls were read in every project without a gap; 0 when they were not"
         ),
-        integer("uses_after_end", "calls let through that started after the end", **_AUDIT),
+        integer("uses_after_end", "calls let through that started after the end", **_CALLS),
         integer(
-            "latest_use_after_end_s", "seconds from the end to the latest; NULL when there is none", **_AUDIT
+            "latest_use_after_end_s", "seconds from the end to the latest; NULL when there is none", **_CALLS
         ),
         integer(
             "surely_after_end_s",
             "seconds to the latest from the time at which access had ended at the latest; 0 when there is none",
-            **_AUDIT,
+            **_CALLS,
         ),
-        integer("owned_after_end", "calls of automations it owns, started after the end", **_AUDIT),
+        integer("owned_after_end", "calls of automations it owns, started after the end", **_CALLS),
         integer(
             "latest_owned_after_end_s",
             "seconds from the end to the latest of those; NULL when none",
-            **_AUDIT,
+            **_CALLS,
         ),
         json(
             "waivers_of_own",
             "waivers it approved that cover open findings of jobs it triggered; NULL when an approver is no e-mail",
-            **_AUDIT,
+            **_CALLS,
         ),
     ),
     facts(
@@ -341,7 +344,11 @@ TABLES = (
             "seconds since the capture of the newest of them began; NULL when none",
             **seen((POINTS, "all"), may="lower"),
         ),
-        integer("longest_job_s", "longest backup job seen of it; 0 when none"),
+        integer(
+            "longest_job_s",
+            "longest backup job seen of it; 0 when none",
+            **seen(("backup_job", "region"), may="raise"),
+        ),
         integer(
             "restores", "restores of it that completed", **seen(("backup_restore_job", "all"), may="raise")
         ),
@@ -377,10 +384,12 @@ TABLES = (
         boolean(
             "orphan",
             "TRUE an undeclared writer, FALSE explained, NULL data events of its bucket and time were not all seen",
+            **_IN_BUCKET,
         ),
         boolean(
             "foreign_writer",
             "TRUE written by a principal that is neither an export role nor declared; NULL as with `orphan`",
+            **_IN_BUCKET,
         ),
         text("writer", "who wrote it"),
         text("known_writers", "principals that wrote in the directory"),

@@ -8,8 +8,9 @@ from auditor.schema.subjects import POINTS, facts, seen, step
 _ARRIVALS = ((POINTS, "all"), ("backup_copy_job", "all"))
 """A copy has arrived where its point is seen; which point it is of, its copy job says."""
 
-_TAKEN = (("backup_selection", "region"), ("s3_bucket", "region"))
-"""Which buckets a plan takes."""
+_TAKEN = (("backup_selection", "region"), ("s3_bucket", "region"), ("backup_region", "region"))
+"""Which buckets a plan takes, in a region that lets AWS Backup take any."""
+_MATCHED = (("s3_bucket", "region"), ("backup_region", "region"))
 _WRITES = (("dataproc_job", "all"), ("s3_object_version", "all"))
 """Which jobs wrote what, and until when."""
 
@@ -66,6 +67,10 @@ TABLES = (
         ),
         integer("capture_s", "its zone's limit for capture; -1 not demanded; NULL not stated"),
         integer("required_keep_s", "how long its zone wants a point kept; -1 not demanded; NULL not stated"),
+        boolean(
+            "zone_told",
+            "TRUE when its zone is known, or that it serves none; else NULL: what that zone states is then not known",
+        ),
         json("required_copy_regions", "other regions its zone wants copies in; NULL when not stated"),
         json("missing_copy_regions", "those that no copy action of it reaches"),
         json("required_copy_accounts", "other accounts its zone wants copies in; NULL when not stated"),
@@ -139,9 +144,9 @@ TABLES = (
         integer(
             "buckets_matched",
             "buckets it takes; NULL when only undecided ones",
-            **seen(("s3_bucket", "region"), may="raise"),
+            **seen(*_MATCHED, may="raise"),
         ),
-        json("zones_matched", "zones of these buckets", **seen(("s3_bucket", "region"), may="raise")),
+        json("zones_matched", "zones of these buckets", **seen(*_MATCHED, may="raise")),
     ),
     facts(
         "recovery_point_facts",
@@ -171,6 +176,11 @@ TABLES = (
         boolean("keeps_for_ever", "it has no end"),
         integer("keep_s", "seconds from creation to its end; NULL when it has none"),
         integer("required_keep_s", "how long its zone wants it kept here; -1 not demanded; NULL not stated"),
+        boolean(
+            "zone_told",
+            "TRUE when its zone is known, or that it has none; else NULL: what that zone states is then not known",
+            **seen(("s3_bucket", "all"), may="lower"),
+        ),
         text("job_state", "state of the job that made it; NULL when never collected"),
         text("job_category", "MessageCategory of that job; SUCCESS is clean"),
         text("job_message", "message of that job"),

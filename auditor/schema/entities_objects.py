@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from auditor.schema import boolean, integer, json, text, time
-from auditor.schema.subjects import facts, seen, step
+from auditor.schema.subjects import POINTS, facts, seen, step
 
+_NAMED = seen(("s3_bucket", "all"), ("backup_vault", "all"), may="raise")
 _LISTED = seen(("s3_object_version", "resource"), may="raise")
 
 TABLES = (
@@ -85,7 +86,7 @@ TABLES = (
         "kms_key",
         "A KMS key that a bucket, a vault or a recovery point is encrypted with.",
         "ARN",
-        (("kms_key", "all"), ("s3_bucket", "all"), ("backup_vault", "all")),
+        (("kms_key", "all"), ("s3_bucket", "all"), ("backup_vault", "all"), (POINTS, "all")),
         json("names", "names under which resources name it"),
         text("manager", "CUSTOMER or AWS"),
         text("state", "Enabled, Disabled, PendingDeletion ..., or gone when KMS knows it no more"),
@@ -96,7 +97,7 @@ TABLES = (
         boolean("policy_public", "its policy lets anyone in; NULL when undecided", why="policy_unknown"),
         text("policy_says", "who for example; empty when nobody"),
         text("policy_unknown", "why its policy cannot be judged in full; empty when it can"),
-        json("encrypts", "some of the buckets and vaults that name it"),
-        integer("named_by", "buckets and vaults that name it"),
+        json("encrypts", "some of the buckets and vaults that name it", **_NAMED),
+        integer("named_by", "buckets and vaults that name it", **_NAMED),
     ),
 )

@@ -122,7 +122,8 @@ TABLES = (
 
 _AUDITED = seen(("gcp_audit_config", "account"), may="raise")
 _DIRECTORY = (("directory_user", "all"), ("directory_membership", "all"))
-_ACCOUNTS = ("gcp_service_account", "account")
+_RUNNING = (("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_project", "all"))
+"""What runs as whom; Compute Engine's default account is named by the number of its project."""
 
 FACTS = (
     facts(
@@ -173,8 +174,12 @@ FACTS = (
         ),
         text("found_says", "why that is not known; empty when it is"),
         boolean("disabled", "it gets no tokens"),
-        boolean("in_chain", "a job or a cluster runs as it, or the configuration lets it export or trigger"),
-        json("used_by", "what makes it part of the chain"),
+        boolean(
+            "in_chain",
+            "a job or a cluster runs as it, or the configuration lets it export or trigger",
+            **seen(*_RUNNING, may="raise"),
+        ),
+        json("used_by", "what makes it part of the chain", **seen(*_RUNNING, may="raise")),
         boolean("default_account", "Google made it as the default of Compute Engine or App Engine"),
         boolean(
             "owned",
