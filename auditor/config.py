@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from auditor.config_build import sections_of
+from auditor.config_engine import Engine
 from auditor.config_lines import Path, left_open, lines_of
 from auditor.config_read import Reading
 from auditor.config_sections import (
@@ -48,6 +49,7 @@ class Config:
     organisation: str = ""
     state: State = field(default_factory=State)
     limits: Limits = field(default_factory=Limits)
+    engine: Engine = field(default_factory=Engine)
     aws: Aws = field(default_factory=Aws)
     gcp: Gcp = field(default_factory=Gcp)
     scope: Scope = field(default_factory=Scope)
@@ -87,14 +89,14 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the resolved values; where state is kept and how much is used are not part of it.
+        """SHA-256 of the resolved values; where state is kept, how much is used and where it runs are not part of it.
 
         Of an endpoint only counts whether it is set: a sandbox picks another port each time.
         """
         resolved = {
             each.name: _plain(getattr(self, each.name))
             for each in fields(self)
-            if each.compare and each.name not in ("state", "limits", "report")
+            if each.compare and each.name not in ("state", "limits", "engine", "report")
         }
         for cloud in ("aws", "gcp"):
             resolved[cloud]["endpoint"] = bool(resolved[cloud]["endpoint"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from auditor.config_engine import Engine, check_engine
 from auditor.config_lines import Path
 from auditor.config_presets import presets
 from auditor.config_read import Reading, did_you_mean
@@ -40,6 +41,7 @@ from auditor.config_sections import (
 SECTIONS: dict[str, type[Any]] = {
     "state": State,
     "limits": Limits,
+    "engine": Engine,
     "aws": Aws,
     "gcp": Gcp,
     "scan": Scan,
@@ -229,6 +231,7 @@ def _cross_check(reading: Reading, given: Mapping[str, Any]) -> None:
             )
         if not account.regions and not aws.regions:
             reading.wrong(("aws", "accounts", at), "has no regions, and [aws] names none")
+    check_engine(reading, given["engine"])
     gcp = given["gcp"]
     if gcp and gcp.projects and not gcp.regions:
         reading.wrong(("gcp",), "'regions' is missing: projects are read region by region")

@@ -6,6 +6,7 @@ look never hides a newer gap.
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -59,6 +60,24 @@ def rows_of(snapshot: Snapshot) -> Iterator[Observed]:
         gap = Gap(*scope, reason=row["reason"], detail=row["detail"], **time)
         what = seen if row["complete"] else gap
         yield Observed(row["source"], what, row["observed_at"])
+
+
+ENGINE = "engine"
+"""Source of a gap that the engine left: every engine takes the table for empty, so that any of them judges alike."""
+
+
+def unread(snapshot: Snapshot, tables: Iterable[str], why: str) -> Snapshot:
+    """Return the snapshot in place of itself, with a gap for each table that was collected and could not be judged.
+
+    The rows stay in it. A gap without a time is of this scan alone: the next one reads the tables anew.
+    """
+    gaps = (
+        Observed(ENGINE, Gap(table, "*", reason="unread", detail=why), snapshot.as_of) for table in tables
+    )
+    left = snapshot.joined({"coverage": [*snapshot.rows("coverage"), *(gap.row() for gap in gaps)]})
+    if left.dir != snapshot.dir:
+        shutil.rmtree(snapshot.dir)
+    return left
 
 
 def merged(every: Iterable[Observed]) -> list[Observed]:

@@ -5,6 +5,7 @@ AuditorError                1  something went wrong that nobody foresaw
 ├── ConfigError             2  a mistake in config.toml
 ├── RuleError               2  a mistake in a rule file
 ├── VerificationError       5  a bundle, a ledger or a signature does not verify
+├── EngineError             4  the cluster that steps run on cannot be used; nothing was judged
 └── BusyError               6  somebody else holds the ledger or the slot
 """
 
@@ -23,6 +24,7 @@ class AuditorError(Exception):
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
+        self.what = message
         self.remedy = remedy
 
     def __str__(self) -> str:
@@ -58,3 +60,9 @@ class BusyError(AuditorError):
     """Raised when the ledger or a slot is held by another process."""
 
     exit_code = 6
+
+
+class EngineError(AuditorError):
+    """Raised when the cluster that steps run on is away or fails: what only it reads was not seen."""
+
+    exit_code = INCOMPLETE

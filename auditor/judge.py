@@ -24,6 +24,7 @@ from auditor.model import LINKS, Outcome, Ref, State, Verdict
 from auditor.spool import spooled
 
 if TYPE_CHECKING:
+    from auditor.config_engine import Engine as Settings
     from auditor.engines.duckdb import Engine
     from auditor.rulepack import Pack
     from auditor.snapshot import Snapshot
@@ -197,14 +198,19 @@ _ASKING = "96MB"
 """What the engine may hold while it looks through what was judged."""
 
 
-def judge(snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024) -> Judgement:
+def judge(
+    snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024, engine: Settings | None = None
+) -> Judgement:
     """Correlate and evaluate a joined snapshot; a judgement that is there already is made again and replaced.
 
-    The engine begins with little memory and is given more, up to `memory_mb`, where that does not do.
+    The engine begins with little memory and is given more, up to `memory_mb`, where that does not do. `engine` says
+    where the steps run, here when it is None; EngineError when it names a cluster that cannot be used.
     """
     import duckdb
 
     into.mkdir(parents=True, exist_ok=True)
+    if engine is not None and engine.name != "duckdb":
+        return _judged(snapshot, pack, into, memory_mb, engine)  # what is large is not here
     *fewer, most = _rungs(snapshot, memory_mb)
     for held_mb in fewer:
         try:
@@ -225,15 +231,17 @@ def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
     return [*(mb for mb, largest in first if mb < memory_mb and size <= largest), memory_mb]
 
 
-def _judged(snapshot: Snapshot, pack: Pack, into: Path, held_mb: int) -> Judgement:
+def _judged(
+    snapshot: Snapshot, pack: Pack, into: Path, held_mb: int, settings: Settings | None = None
+) -> Judgement:
     from auditor.correlate import correlate
-    from auditor.engines.duckdb import Engine
+    from auditor.engines import opened
     from auditor.evaluate import evaluate
 
     work = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
     threads = 1 if held_mb <= _SMALL_MB else 2
     try:
-        with Engine.open(snapshot, memory_limit=f"{held_mb}MB", threads=threads) as engine:
+        with opened(settings, snapshot, memory_limit=f"{held_mb}MB", threads=threads) as engine:
             correlate(engine)
             evaluate(engine, pack)
             digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}

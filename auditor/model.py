@@ -143,6 +143,7 @@ GAP_REASONS = {
     "not_enabled": "the source is not switched on in the estate",
     "not_configured": "the source is not configured",
     "out_of_reach": "older than the source keeps",
+    "unread": "it was collected, and the engine that judges could not read it",
 }
 """Every reason a gap may state, with its words."""
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from auditor.alerts import Route, compose
 from auditor.bundle_kept import looked_for
 from auditor.collect import collect
+from auditor.coverage import unread
 from auditor.drift import Present, compare
-from auditor.errors import AuditorError
+from auditor.errors import AuditorError, EngineError
 from auditor.judge import Judgement, judge
 from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
@@ -123,7 +124,7 @@ def _scanned(
     snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
     if progress:
         progress("judging", {"snapshot": snapshot.id[:12]})
-    judgement = judge(snapshot, pack, into=folder / "judged", memory_mb=config.limits.memory_mb)
+    snapshot, judgement = _judged(config, snapshot, pack, folder / "judged")
     keep(pack, folder / "rules", judgement.dir)
     moving = what_may_move(ledger, folder / "judged", judgement, now)
     past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
@@ -178,6 +179,17 @@ def _scanned(
     )
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
+
+
+def _judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
+    """Judge where the configuration says; what a cluster did not read is a gap, and all that needs it unknown."""
+    memory_mb = config.limits.memory_mb
+    try:
+        return snapshot, judge(snapshot, pack, into=into, memory_mb=memory_mb, engine=config.engine)
+    except EngineError as error:
+        large = sorted(table.name for table in schema_tables().values() if not table.small)
+        snapshot = unread(snapshot, large, error.what)
+        return snapshot, judge(snapshot, pack, into=into, memory_mb=memory_mb)
 
 
 def joins(

@@ -30,6 +30,8 @@ HEAVY = [
     "moto",
     "flask",
     "pyarrow",
+    "pyspark",
+    "py4j",
 ]
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor import config_sections
+from auditor import config_engine, config_sections
 from auditor.config import Config, load, secret
 from auditor.config_lines import lines_of
 from auditor.errors import ConfigError
@@ -256,7 +256,7 @@ def test_every_setting_stands_in_the_example_with_its_default() -> None:
     places: dict[str, tuple[type, Any]] = {
         name: (form, raw[name])
         for name, form in {
-            "state": config_sections.State, "limits": config_sections.Limits, "aws": config_sections.Aws,
+            "state": config_sections.State, "limits": config_sections.Limits, "engine": config_engine.Engine, "aws": config_sections.Aws,
             "gcp": config_sections.Gcp, "scan": config_sections.Scan, "horizons": config_sections.Horizons,
             "report": config_sections.Report, "signing": config_sections.Signing,
         }.items()

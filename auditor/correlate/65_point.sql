@@ -14,9 +14,6 @@ WITH made AS (
         WHERE point_arn IS NOT NULL AND state IN ('COMPLETED', 'PARTIAL', 'FAILED', 'ABORTED', 'EXPIRED')
     ) AS ranked
     WHERE place = 1
-),
-first_version AS (
-    SELECT bucket, min(last_modified) AS first_at FROM s3_object_version WHERE NOT is_delete_marker GROUP BY bucket
 )
 SELECT
     p.*,

@@ -25,7 +25,7 @@ read_whole AS (
     JOIN coverage AS c
         ON c.table_name = 'backup_recovery_point' AND c.complete AND c.account = g.account
         AND c.region IN (g.region, '*')
-        AND (c.resource IN ('*', g.vault_arn) OR g.vault_arn LIKE '%:' || c.resource)
+        AND (c.resource IN ('*', g.vault_arn) OR ends_with(g.vault_arn, ':' || c.resource))
 ),
 hidden AS (
     SELECT DISTINCT g.arn

@@ -1,49 +1,38 @@
 -- What do rules judge of the objects of one run of a declared export, or of one folder beside them?
-WITH counted AS (
-    SELECT
-        p.bucket, p.place,
-        CAST(sum(d.versions) AS BIGINT) AS versions,
-        CAST(sum(d.objects) AS BIGINT) AS objects,
-        CAST(sum(d.unchecked) AS BIGINT) AS unchecked,
-        sum(d.unchecked_unseen) AS unchecked_unseen,
-        CAST(sum(d.other_key) AS BIGINT) AS other_key,
-        CAST(sum(d.key_unseen) AS BIGINT) AS key_unseen,
-        CAST(sum(d.sse_c) AS BIGINT) AS sse_c,
-        CAST(sum(d.sse_c_unseen) AS BIGINT) AS sse_c_unseen,
-        CAST(sum(CASE WHEN p.declared THEN 0 ELSE d.objects - d.by_declared END) AS BIGINT) AS outside,
-        CAST(sum(CASE WHEN p.declared THEN 0 ELSE d.by_nobody_seen END) AS BIGINT) AS outside_unseen,
-        min(d.oldest_at) AS oldest_at,
-        min_by(d.oldest_key, d.oldest_at) AS oldest_key
-    FROM object_dir d
-    JOIN object_place p ON p.bucket = d.bucket AND p.dir = d.dir
-    GROUP BY p.bucket, p.place
+WITH oldest AS (
+    SELECT bucket, place, min(oldest_at) AS oldest_at FROM group_class GROUP BY bucket, place
 ),
-classed AS (
-    SELECT p.bucket, p.place, d.storage_class, CAST(sum(d.objects) AS BIGINT) AS objects
-    FROM object_dir d
-    JOIN object_place p ON p.bucket = d.bucket AND p.dir = d.dir
-    WHERE d.objects > 0
-    GROUP BY p.bucket, p.place, d.storage_class
+counted AS (
+    SELECT
+        c.bucket, c.place,
+        CAST(sum(c.versions) AS BIGINT) AS versions,
+        CAST(sum(c.objects) AS BIGINT) AS objects,
+        CAST(sum(c.unchecked) AS BIGINT) AS unchecked,
+        sum(c.unchecked_unseen) AS unchecked_unseen,
+        CAST(sum(c.other_key) AS BIGINT) AS other_key,
+        CAST(sum(c.key_unseen) AS BIGINT) AS key_unseen,
+        CAST(sum(c.sse_c) AS BIGINT) AS sse_c,
+        CAST(sum(c.sse_c_unseen) AS BIGINT) AS sse_c_unseen,
+        CAST(sum(c.outside) AS BIGINT) AS outside,
+        CAST(sum(c.outside_unseen) AS BIGINT) AS outside_unseen,
+        max(o.oldest_at) AS oldest_at,
+        min(CASE WHEN c.oldest_at = o.oldest_at THEN c.oldest_key END) AS oldest_key
+    FROM group_class c
+    JOIN oldest o ON o.bucket = c.bucket AND o.place = c.place
+    GROUP BY c.bucket, c.place
 ),
 classes AS (
     SELECT
         bucket, place,
         CAST(to_json(list(storage_class ORDER BY storage_class)) AS VARCHAR) AS listed,
         string_agg(storage_class || ' ' || objects, ', ' ORDER BY storage_class) AS said
-    FROM classed
+    FROM group_class
+    WHERE objects > 0
     GROUP BY bucket, place
-),
-ranked AS (
-    SELECT
-        p.bucket, p.place, s.kind, s.key,
-        row_number() OVER (PARTITION BY p.bucket, p.place, s.kind ORDER BY s.key) AS rank
-    FROM object_sample s
-    JOIN object_place p ON p.bucket = s.bucket AND p.dir = s.dir
 ),
 samples AS (
     SELECT bucket, place, kind, CAST(to_json(list(key ORDER BY key)) AS VARCHAR) AS keys
-    FROM ranked
-    WHERE rank <= 5
+    FROM group_sample
     GROUP BY bucket, place, kind
 ),
 sampled AS (

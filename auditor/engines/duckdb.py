@@ -97,6 +97,16 @@ class Engine:
                 self._made.add(table.name)
                 if kind == "VIEW":
                     self._views.add(table.name)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Empty the tables that the engine of their scan could not read: the same evidence, the same verdict."""
+        left = "SELECT DISTINCT table_name AS name FROM coverage WHERE source = 'engine' AND NOT complete"
+        for (table,) in self._connection.execute(f"{left} ORDER BY name").fetchall():
+            kind = "VIEW" if table in self._views else "TABLE"
+            self._connection.execute(f"DROP {kind} {name(table)}")
+            self._views.discard(table)
+            self._create(table, sql_columns(schema_tables()[table]))
 
     def attach(self, table: str, path: Path) -> None:
         """Make a view of a Parquet file that `export` wrote."""
