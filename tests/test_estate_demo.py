@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 
 import pytest
 
 from auditor.errors import UsageError
-from auditor.sandbox.demo import DemoResult, play, shown
+from auditor.model import Drift
+from auditor.sandbox.demo import DemoResult, Week, play, shown
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,27 @@ def test_the_summary_is_one_screen_and_says_what_is_proven_broken_unseen_and_not
     assert any("8 exports:" in line for line in lines)
     assert any("could not be seen" in line for line in lines)
     assert played.complete  # nothing refuses to answer in the first week
+
+
+def test_a_policy_that_changed_is_told_by_what_it_lets_in_and_always_by_whom(played: DemoResult) -> None:
+    at = played.weeks[0].at
+    setting = Drift("d1", "changed", None, "s3_bucket", "arn:aws:s3:::one", "versioning", "Enabled", "Suspended",
+                    "worse", at, at, "arn:aws:iam::1:user/finn", "", because="arn:aws:s3:::one: versioning changed")  # fmt: skip
+    says = "anyone may read; " * 20
+    policy = replace(
+        setting,
+        field="policy",
+        before="[]",
+        after='[{"Effect": "Allow"}]',
+        because=f"arn:aws:s3:::one: policy is wider: {says}",
+    )
+    weeks = (*played.weeks, Week(2, at, (setting, policy), ()))
+    lines = replace(played, weeks=weeks).text.splitlines()
+    assert "    one versioning: Enabled -> Suspended (finn)" in lines
+    (line,) = [line for line in lines if "policy" in line and "one " in line]
+    assert line.startswith("    one policy is wider: anyone may read; ")
+    assert line.endswith("… (finn)")
+    assert len(line) == 100
 
 
 def test_a_folder_that_holds_a_demonstration_is_left_alone(played: DemoResult) -> None:

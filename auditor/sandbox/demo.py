@@ -260,12 +260,17 @@ def _drifted(weeks: Sequence[Week]) -> Iterable[str]:
         worse, key=lambda each: (each.rule is not None, not each.actor)
     )  # what somebody did, first
     for each in changed[:4]:
-        who = each.actor.rpartition("/")[2] if each.actor else "nobody the trail names"
-        told = (
-            f"    {each.subject_key.rpartition(':')[2]} {each.field}: {each.before} -> {each.after} ({who})"
-        )
-        yield shown(told)
+        by = f" ({each.actor.rpartition('/')[2] if each.actor else 'nobody the trail names'})"
+        told = shown(f"    {each.subject_key.rpartition(':')[2]} {_became(each)}", WIDTH - len(shown(by)))
+        yield told + shown(by)
     yield ""
+
+
+def _became(change: Drift) -> str:
+    """Say what a setting became: of a policy what it lets in now, of all else the value before and after."""
+    said = change.because.removeprefix(f"{change.subject_key}: ")
+    policy = change.rule is None and ": " in said
+    return said if policy else f"{change.field}: {change.before} -> {change.after}"
 
 
 def _short(path: Path | None) -> str:
