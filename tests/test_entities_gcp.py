@@ -198,6 +198,9 @@ def test_a_duty_in_one_project_does_not_cover_what_two_projects_inherit() -> Non
     assert binding("group:engineers@acme.example", gcp_project=two, **above)["duty_covers"] is False
     unseen = [*two[:1], {**two[1], "ancestors": None}]
     assert binding("group:engineers@acme.example", gcp_project=unseen, **above)["duty_covers"] is None
+    scope = [{"cloud": "gcp", "account": each["project"], "region": "*"} for each in two]
+    lacking = binding("group:engineers@acme.example", gcp_project=two[:1], config_place=scope, **above)
+    assert lacking["duty_covers"] is None
 
 
 def test_an_automation_is_covered_in_the_projects_it_is_registered_for() -> None:

@@ -30,6 +30,7 @@ READS = (
     "config_automation",
     "config_federation",
     "config_subject",
+    "config_place",
     "config_zone",
     "as_of",
 )
@@ -149,6 +150,7 @@ class _Duties:
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._duties = tables["config_duty"]
         self._automations = tables["config_automation"]
+        self._projects = {row["account"] for row in tables["config_place"] if row["cloud"] == "gcp"}
         self._ancestors = {row["project"]: parsed(row["ancestors"]) for row in tables["gcp_project"]}
         users = tables["directory_user"]
         self._known = bool(users)
@@ -212,10 +214,11 @@ class _Duties:
         return False, "no duty covers such a member"
 
     def _reached(self, row: Row) -> list[str] | None:
-        """Return the projects in scope that a binding reaches; None when some project's ancestors were not read."""
+        """Return the projects in scope that a binding reaches; None when one of them, or what is above it, was not read."""
         if not row["project"].startswith(("folders/", "organizations/")):
             return [row["project"]]
-        if any(above is None for above in self._ancestors.values()):
+        unread = self._projects - self._ancestors.keys()
+        if unread or any(above is None for above in self._ancestors.values()):
             return None
         return [project for project, above in self._ancestors.items() if row["project"] in above]
 

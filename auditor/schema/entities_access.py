@@ -5,6 +5,14 @@ from __future__ import annotations
 from auditor.schema import Column, boolean, integer, json, text, time
 from auditor.schema.subjects import facts, seen, step
 
+_MATCHED = seen(
+    ("dataproc_job", "all"),
+    ("dataproc_cluster", "all"),
+    ("gcp_audit_entry", "all"),
+    ("s3_data_event", "all"),
+    may="raise",
+)
+"""Where its credentials wrote is what ties a session to a job whose name it does not hold."""
 _DOCUMENTS = seen(("iam_policy", "account"), may="either")
 
 
@@ -46,16 +54,12 @@ TABLES = (
         text(
             "matched_job",
             "job it belongs to; NULL when none fits",
-            **seen(
-                ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
-            ),
+            **_MATCHED,
         ),
         text(
             "claimed_job",
             "the same, or the job that it passes itself off as with another subject: by its name, or by where it wrote",
-            **seen(
-                ("dataproc_job", "all"), ("dataproc_cluster", "all"), ("gcp_audit_entry", "all"), may="raise"
-            ),
+            **_MATCHED,
         ),
         text("match_strength", "exact, strong, inferred or none"),
         integer("match_candidates", "jobs that fit equally well"),
