@@ -292,6 +292,15 @@ def test_later_run_stands_in_only_for_the_same_zone_and_only_when_it_was_proven_
     assert chains(bent(lax, untagged))["u-0"]["recovery_point_state"] == "broken"
 
 
+def test_run_that_was_overwritten_is_open_while_nobody_can_tell_whether_the_later_one_was_captured() -> None:
+    def links(*bends: Bend) -> dict[str, str]:
+        export = chains(bent(_rerun(), *bends))["u-0"]
+        return {name: export[f"{name}_state"] for name in ("recovery_point", "copy", "retention")}
+
+    assert set(links(hidden("s3_data_event")).values()) == {"unknown"}
+    assert links(hidden("s3_data_event"), put("config_zone", supersede=False))["recovery_point"] == "broken"
+
+
 def test_continuous_point_keeps_an_overwritten_run_proven_by_itself() -> None:
     both_runs = chains(bent(_rerun(), _continuous()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auditor.correlate import Tables
@@ -64,7 +64,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         others = runs[case.output["bucket"], case.output["export_key"]]
         repeated = _repeated(evidence, item, others)
         replaced = None if repeated else _replaced(item, others)
-        judged = _judged(evidence, item, replaced)
+        judged = _judged(
+            evidence, item if repeated or replaced else _perhaps_replaced(item, others), replaced
+        )
         if repeated:
             held = not_required(f"superseded by {repeated}")
             judged = _Judged(dict.fromkeys(LINKS[1:], held), judged.capture)
@@ -146,25 +148,11 @@ def _repeated(evidence: Evidence, item: _First, others: Sequence[_First]) -> str
 
 def _replaced(item: _First, others: Sequence[_First]) -> str | None:
     """Return the proven later run that overwrote this one, where the zone lets it stand in."""
-    case, capture = item.case, item.captures[0]
-    if (
-        not capture.overwritten
-        or case.limits is None
-        or not case.limits["supersede"]
-        or capture.due_at is None
-    ):
-        return None
     later = [
         other
-        for other in others
-        if other.case.zone == case.zone
-        and other.case.output["prefix"] == case.output["prefix"]
-        and _starts(other.case) > _starts(case)
-        and any(
-            one.judgement.state == State.PROVEN
-            and one.completed_at is not None
-            and one.completed_at <= capture.due_at
-            for one in other.captures
+        for other in _overwriting(item, others)
+        if any(
+            one.judgement.state == State.PROVEN and _in_time(one, item.captures[0]) for one in other.captures
         )
     ]
     return (
@@ -172,6 +160,43 @@ def _replaced(item: _First, others: Sequence[_First]) -> str | None:
         if later
         else None
     )
+
+
+def _perhaps_replaced(item: _First, others: Sequence[_First]) -> _First:
+    """Leave open what was overwritten by a run of which it is not known whether it was captured: it might stand in."""
+    held = item.captures[0]
+    for other in sorted(_overwriting(item, others), key=lambda each: each.case.export_id):
+        link = other.captures[0].judgement
+        if link.state == State.UNKNOWN:
+            why = f"{held.judgement.because}, and whether {other.case.export_id}, which overwrote it, was captured is not known"
+            judgement = unknown(why, held.judgement.refs, link.gaps, held.judgement.due_at)
+            return replace(item, captures=[replace(held, judgement=judgement)])
+    return item
+
+
+def _overwriting(item: _First, others: Sequence[_First]) -> list[_First]:
+    """Return the later runs to the same prefix that the zone lets stand in for one that was overwritten before its capture."""
+    case, capture = item.case, item.captures[0]
+    if (
+        not capture.overwritten
+        or case.limits is None
+        or not case.limits["supersede"]
+        or capture.due_at is None
+    ):
+        return []
+    return [
+        other
+        for other in others
+        if other.case.zone == case.zone
+        and other.case.output["prefix"] == case.output["prefix"]
+        and _starts(other.case) > _starts(case)
+    ]
+
+
+def _in_time(later: Capture, overwritten: Capture) -> bool:
+    """Tell whether a capture was complete by the time at which the overwritten run was due."""
+    done, due = later.completed_at, overwritten.due_at
+    return done is not None and due is not None and done <= due
 
 
 def _starts(case: Case) -> Any:
