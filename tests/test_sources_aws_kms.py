@@ -99,6 +99,12 @@ def test_a_key_that_kms_knows_no_more_is_gone_and_no_gap(cloud: AwsCloud, endpoi
     assert found.gaps == []
 
 
+def test_a_key_of_aws_that_was_never_used_is_no_lost_key_and_a_lost_alias_is(endpoint: str) -> None:
+    found = asked(endpoint, "alias/aws/ebs", "alias/mine")
+    assert found.only("kms_key")["arn"].endswith(":alias/mine")
+    assert found.only("kms_key")["state"] == "gone"
+
+
 def test_a_key_that_is_to_be_deleted_says_when(cloud: AwsCloud, endpoint: str) -> None:
     arn = cloud.put_key(A, HERE, "going", state="PendingDeletion", deletion_at=NOW + timedelta(days=7))
     key = asked(endpoint, arn).only("kms_key")

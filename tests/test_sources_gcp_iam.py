@@ -154,6 +154,18 @@ def test_an_organisation_that_refuses_leaves_what_is_inherited_and_what_is_logge
     assert {(g.account, g.resource) for g in found.gaps("gcp_iam_binding")} == {(ORG, "*")}
     assert {(g.account, g.resource) for g in found.gaps("gcp_audit_config")} == {(ORG, "*"), (PROJECT, ORG)}
     assert "resourcemanager.organizations.getIamPolicy" in found.gaps("gcp_iam_binding")[0].detail
+    assert not found.seen("gcp_role"), "a policy that was not read may name roles that nobody asked for"
+
+
+def test_accounts_that_were_not_listed_leave_their_keys_and_policies_unseen(
+    cloud: GcpCloud, read: Read
+) -> None:
+    _faults(cloud).set("iamadmin", "ListServiceAccounts", "deny")
+    found = read()
+    assert {(g.account, g.resource) for g in found.gaps("gcp_service_account_key")} == {(PROJECT, "*")}
+    assert (PROJECT, f"projects/{PROJECT}/serviceAccounts") in {
+        (g.account, g.resource) for g in found.gaps("gcp_iam_binding")
+    }
 
 
 def test_a_folder_whose_parent_is_not_told_leaves_everything_above_it_unseen(
