@@ -100,6 +100,17 @@ def test_digest_that_somebody_else_signed_is_invalid(cloud: AwsCloud) -> None:
     assert "its signature does not verify" in chain(found)["troubles"][0]
 
 
+def test_digest_that_names_a_key_which_cloudtrail_does_not_list_does_not_hold(cloud: AwsCloud) -> None:
+    told(cloud)
+    key = min(row["key"] for row in asked(cloud).of("cloudtrail_digest"))
+    body, metadata = cloud_body(cloud, key)
+    digest = json.loads(gzip.decompress(body)) | {"digestPublicKeyFingerprint": "0" * 32}
+    cloud.put_object("logs", key, gzip.compress(json.dumps(digest).encode()), at=NOW, metadata=metadata)
+    found = asked(cloud)
+    assert found.only("cloudtrail_digest", key=key)["signature"] == "no_key"
+    assert "lists no public key" in chain(found)["troubles"][0]
+
+
 def test_digest_that_was_deleted_is_named_by_the_one_after_it(cloud: AwsCloud) -> None:
     told(cloud, skipped=[START + 3 * HOUR])
     troubles = chain(asked(cloud))["troubles"]

@@ -105,6 +105,16 @@ def test_okta_that_answers_wrongly_is_two_gaps_and_never_an_empty_directory(
     ]
 
 
+def test_okta_whose_pages_lead_back_to_one_another_is_left_and_told() -> None:
+    with Okta() as server:
+        server.user("00u1", "ana@acme.example")
+        onward = {"Link": f'<{server.url}api/v1/users?after=1>; rel="next"'}
+        server.planned = [(200, onward, [server.users["00u1"]])] * 3
+        *_, seen, gaps = read(directory_okta, okta(server))
+        assert len(server.planned) == 1, "the second page names itself as the next"
+    assert (seen, {gap.reason for gap in gaps}) == ([], {"suspect"})
+
+
 def test_no_gap_and_no_record_holds_the_token_or_its_header() -> None:
     with Okta() as server:
         server.planned = [(401, {}, {"errorSummary": "a-token"})]
