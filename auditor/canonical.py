@@ -130,9 +130,9 @@ class Lines:
     """
 
     def __init__(self, table: Table) -> None:
-        from orjson import dumps, loads
+        from orjson import OPT_SORT_KEYS, dumps, loads
 
-        self._dumps, self._loads = dumps, loads
+        self._dumps, self._loads, self._sorted = dumps, loads, OPT_SORT_KEYS
         self._table = table
         ordered = sorted(table.columns, key=lambda column: column.name)
         self._columns = [(column.name, _PLAIN.get(column.type), column.type) for column in ordered]
@@ -186,20 +186,23 @@ class Lines:
         return row
 
     def _json(self, value: Any) -> str | None:
-        """Return the canonical JSON of what is flat; None for the rest."""
-        if type(value) is list:
-            if not all(type(each) in _FLAT for each in value):
-                return None
-        elif type(value) is not dict or not all(
-            type(key) is str and type(each) in _FLAT for key, each in value.items()
-        ):
+        """Return the canonical JSON of what is plain; None for the rest."""
+        if not _plain(value):
             return None
-        else:
-            value = dict(sorted(value.items()))
         try:
-            return self._dumps(value).decode()
+            return self._dumps(value, option=self._sorted).decode()
         except TypeError:  # a lone surrogate, an integer that JSON elsewhere cannot hold
             return None
+
+
+def _plain(value: Any) -> bool:
+    """Tell whether both encoders write a value alike: of a float or a time they do not."""
+    kind = type(value)
+    if kind is list:
+        return all(type(each) in _FLAT or _plain(each) for each in value)
+    if kind is dict:
+        return all(type(key) is str and (type(each) in _FLAT or _plain(each)) for key, each in value.items())
+    return kind in _FLAT
 
 
 def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None:

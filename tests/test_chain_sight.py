@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -117,3 +117,42 @@ def test_another_gap_or_a_lost_listing_never_lets_more_be_seen(
     ]
     question = {name: when + timedelta(days=3) for name, when in question.items()}
     assert whole(moved) == before
+
+
+DAYS = st.one_of(st.none(), st.integers(1, 9).map(at))
+READINGS = st.fixed_dictionaries(
+    {
+        "table_name": st.just("s3_data_event"),
+        "account": st.sampled_from(["1", "2", "*"]),
+        "region": st.sampled_from(["here", "there", "*"]),
+        "resource": st.sampled_from(["arn:a", "arn:b", "*"]),
+        "from_at": DAYS,
+        "until_at": DAYS,
+        "complete": st.sampled_from([True, True, True, False]),
+        "reason": st.just("denied"),
+        "detail": st.just("was denied"),
+    }
+)
+
+
+@given(
+    st.lists(READINGS, max_size=6),
+    st.sampled_from(["1", "2"]),
+    st.sampled_from(["here", "*"]),
+    st.sampled_from(["arn:a", None]),
+    DAYS,
+    DAYS,
+)
+def test_what_is_seen_at_a_glance_is_seen_reading_by_reading_too(
+    readings: list[dict[str, Any]],
+    account: str,
+    region: str,
+    resource: str | None,
+    from_at: datetime | None,
+    until_at: datetime | None,
+) -> None:
+    sight = Sight(readings)
+    told = sight._told("s3_data_event", account, region, resource, from_at or until_at, until_at, None, ())
+    assert told == sight.gaps(
+        "s3_data_event", account, region=region, resource=resource, from_at=from_at, until_at=until_at
+    )

@@ -32,7 +32,7 @@ def derive(tables: Tables) -> Iterator[Row]:
     skew = timedelta(seconds=now["skew_s"])
     roles = {row["role_arn"] for row in tables["config_federation"]}
     by_uuid = {job["job_uuid"]: job for job in tables["chain_job"]}
-    near = _ByDay(tables["chain_job"], now["as_of"], skew)
+    near = _Near(tables["chain_job"], now["as_of"], skew)
     prefixes: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for output in tables["output"]:
         prefixes[output["job_uuid"]].append((output["bucket"], output["prefix"]))
@@ -45,36 +45,57 @@ def derive(tables: Tables) -> Iterator[Row]:
             continue
         if session["role_arn"] not in roles:
             continue
-        here = near.at(session["issued_at"])
-        fitting = [job for job in here if job["subject"] and job["subject"] == session["subject"]]
-        unsure = [job for job in here if not job["subject"]]
+        issued = session["issued_at"]
+        fitting = near.of(session["subject"], issued) if session["subject"] else []
+        unsure = near.of("", issued)
         named = _named(session["session_name"], by_uuid)
         wrote = writes.get(session["access_key_id"] or "", [])
         covering = [job for job in fitting if _covers(prefixes[job["job_uuid"]], wrote)]
         match = _match(session, fitting, named, wrote, covering)
         if unsure and (match["candidates"] == 0 or match["strength"] == "inferred"):
             match = _perhaps(session, fitting, unsure)
-        yield {**match, "claimed_job": match["job_uuid"] or _claimed(here, named, wrote, prefixes)}
+        yield {**match, "claimed_job": match["job_uuid"] or _claimed(near, issued, named, wrote, prefixes)}
 
 
-class _ByDay:
-    """Jobs by the days on which a session of theirs may be issued."""
+class _Near:
+    """Jobs by their subject and the days on which a session of theirs may be issued."""
 
     def __init__(self, jobs: Collection[Row], now: datetime, skew: timedelta) -> None:
-        self._days: dict[date, list[tuple[datetime, datetime, Row]]] = defaultdict(list)
+        self._days: dict[tuple[str, date], list[tuple[datetime, datetime, Row]]] = defaultdict(list)
+        self._spans: dict[str, tuple[datetime, datetime]] = {}
+        self._subjects: dict[date, set[str]] = defaultdict(set)
         for job in jobs:
             if job["started_at"] is None:
                 continue
             first = job["started_at"] - _BEFORE_START
             last = (job["finished_at"] or now) + skew
+            subject = job["subject"] or ""
+            self._spans[job["job_uuid"]] = first, last
             for ordinal in range(first.toordinal(), last.toordinal() + 1):
-                self._days[date.fromordinal(ordinal)].append((first, last, job))
+                day = date.fromordinal(ordinal)
+                self._days[subject, day].append((first, last, job))
+                self._subjects[day].add(subject)
 
-    def at(self, when: datetime | None) -> list[Row]:
-        """Return the jobs that a session issued then may be of; the borders count as inside."""
+    def of(self, subject: str, when: datetime | None) -> list[Row]:
+        """Return the jobs of a subject that a session issued then may be of; the borders count as inside.
+
+        Empty: the jobs whose subject is not known.
+        """
         if when is None:
             return []
-        return [job for first, last, job in self._days.get(when.date(), ()) if first <= when <= last]
+        return [
+            job for first, last, job in self._days.get((subject, when.date()), ()) if first <= when <= last
+        ]
+
+    def all(self, when: datetime) -> Iterator[Row]:
+        """Yield the jobs of every subject that run then."""
+        for subject in sorted(self._subjects.get(when.date(), ())):
+            yield from self.of(subject, when)
+
+    def runs(self, job_uuid: str, when: datetime | None) -> bool:
+        """Tell whether a session issued then may be of one job."""
+        first, last = self._spans.get(job_uuid, (None, None))
+        return when is not None and first is not None and last is not None and first <= when <= last
 
 
 def _match(
@@ -119,15 +140,18 @@ def _match(
 
 
 def _claimed(
-    here: Sequence[Row],
+    near: _Near,
+    issued: datetime | None,
     named: Row | None,
     wrote: Sequence[Row],
     prefixes: Mapping[str, list[tuple[str, str]]],
 ) -> str | None:
     """Return the job that a session of another subject passes itself off as: by its name, or by where alone it wrote."""
-    if named is not None and any(job["job_uuid"] == named["job_uuid"] for job in here):
+    if named is not None and near.runs(named["job_uuid"], issued):
         return str(named["job_uuid"])
-    covering = [job for job in here if wrote and _covers(prefixes[job["job_uuid"]], wrote)]
+    if not wrote or issued is None:
+        return None
+    covering = [job for job in near.all(issued) if _covers(prefixes[job["job_uuid"]], wrote)]
     return str(covering[0]["job_uuid"]) if len(covering) == 1 else None
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _SLACK = timedelta(seconds=1)
 """Two listings that touch within a second are one: windows are whole seconds at their sources."""
 
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _LONG_RUN = timedelta(days=7)
 """A job that was submitted longer ago than this is not looked for behind a gap."""
 
@@ -36,6 +38,7 @@ class Sight:
     def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
         self._readings: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
         self._jobs: dict[datetime, list[str]] = {}
+        self._whole: dict[tuple[str, str, str, str | None], list[list[tuple[datetime, datetime]]]] = {}
         for row in coverage:
             place = (row["table_name"], row["account"] or "*")
             words = "" if row["complete"] else _words(row)
@@ -82,6 +85,71 @@ class Sight:
         `but` count as read: the caller knows what to make of them.
         """
         from_at = until_at if from_at is None else from_at
+        if account is not None and self._seen(table, account, region, resource, from_at, until_at):
+            return []
+        return self._told(table, account, region, resource, from_at, until_at, since, but)
+
+    def _seen(
+        self,
+        table: str,
+        account: str,
+        region: str,
+        resource: str | None,
+        from_at: datetime | None,
+        until_at: datetime | None,
+    ) -> bool:
+        """Tell whether no gap is anywhere near, and one reading after the other covers it all: then nothing hides it."""
+        asked = (table, account, region, resource)
+        if asked not in self._whole:
+            self._whole[asked] = self._spans(*asked)
+        for spans in self._whole[asked]:
+            if from_at is None or until_at is None:
+                whole = spans[:1] == [(_FIRST, _LAST)]
+            else:
+                place = bisect_right(spans, (from_at, _LAST)) - 1
+                whole = place >= 0 and spans[place][1] >= until_at
+            if whole:
+                return True
+        return False
+
+    def _spans(
+        self, table: str, account: str, region: str, resource: str | None
+    ) -> list[list[tuple[datetime, datetime]]]:
+        """Return the times that were read without a break, of the account and of all; none if a gap is there at any time."""
+        names = (account, "*")
+        placed = [
+            [r for r in self._readings.get((table, name), ()) if _meets(r.region, region)] for name in names
+        ]
+        if not all(reading.complete for readings in placed for reading in readings):
+            return []
+        found = []
+        for readings in placed:
+            times = sorted(
+                (reading.from_at or _FIRST, reading.until_at or _LAST)
+                for reading in readings
+                if reading.resource in ("*", resource) and reading.region in ("*", region)
+            )
+            spans: list[tuple[datetime, datetime]] = []
+            for first, last in times:
+                if spans and first <= spans[-1][1]:
+                    spans[-1] = spans[-1][0], max(spans[-1][1], last)
+                else:
+                    spans.append((first, last))
+            found.append(spans)
+        return found
+
+    def _told(
+        self,
+        table: str,
+        account: str | None,
+        region: str,
+        resource: str | None,
+        from_at: datetime | None,
+        until_at: datetime | None,
+        since: datetime | None,
+        but: tuple[str, ...],
+    ) -> list[str]:
+        """Return the gaps of one question, reading by reading."""
         accounts = self.accounts(table) if account is None else [account, "*"]
         found: list[str] = []
         complete = False

@@ -43,7 +43,7 @@ _HELD_BYTES = 262_144
 
 
 _DROPPED = re.compile(r'\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)', re.IGNORECASE)
-_FEW, _FEW_CHARACTERS = 64, 32_768
+_FEW, _FEW_BYTES = 64, 32_768
 """Fewer rows than this are handed over as one text, for which no file is opened."""
 
 
@@ -141,11 +141,11 @@ class Engine:
         """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
         described = self._table(table, columns)
         made = Lines(described)
-        texts = (made.line(row).decode() for row in rows)
+        texts = (made.line(row) for row in rows)
         few = list(islice(texts, _FEW))
-        if len(few) < _FEW and sum(map(len, few)) <= _FEW_CHARACTERS:
+        if len(few) < _FEW and sum(map(len, few)) <= _FEW_BYTES:
             if few:
-                said = f"[{','.join(few)}]"
+                said = f"[{b','.join(few).decode()}]"
                 self._append(table, sql_columns(described), from_text(sql_columns(described)), [said])
             elif not self._kinds(table):
                 self._create(table, sql_columns(described))
@@ -153,10 +153,10 @@ class Engine:
         self._files += 1
         path = self._dir / f"insert-{self._files}.ndjson"
         longest = 0
-        with path.open("w", encoding="utf-8", newline="\n") as file:
+        with path.open("wb") as file:
             for text in chain(few, texts):
-                longest = max(longest, len(text.encode()))
-                file.write(text + "\n")
+                longest = max(longest, len(text))
+                file.write(text + b"\n")
         self._append(table, sql_columns(described), from_ndjson(path, sql_columns(described), longest))
         path.unlink()
 

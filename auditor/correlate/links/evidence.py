@@ -244,7 +244,7 @@ def _who(row: Row) -> tuple[str, str, str]:
     return row["access_key_id"], row["principal_arn"], row["bucket"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One export with its job, zone and bucket: what every link is judged for."""
 
@@ -259,24 +259,24 @@ class Case:
     writes: Row | None
     history: Row | None
 
-    @property
+    @cached_property
     def export_id(self) -> str:
         return str(self.output["export_id"])
 
-    @property
+    @cached_property
     def objects(self) -> int:
         """Object versions attributed to it, the marker apart."""
         return int(self.writes["objects"] or 0) if self.writes else 0
 
-    @property
+    @cached_property
     def first_write_at(self) -> datetime | None:
         return self.writes["first_write_at"] if self.writes else None
 
-    @property
+    @cached_property
     def last_write_at(self) -> datetime | None:
         return self.writes["last_write_at"] if self.writes else None
 
-    @property
+    @cached_property
     def ended_at(self) -> datetime | None:
         """E of links.md: the later of job end and last write; None while the job runs."""
         finished: datetime | None = self.job["finished_at"]
@@ -284,7 +284,7 @@ class Case:
             return None
         return max(finished, self.last_write_at) if self.last_write_at else finished
 
-    @property
+    @cached_property
     def bucket_arn(self) -> str:
         return f"arn:aws:s3:::{self.output['bucket']}"
 
@@ -375,7 +375,7 @@ def grouped(rows: Rows, key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
 
 def words(at: datetime | None) -> str:
     """Return a time as people read it in a sentence, to the second, UTC."""
-    return f"{at:%Y-%m-%d %H:%M:%SZ}" if at else "an unknown time"
+    return at.isoformat(" ")[:19] + "Z" if at else "an unknown time"
 
 
 def duration(span: timedelta) -> str:
