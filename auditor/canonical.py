@@ -179,8 +179,8 @@ class Lines:
                     return None
             elif kind == "TIME" and type(value) is datetime:
                 row[name] = stamp(value)
-            elif kind == "JSON" and (said := self._json(value)) is not None:
-                row[name] = said
+            elif kind == "JSON":
+                row[name] = self._json(value) or canonical(value)
             else:
                 return None
         return row

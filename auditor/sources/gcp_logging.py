@@ -46,9 +46,6 @@ METHODS = (
 SubmitJob takes SubmitJobAsOperation in and SetIamPolicy google.iam.admin.v1.SetIAMPolicy."""
 _DRIVER_LOGS = ("dataproc.job.driver", "dataproc.job.yarn.container")
 """In cluster mode the driver's log is the one of its YARN container."""
-_ERROR = 500
-"""google.logging.type.LogSeverity.ERROR."""
-_SAMPLES = 5
 _NAMED = 50
 """Unclear entries that get a gap of their own; later ones share one."""
 _INSTANT = timedelta(seconds=1)
@@ -233,87 +230,20 @@ def _unclear(project: str, found: Mapping[str, tuple[datetime | None, str]], win
 
 def _drivers(ask: Ask, project: str) -> Iterator[Row | Seen | Gap]:
     """Sum up the driver logs; lines after the last one already summed are added to its row."""
+    from auditor.sources._logging_sums import Sums
+
     start, lost = _start(ask, "dataproc_driver_log", project, ask.settings.driver_days)
     yield from lost
     until = ask.window.until_at
-    sums = {
-        row.values["job_uuid"]: _Sum.of(row.values)
-        for row in ask.rows("dataproc_driver_log")
-        if row.values["project"] == project
-    }
+    sums = Sums(project, ask.collected("dataproc_driver_log"))
     scope = Seen("dataproc_driver_log", project, "*", "*", start, until)
-    nameless = 0
     with guard(scope, action="logging.logEntries.list") as read:
         pages = _pages(ask, project, driver_filter(project, start, until))
         for number, page in enumerate(pages, 1):
             if number > ask.settings.driver_pages:
                 raise Truncated(f"more than {number - 1} pages: raise driver_pages")
-            for entry in page.entries:
-                uuid = safe_text(cut(entry.resource.labels.get("job_uuid", "")))
-                if not uuid:
-                    nameless += 1
-                    continue
-                region = entry.resource.labels.get("region") or None
-                sums.setdefault(uuid, _Sum(project, region)).add(entry)
+            sums.add(page.entries)
     yield from read
-    for uuid, each in sorted(sums.items()):
-        if each.changed:
-            yield Row("dataproc_driver_log", {"job_uuid": uuid, **each.values()})
-    if nameless:
-        yield gap(scope, "malformed", f"{nameless} driver log entries name no job_uuid")
-
-
-class _Sum:
-    """What one driver wrote."""
-
-    __slots__ = ("_errors", "_first", "_last", "_lines", "_place", "_since", "_worst", "changed")
-
-    def __init__(self, project: str, region: str | None) -> None:
-        self._place = {"project": project, "region": region}
-        self._lines = self._errors = 0
-        self._first: datetime | None = None
-        self._last: datetime | None = None
-        self._since: datetime | None = None
-        self._worst: list[tuple[int, datetime, str]] = []
-        self.changed = False
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> _Sum:
-        """Return the sum a carried row holds; its samples keep their order ahead of new ones."""
-        self = cls(values["project"], values.get("region"))
-        self._lines, self._errors = values["lines"], values["errors"]
-        self._first, self._last = values["first_at"], values["last_at"]
-        self._since = self._last
-        samples = values.get("samples") or []
-        if self._first is not None:
-            self._worst = [(-_ERROR, self._first, text) for text in samples]
-        return self
-
-    def add(self, entry: Any) -> None:
-        from auditor.sources._logging_rows import message_of
-        from auditor.sources.google import moment
-
-        at = moment(entry.timestamp)
-        if at is None or (self._since is not None and at <= self._since):
-            return
-        self.changed = True
-        self._lines += 1
-        self._errors += entry.severity >= _ERROR
-        self._first = min(self._first or at, at)
-        self._last = max(self._last or at, at)
-        rank = -entry.severity
-        if len(self._worst) < _SAMPLES or (rank, at) < self._worst[-1][:2]:
-            self._worst.append((rank, at, message_of(entry)))
-            self._worst.sort()
-            del self._worst[_SAMPLES:]
-
-    def values(self) -> dict[str, Any]:
-        """Return the columns."""
-        return {
-            **self._place,
-            "lines": self._lines,
-            "errors": self._errors,
-            "first_at": self._first,
-            "last_at": self._last,
-            "samples": [text for *_, text in self._worst],
-        }
+    yield from (Row("dataproc_driver_log", values) for values in sums.rows())
+    if sums.nameless:
+        yield gap(scope, "malformed", f"{sums.nameless} driver log entries name no job_uuid")

@@ -134,11 +134,19 @@ def unread(
 
 def moment(stamp: Any) -> datetime | None:
     """Return a protobuf Timestamp as UTC to the microsecond; None when unset or out of range."""
-    if not (stamp.seconds or stamp.nanos):
+    return instant(stamp.seconds, stamp.nanos)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(seconds: int, nanos: int) -> datetime | None:
+    """Return a time in UTC to the microsecond; None for 0 and 0, which is unset, and out of range."""
+    if not (seconds or nanos):
         return None
     try:
-        return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
-    except (ValueError, OverflowError, OSError):
+        return _EPOCH + timedelta(0, seconds, nanos // 1000)
+    except OverflowError:
         return None
 
 

@@ -1,0 +1,173 @@
+"""What the drivers wrote, summed up a job: their lines are read once and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.canonical import cut, safe_text
+from auditor.sources._logging_rows import timestamp
+from auditor.sources.google import instant
+
+_ERROR = 500
+"""google.logging.type.LogSeverity.ERROR."""
+_SEVERITIES = {
+    "DEFAULT": 0, "DEBUG": 100, "INFO": 200, "NOTICE": 300, "WARNING": 400,
+    "ERROR": 500, "CRITICAL": 600, "ALERT": 700, "EMERGENCY": 800,
+}  # fmt: skip
+_SAMPLES = 5
+_EVER = -(1 << 62)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Sums:
+    """The sums of one project's drivers, by job."""
+
+    def __init__(self, project: str, known: Iterable[Mapping[str, Any]]) -> None:
+        """Start from the sums of earlier scans, rows of dataproc_driver_log."""
+        self._project = project
+        self._sums = {row["job_uuid"]: Sum.of(row) for row in known if row["project"] == project}
+        self._spelt: dict[str, Sum] = {}
+        self.nameless = 0
+        """Lines that name no job."""
+
+    def add(self, entries: Iterable[Any]) -> None:
+        """Take lines in raw protobuf."""
+        spelt = self._spelt
+        for entry in entries:
+            labels = entry.resource.labels
+            this = spelt.get(labels.get("job_uuid", "")) or self._of(labels)
+            if this is not None:
+                at = entry.timestamp
+                this.add(at.seconds, at.nanos, entry.severity, message_of, entry)
+
+    def add_json(self, entry: Mapping[str, Any]) -> None:
+        """Take one line in JSON."""
+        resource = entry.get("resource")
+        labels = resource.get("labels") if isinstance(resource, dict) else None
+        if (this := self._of(labels if isinstance(labels, dict) else {})) is not None:
+            severity = entry.get("severity", 0)
+            rank = severity if isinstance(severity, int) else _SEVERITIES.get(str(severity), 0)
+            this.add(*timestamp(entry.get("timestamp")), rank, message_of_json, entry)
+
+    def _of(self, labels: Any) -> Sum | None:
+        name = labels.get("job_uuid", "")
+        uuid = safe_text(cut(name)) if isinstance(name, str) else ""
+        if not uuid:
+            self.nameless += 1
+            return None
+        this = self._sums.setdefault(uuid, Sum(self._project, labels.get("region") or None))
+        if len(self._spelt) > 10_000:
+            self._spelt.clear()
+        self._spelt[name] = this
+        return this
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the jobs that wrote something new, sorted."""
+        return [
+            {"job_uuid": uuid, **each.values()} for uuid, each in sorted(self._sums.items()) if each.changed
+        ]
+
+
+class Sum:
+    """What one driver wrote. A line that arrives after later ones of its job were summed up is not counted."""
+
+    __slots__ = ("_errors", "_first", "_last", "_lines", "_place", "_since", "_worst", "changed")
+
+    def __init__(self, project: str, region: str | None) -> None:
+        self._place = {"project": project, "region": region}
+        self._lines = self._errors = 0
+        self._first: int | None = None
+        self._last = self._since = _EVER
+        self._worst: list[tuple[int, int, str]] = []
+        self.changed = False
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Sum:
+        """Return the sum a carried row holds; its samples keep their order ahead of new ones."""
+        self = cls(values["project"], values.get("region"))
+        self._lines, self._errors = values["lines"], values["errors"]
+        if values["first_at"] is not None:
+            self._first = _micros(values["first_at"])
+            self._last = self._since = _micros(values["last_at"])
+            self._worst = [(-_ERROR, self._first, text) for text in values.get("samples") or []]
+        return self
+
+    def add(self, seconds: int, nanos: int, severity: int, message: Callable[[Any], str], entry: Any) -> None:
+        """Count a line; `message` of `entry` is asked for only where it is one of the worst."""
+        at = seconds * 1_000_000 + nanos // 1000
+        if at <= self._since or not at or not -62_135_596_800 <= seconds < 253_402_300_800:
+            return
+        self.changed = True
+        self._lines += 1
+        if severity >= _ERROR:
+            self._errors += 1
+        if self._first is None or at < self._first:
+            self._first = at
+        self._last = max(self._last, at)
+        worst = self._worst
+        if len(worst) < _SAMPLES or (-severity, at) < worst[-1][:2]:
+            worst.append((-severity, at, message(entry)))
+            worst.sort()
+            del worst[_SAMPLES:]
+
+    def values(self) -> dict[str, Any]:
+        """Return the columns."""
+        ends = (None, None) if self._first is None else (_time(self._first), _time(self._last))
+        return {
+            **self._place,
+            "lines": self._lines,
+            "errors": self._errors,
+            "first_at": ends[0],
+            "last_at": ends[1],
+            "samples": [text for *_, text in self._worst],
+        }
+
+
+def _micros(at: datetime) -> int:
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _time(micros: int) -> datetime | None:
+    seconds, rest = divmod(micros, 1_000_000)
+    return instant(seconds, rest * 1000)
+
+
+def message_of(entry: Any) -> str:
+    """Return what a driver's log line says, at most 500 characters."""
+    from google.protobuf.json_format import MessageToJson
+
+    kind = entry.WhichOneof("payload")
+    if kind == "text_payload":
+        return str(entry.text_payload)[:500]
+    if kind == "json_payload":
+        fields = entry.json_payload.fields
+        said = fields["message"].string_value if "message" in fields else ""
+        whole = {"indent": None, "sort_keys": True, "ensure_ascii": False}
+        return str(said or MessageToJson(entry.json_payload, **whole))[:500]
+    return ""
+
+
+def message_of_json(entry: Mapping[str, Any]) -> str:
+    """Return what `message_of` does of the same line."""
+    if isinstance(text := entry.get("textPayload"), str):
+        return text[:500]
+    if isinstance(payload := entry.get("jsonPayload"), dict):
+        said = payload.get("message")
+        return (said if isinstance(said, str) and said else _whole(payload))[:500]
+    return ""
+
+
+def _whole(payload: Mapping[str, Any]) -> str:
+    """Return a payload as protobuf's own JSON, which knows numbers as doubles only."""
+    from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
+    from google.protobuf.struct_pb2 import Struct
+
+    try:
+        return str(
+            MessageToJson(ParseDict(payload, Struct()), indent=None, sort_keys=True, ensure_ascii=False)
+        )
+    except (ParseError, ValueError, RecursionError):
+        return ""
