@@ -29,7 +29,7 @@ from auditor.sources.ask import Ask, reason_of
 from auditor.sources.clients import Access, Clients, Pages
 
 Progress = Callable[[str, Mapping[str, Any]], None]
-"""Told of `started` and `collected`, with fields for a person or a log."""
+"""Told of `started`, `waiting` and `collected`, with fields for a person or a log; from any thread."""
 
 _BUCKET = re.compile(r"s3[an]?://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?![a-z0-9.-])")
 
@@ -228,6 +228,7 @@ class _Scan:
             covered=self._covered,
             before=self.carried.rows if self.carried else _no_rows,
             cursor=lambda scope: left.get((name, safe_text(scope))),
+            progress=self.progress,
             coverage=self._coverage_of,
             outputs=self._outputs,
             spool=self.writer.spool,

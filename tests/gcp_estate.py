@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.model import Cursor, Gap, Place, Row, Seen, Window
 from auditor.sources.ask import Ask
 from auditor.sources.clients import Access, Clients
 
@@ -85,7 +85,7 @@ def submission(uuid: str, *, at: datetime, **more: Any) -> dict[str, Any]:
 class Reading:
     """What a source yielded."""
 
-    def __init__(self, items: Iterable[Row | Seen | Gap]) -> None:
+    def __init__(self, items: Iterable[Row | Seen | Gap | Cursor]) -> None:
         self.items = list(items)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
@@ -93,6 +93,9 @@ class Reading:
 
     def seen(self, table: str) -> list[Seen]:
         return [i for i in self.items if isinstance(i, Seen) and i.table == table]
+
+    def cursors(self) -> dict[str, str]:
+        return {i.scope: i.position for i in self.items if isinstance(i, Cursor)}
 
     def gaps(self, table: str | None = None) -> list[Gap]:
         return [i for i in self.items if isinstance(i, Gap) and table in (None, i.table)]
@@ -113,6 +116,9 @@ def reader(endpoint: str) -> Callable[..., Reading]:
         places: Iterable[Place] = (Place("gcp", PROJECT, REGION),),
         window: Window = WEEK,
         now: datetime = NOW,
+        cursors: Mapping[str, str] | None = None,
+        clients: Clients | None = None,
+        progress: Callable[[str, Mapping[str, Any]], None] = lambda _event, _fields: None,
         **settings: Any,
     ) -> Reading:
         impatient = {"call_timeout_s": 1.0, "retry_s": 0.3, **settings}
@@ -122,8 +128,10 @@ def reader(endpoint: str) -> Callable[..., Reading]:
             places=tuple(places),
             window=window,
             now=now,
-            clients=Clients(Access(gcp_endpoint=endpoint)),
-            collected=lambda table: [
+            clients=clients or Clients(Access(gcp_endpoint=endpoint)),
+            cursor=(cursors or {}).get,
+            progress=progress,
+            collected=lambda table, _only=(): [
                 row for kept in (collected, carried) for row in (kept or {}).get(table, ())
             ],
             before=lambda table: (carried or {}).get(table, ()),

@@ -78,6 +78,7 @@ class LogBook:
         sealed = payload if isinstance(payload, Mapping) and "@bytes" in payload else None
         if sealed is not None:
             del given["protoPayload"]
+        given.setdefault("receiveTimestamp", given.get("timestamp"))  # Cloud Logging sets it, always
         message = ParseDict(given, raw(LogEntry))
         _in_one_order(message.proto_payload)
         fields = MessageToDict(message)

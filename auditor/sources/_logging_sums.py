@@ -24,10 +24,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Sums:
     """The sums of one project's drivers, by job."""
 
-    def __init__(self, project: str, known: Iterable[Mapping[str, Any]]) -> None:
-        """Start from the sums of earlier scans, rows of dataproc_driver_log."""
+    def __init__(
+        self, project: str, known: Iterable[Mapping[str, Any]], *, after: Sums | None = None
+    ) -> None:
+        """Start from the sums of earlier scans, rows of dataproc_driver_log; `after`: sums whose lines are not counted."""
         self._project = project
         self._sums = {row["job_uuid"]: Sum.of(row) for row in known if row["project"] == project}
+        self._after = after._sums if after else {}  # noqa: SLF001 - of its own kind
         self._spelt: dict[str, Sum] = {}
         self.nameless = 0
         """Lines that name no job."""
@@ -57,11 +60,24 @@ class Sums:
         if not uuid:
             self.nameless += 1
             return None
-        this = self._sums.setdefault(uuid, Sum(self._project, labels.get("region") or None))
+        this = self._sums.get(uuid)
+        if this is None:
+            this = self._sums[uuid] = Sum(self._project, labels.get("region") or None)
+            if uuid in self._after:
+                this.since = self._after[uuid].since
         if len(self._spelt) > 10_000:
             self._spelt.clear()
         self._spelt[name] = this
         return this
+
+    def merge(self, other: Sums) -> None:
+        """Add what other sums hold."""
+        self.nameless += other.nameless
+        for uuid, each in other._sums.items():
+            if uuid in self._sums:
+                self._sums[uuid].merge(each)
+            else:
+                self._sums[uuid] = each
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the jobs that wrote something new, sorted."""
@@ -73,13 +89,13 @@ class Sums:
 class Sum:
     """What one driver wrote. A line that arrives after later ones of its job were summed up is not counted."""
 
-    __slots__ = ("_errors", "_first", "_last", "_lines", "_place", "_since", "_worst", "changed")
+    __slots__ = ("_errors", "_first", "_last", "_lines", "_place", "_worst", "changed", "since")
 
     def __init__(self, project: str, region: str | None) -> None:
         self._place = {"project": project, "region": region}
         self._lines = self._errors = 0
         self._first: int | None = None
-        self._last = self._since = _EVER
+        self._last = self.since = _EVER
         self._worst: list[tuple[int, int, str]] = []
         self.changed = False
 
@@ -90,14 +106,14 @@ class Sum:
         self._lines, self._errors = values["lines"], values["errors"]
         if values["first_at"] is not None:
             self._first = _micros(values["first_at"])
-            self._last = self._since = _micros(values["last_at"])
+            self._last = self.since = _micros(values["last_at"])
             self._worst = [(-_ERROR, self._first, text) for text in values.get("samples") or []]
         return self
 
     def add(self, seconds: int, nanos: int, severity: int, message: Callable[[Any], str], entry: Any) -> None:
         """Count a line; `message` of `entry` is asked for only where it is one of the worst."""
         at = seconds * 1_000_000 + nanos // 1000
-        if at <= self._since or not at or not -62_135_596_800 <= seconds < 253_402_300_800:
+        if at <= self.since or not at or not -62_135_596_800 <= seconds < 253_402_300_800:
             return
         self.changed = True
         self._lines += 1
@@ -107,10 +123,20 @@ class Sum:
             self._first = at
         self._last = max(self._last, at)
         worst = self._worst
-        if len(worst) < _SAMPLES or (-severity, at) < worst[-1][:2]:
+        if len(worst) < _SAMPLES or (-severity, at) <= worst[-1][:2]:
             worst.append((-severity, at, message(entry)))
             worst.sort()
             del worst[_SAMPLES:]
+
+    def merge(self, other: Sum) -> None:
+        """Add what another sum of the same job holds."""
+        self.changed |= other.changed
+        self._lines += other._lines
+        self._errors += other._errors
+        firsts = [each for each in (self._first, other._first) if each is not None]
+        self._first = min(firsts) if firsts else None
+        self._last = max(self._last, other._last)
+        self._worst = sorted(self._worst + other._worst)[:_SAMPLES]
 
     def values(self) -> dict[str, Any]:
         """Return the columns."""

@@ -57,8 +57,9 @@ class Ask:
     """The events that are wanted; listings of present state ignore it."""
     now: datetime
     clients: Clients
-    collected: Callable[[str], Iterable[Mapping[str, Any]]] = field(default=lambda _table: ())
-    """Rows of a table that earlier sources or an earlier scan collected."""
+    collected: Callable[..., Iterable[Mapping[str, Any]]] = field(default=lambda _table, _only=(): ())
+    """Rows of a table that earlier sources or an earlier scan collected; after the table the columns that are wanted, if
+    not all."""
     exports: frozenset[str] = frozenset()
     service_accounts: frozenset[str] = frozenset()
     """E-mails of service accounts that the configuration names, in lower case."""
@@ -78,6 +79,8 @@ class Ask:
     """Where the scan keeps what is too large for memory; None: where the machine keeps temporary files."""
     cursor: Callable[[str], str | None] = field(default=lambda _scope: None)
     """Where the last recorded scan left this source in a scope; None: read the whole window."""
+    progress: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _event, _fields: None)
+    """Told what takes long, as `collect` tells what it does."""
     wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
     """The columns of a table that the loaded rules read: costly ones may be left out; None: all."""
 
