@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 from auditor.canonical import stored
-from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.model import Cursor, Gap, Place, Row, Seen, Window
 from auditor.schema import tables
 from auditor.sources.ask import Ask, Clients
 from auditor.sources.clients import Access
@@ -29,6 +29,7 @@ class Found:
     seen: list[Seen]
     gaps: list[Gap]
     clients: Clients
+    cursors: list[Cursor] = field(default_factory=list)
 
     def of(self, table: str, **match: Any) -> list[dict[str, Any]]:
         return [
@@ -69,13 +70,18 @@ def look(
     read_timeout_s: float = 5,
     settings: Any = None,
     clients: Clients | None = None,
+    cursors: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Found:
     """Run `collect` and check that every row fits its table."""
-    found: list[Row | Seen | Gap] = []
+    found: list[Row | Seen | Gap | Cursor] = []
     clients = clients or shared(endpoint, tuple(accounts), attempts, read_timeout_s)
     places = tuple(Place("aws", account, region) for account in accounts for region in regions)
-    asked: Mapping[str, Any] = {"window": Window(FROM, NOW), "now": NOW} | more
+    asked: Mapping[str, Any] = {
+        "window": Window(FROM, NOW),
+        "now": NOW,
+        "cursor": (cursors or {}).get,
+    } | more
     ask = Ask(source.__name__, settings or source.Settings(), places, clients=clients, **asked)
     found += source.collect(ask)
     rows = [one for one in found if isinstance(one, Row)]
@@ -86,4 +92,5 @@ def look(
         [one for one in found if isinstance(one, Seen)],
         [one for one in found if isinstance(one, Gap)],
         clients,
+        [one for one in found if isinstance(one, Cursor)],
     )

@@ -3,6 +3,11 @@
 Calls for one trail, account and window: 1 for the regions there are (+ 1 for the organization's id),
 ceil(files of the region / 1000), at least 1, per region, and one a file. A file is named by the time
 it was delivered (CloudTrail User Guide, "CloudTrail log file name format").
+
+A scan goes on from the cursor of each trail, account and region: it lists the days since two days before it, and reads what was
+delivered in these two days again. What could not be read and may be there later holds the cursor back, for a week at most.
+Files are fetched side by side, packed as they are, and unpacked one at a time; orjson takes as long as the standard library to
+build the records, so that reads them.
 """
 
 from __future__ import annotations
@@ -17,8 +22,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from auditor.model import Row
-from auditor.sources._cloudtrail_record import Reading, read_record
+from auditor.model import Cursor, Row
+from auditor.sources._cloudtrail_record import read_record
 from auditor.sources._marked import marked
 from auditor.sources.ask import Guard, Malformed, Suspect, guard, listed, need, safe_text
 
@@ -33,6 +38,12 @@ OVERLAP = timedelta(hours=1)
 LARGEST = 1 << 28
 """Bytes of a file, unpacked; CloudTrail's own stay below 50 MB."""
 WORKERS = 8
+AGAIN = timedelta(hours=48)
+"""What was delivered so long before the cursor is read again."""
+HELD = timedelta(days=7)
+"""How long a file that cannot be read holds the cursor back."""
+MARKS = 200_000
+"""Rows that are remembered so as not to be yielded twice; the snapshot keeps one row a key, however many come."""
 _DELIVERED = re.compile(r"_(\d{8}T\d{4})Z_[^/]+\.json\.gz$")
 
 
@@ -68,6 +79,10 @@ class Reader:
     """Files that were listed and could not be read."""
     listed: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     """The time of delivery in which every file of a region was listed."""
+    since: dict[str, datetime] = field(default_factory=dict)
+    """From when on a region is read to the end of the window."""
+    _holding: dict[str, datetime] = field(default_factory=dict)
+    """The earliest delivery in a region that was not read and may be there later."""
 
     def regions(self) -> tuple[Guard, list[str]]:
         """Return the regions that have files, in a guard of the whole reading."""
@@ -120,13 +135,20 @@ class Reader:
             **params,
         )
 
-    def rows(self, region: str) -> Iterator[Row]:
-        """Yield a region's rows, oldest file first; what could not be read is in `misses`."""
-        fetch = partial(self._file, region)
-        for readings, key, at, miss in self.ask.side_by_side(WORKERS, fetch, self._keys(region)):
+    @property
+    def seen_from(self) -> datetime:
+        """Return from when on every region was read to now: before the window only where a cursor was held back."""
+        return max(self.since.values(), default=self.ask.window.from_at)
+
+    def rows(self, region: str) -> Iterator[Row | Cursor]:
+        """Yield a region's rows, oldest file first, and how far it was read; what could not be read is in `misses`."""
+        fetch = partial(self._fetched, region)
+        for packed, key, at, miss in self.ask.side_by_side(WORKERS, fetch, self._keys(region)):
             if miss is not None:
                 self.misses.append(miss)
-            for reading in readings:
+                continue
+            for record in self._unpack(region, packed, key, at):
+                reading = read_record(record, self.arns, self.account)
                 if reading.lacks:
                     detail = f"a record of {key} lacks {', '.join(reading.lacks)}"
                     table = reading.row.table if reading.row else ""
@@ -134,6 +156,23 @@ class Reader:
                     self.misses.append(self._around(region, when, "malformed", detail, table))
                 if reading.row is not None and self._new(reading.row):
                     yield reading.row
+        until = self.ask.window.until_at
+        held = max(self._holding.get(region, until), until - HELD)
+        yield Cursor(self._scope(region), held.isoformat())
+
+    def _scope(self, region: str) -> str:
+        return f"{self.trail.arn} {self.account} {region}"
+
+    def _start(self, region: str) -> datetime:
+        """Return the delivery from which on files are read; a cursor may be older than the window, never hide some of it."""
+        wanted = self.ask.window.from_at
+        self.since[region], start = wanted, wanted - OVERLAP
+        try:
+            at = datetime.fromisoformat(self.ask.cursor(self._scope(region)) or "")
+            self.since[region], start = min(wanted, at), min(start, at - AGAIN)
+        except (ValueError, TypeError, OverflowError):
+            pass
+        return start
 
     def _new(self, row: Row) -> bool:
         at = row.values.get("issued_at") or row.values.get("at")
@@ -143,6 +182,8 @@ class Reader:
         mark = hash((row.table, row.values[name]))
         if mark in self.seen:
             return False
+        if len(self.seen) >= MARKS:
+            self.seen.clear()
         self.seen.add(mark)
         if row.table == "aws_change" and row.values["event_name"] == "PutEventSelectors":
             mine = row.values["resource"] == self.trail.arn and not row.values["error_code"]
@@ -153,16 +194,18 @@ class Reader:
     def _keys(self, region: str) -> Iterator[tuple[str, datetime]]:
         """Yield keys in the order of delivery, from an overlap before the window to one after it."""
         window = self.ask.window
-        start, end = window.from_at - OVERLAP, window.until_at + OVERLAP
+        start, end = self._start(region), window.until_at + OVERLAP
         under = f"{self.root}{region}/"
         first = f"{start:%Y/%m/%d}/{self.account}_CloudTrail_{region}_{start:%Y%m%dT%H%M}"
-        reached = window.from_at
+        if start < window.from_at - OVERLAP:
+            first = f"{start:%Y/%m/%d}/"  # whatever its name says, what was written since is read
+        reached = start + OVERLAP
         with guard() as read:
             for page in self.pages(Prefix=under, StartAfter=under + first):
                 for item in page.get("Contents", ()):
                     key = need(item, "Key")
                     at = _delivered(key)
-                    if at is None:
+                    if at is None or max(at, item.get("LastModified") or at) < start:
                         continue
                     if at > end:
                         self.listed[region] = (start, end)
@@ -171,29 +214,37 @@ class Reader:
                     yield key, at
         self.listed[region] = (start, end if read.ok else reached)
         if not read.ok:
+            self._hold(region, reached)
             self.misses.append(
                 Miss(region, min(reached, window.until_at), window.until_at, read.reason, read.detail)
             )
 
-    def _file(
-        self, region: str, named: tuple[str, datetime]
-    ) -> tuple[list[Reading], str, datetime, Miss | None]:
+    def _hold(self, region: str, at: datetime) -> None:
+        self._holding[region] = min(at, self._holding.get(region, at))
+
+    def _fetched(self, region: str, named: tuple[str, datetime]) -> tuple[bytes, str, datetime, Miss | None]:
+        """Fetch one file as it is."""
         key, at = named
-        readings: list[Reading] = []
+        packed = b""
         with guard() as read:
-            reply = self.client.get_object(Bucket=self.bucket, Key=key)
-            packed = reply["Body"].read()
+            packed = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        if read.ok:
+            return packed, key, at, None
+        self.refused.add(key)
+        self._hold(region, at)
+        return packed, key, at, self._around(region, at, read.reason, f"{key}: {read.detail}")
+
+    def _unpack(self, region: str, packed: bytes, key: str, at: datetime) -> list[Any]:
+        """Return the records of a file; none and a miss where it is no log file."""
+        records: list[Any] = []
+        with guard() as read:
             self.hashes[key] = "unreadable"  # unless it can be unpacked: then it is not what CloudTrail wrote
             text = _unpacked(packed)
             self.hashes[key] = hashlib.sha256(text).hexdigest() if self.trail.validated else ""
             records = _records(text)
-            every = (read_record(record, self.arns, self.account) for record in records)
-            readings = [one for one in every if one.row is not None or one.lacks]
-        if read.ok:
-            return readings, key, at, None
-        if key not in self.hashes:
-            self.refused.add(key)
-        return [], key, at, self._around(region, at, read.reason, f"{key}: {read.detail}")
+        if not read.ok:
+            self.misses.append(self._around(region, at, read.reason, f"{key}: {read.detail}"))
+        return records
 
     def was_listed(self, key: str) -> bool:
         """Say whether a file would have been found, had it been there: its region and time were listed to the end."""

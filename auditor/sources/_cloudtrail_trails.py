@@ -101,6 +101,24 @@ class Trail:
         """Whether it records the events of an account."""
         return account == self.owner or bool(self.about.get("IsOrganizationTrail"))
 
+    @property
+    def shares(self) -> set[str]:
+        """What it adds to what is known: tables, and `data:` with what of S3; nothing when its selectors were refused."""
+        selection = self.selection
+        if selection is None:
+            return set()
+        shares = {"sts_session"} if selection.reads else set()
+        shares |= {"aws_change"} if selection.writes else set()
+        if selection.everything:
+            return shares | {"data:*"}
+        return shares | {f"data:{one}" for one in selection.data}
+
+    def feeds(self, table: str) -> bool:
+        """Whether it records anything of a table."""
+        return any(
+            share == table or (table == "s3_data_event" and share[:5] == "data:") for share in self.shares
+        )
+
     def time(self, name: str) -> datetime | None:
         """Return a time of its status; None when there is none, or the status was refused."""
         at = (self.status or {}).get(name)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.model import Gap, Row, Seen
+from auditor.model import Cursor, Gap, Row, Seen, Window
 from auditor.sources._cloudtrail_digests import Digests
 from auditor.sources._cloudtrail_files import Reader
 from auditor.sources._cloudtrail_record import read_record
@@ -93,7 +93,7 @@ class _Account:
         return not any(one.everything for one in chosen) and any(one.data for one in chosen)
 
 
-def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
+def collect(ask: Ask) -> Iterator[Row | Seen | Gap | Cursor]:
     """Describe every trail, then read what they recorded of each account."""
     settings: Settings = ask.settings
     found: list[Trail] = []
@@ -187,8 +187,9 @@ def _gap(
     resource: str = "*",
     from_at: datetime | None = None,
     until_at: datetime | None = None,
+    window: Window | None = None,
 ) -> Gap:
-    window = ask.window
+    window = window or ask.window
     start, end = from_at or window.from_at, until_at or window.until_at
     return Gap(table, account, region, resource, reason, detail, start, end)
 
@@ -199,14 +200,14 @@ def _files(
     arns: dict[tuple[str, str], str],
     seen: set[int],
     readers: list[Reader],
-) -> Iterator[Row]:
+) -> Iterator[Row | Cursor]:
     """Read the log files of the fewest trails that record all that any of them does."""
     done: set[tuple[str, str]] = set()
-    for trail in sorted(here.trails, key=lambda each: (-len(_shares(each)), each.arn)):
+    for trail in sorted(here.trails, key=lambda each: (-len(each.shares), each.arn)):
         if trail.selection is None:
             here.refused += [(one.reason, one.detail) for one in trail.gaps[-1:]]
         scope = "*" if trail.multi_region else trail.home
-        shares = {(share, scope) for share in _shares(trail)}
+        shares = {(share, scope) for share in trail.shares}
         new = {one for one in shares - done if (one[0], "*") not in done}
         if not new or (("data:*", "*") in done and all(one[0].startswith("data:") for one in new)):
             continue
@@ -221,22 +222,10 @@ def _files(
             yield from reader.rows(region)
 
 
-def _shares(trail: Trail) -> set[str]:
-    """Return what a trail adds to what is known; nothing when its selectors were refused."""
-    selection = trail.selection
-    if selection is None:
-        return set()
-    shares = {"sts_session"} if selection.reads else set()
-    shares |= {"aws_change"} if selection.writes else set()
-    if selection.everything:
-        return shares | {"data:*"}
-    return shares | {f"data:{one}" for one in selection.data}
-
-
 def _coverage(ask: Ask, here: _Account, readers: list[Reader]) -> Iterator[Seen | Gap]:
     """Say of each table where the trails that were read had it recorded, and where not."""
     for table in EVENTS:
-        serving = [one for one in readers if _serves(one.trail, table)]
+        serving = [one for one in readers if one.trail.feeds(table)]
         if not serving:
             yield _gap(ask, table, here.account, "not_enabled", _unrecorded(table, readers))
             continue
@@ -252,10 +241,9 @@ def _coverage(ask: Ask, here: _Account, readers: list[Reader]) -> Iterator[Seen 
             yield from _holes(ask, here, table, reader)
 
 
-def _serves(trail: Trail, table: Table) -> bool:
-    return any(
-        share == table or (table == "s3_data_event" and share[:5] == "data:") for share in _shares(trail)
-    )
+def _span(ask: Ask, readers: list[Reader]) -> Window:
+    """Return the time that all of some trails were read for: the window, and what cursors went back for."""
+    return Window(max(one.seen_from for one in readers), ask.window.until_at)
 
 
 def _unrecorded(table: Table, readers: list[Reader]) -> str:
@@ -272,7 +260,7 @@ def _unrecorded(table: Table, readers: list[Reader]) -> str:
 def _recorded(
     ask: Ask, here: _Account, table: Table, place: str, serving: list[Reader]
 ) -> Iterator[Seen | Gap]:
-    window = ask.window
+    window = _span(ask, serving)
     selections = [
         one.trail.selection
         for one in serving
@@ -284,7 +272,7 @@ def _recorded(
     if here.buckets_gap:
         reason, detail = here.buckets_gap
         why = f"which buckets have their writes recorded is not known: {detail}"
-        yield _gap(ask, table, here.account, reason, why, region=place)
+        yield _gap(ask, table, here.account, reason, why, region=place, window=window)
         return
     for bucket in here.buckets:
         arn = f"arn:aws:s3:::{bucket}"
@@ -292,14 +280,15 @@ def _recorded(
             yield Seen(table, here.account, place, arn, window.from_at, window.until_at)
         else:
             why = f"no trail records every write to {bucket}"
-            yield _gap(ask, table, here.account, "not_enabled", why, region=place, resource=arn)
+            gone = partial(_gap, ask, table, here.account, "not_enabled", why, window=window)
+            yield gone(region=place, resource=arn)
 
 
 def _holes(ask: Ask, here: _Account, table: Table, reader: Reader) -> Iterator[Gap]:
     """Yield the stretches that a trail did not record, did not deliver, or that were not read."""
-    trail, window, selection = reader.trail, ask.window, reader.trail.selection
+    trail, window, selection = reader.trail, _span(ask, [reader]), reader.trail.selection
     region = "*" if trail.multi_region else trail.home
-    hole = partial(_gap, ask, table, here.account, region=region)
+    hole = partial(_gap, ask, table, here.account, region=region, window=window)
     for start, end in _silence(trail, window.from_at, window.until_at):
         yield hole("not_enabled", f"{trail.arn} did not log", from_at=start, until_at=end)
     if trail.status is None:
@@ -308,12 +297,12 @@ def _holes(ask: Ask, here: _Account, table: Table, reader: Reader) -> Iterator[G
         since = max(trail.time("LatestDeliveryTime") or window.from_at, window.from_at)
         why = f"{trail.arn} cannot deliver: {error}"
         yield hole("failed", why, from_at=min(since, window.until_at))
-    if table == "s3_data_event" and reader.selectors_set_at:
+    if table == "s3_data_event" and (reader.selectors_set_at or window.from_at) > window.from_at:
         why = f"{trail.arn} was told anew what to record; what it recorded before is not known"
         yield hole("not_enabled", why, until_at=reader.selectors_set_at)
     if table != "s3_data_event" and trail.about.get("IncludeGlobalServiceEvents") is False:
         why = f"{trail.arn} leaves out global services"
-        yield _gap(ask, table, here.account, "not_enabled", why, region="us-east-1")
+        yield hole("not_enabled", why, region="us-east-1")
     for source in sorted(selection.excluded if selection and table == "aws_change" else ()):
         yield hole("not_enabled", f"{trail.arn} leaves out {source}", resource=source)
     for miss in sorted({one for one in reader.misses if one.table in ("", table)}, key=repr):
