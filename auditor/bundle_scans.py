@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,14 +46,18 @@ def chosen(
     rows: Sequence[ScanRow], records: Mapping[int, Mapping[str, Sequence[Sequence[Any]]]]
 ) -> dict[int, str]:
     """Return which scans are carried whole, by number, with the reason for each."""
+    return chosen_of(rows, {n for n, moved in records.items() if moved.get("opened") or moved.get("ended")})
+
+
+def chosen_of(rows: Sequence[ScanRow], moved: Collection[int]) -> dict[int, str]:
+    """Return the same from the numbers of the scans in which a finding opened or closed."""
     weeks: dict[tuple[int, int], int] = {}
     for row in rows:
         if row.state == "finished":
             weeks[row.at.isocalendar()[:2]] = row.n
     reasons = dict.fromkeys(weeks.values(), "last scan of its week")
     for row in rows:
-        moved = records.get(row.n, {})
-        if row.state == "finished" and (moved.get("opened") or moved.get("ended")):
+        if row.state == "finished" and row.n in moved:
             reasons.setdefault(row.n, "a finding opened or closed")
     return reasons
 

@@ -34,6 +34,7 @@ from auditor.config_sections import (
     Scan,
     Scope,
     Signing,
+    Snapshots,
     State,
     WorkforcePool,
     Writer,
@@ -54,6 +55,7 @@ class Config:
     gcp: Gcp = field(default_factory=Gcp)
     scope: Scope = field(default_factory=Scope)
     scan: Scan = field(default_factory=Scan)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     horizons: Horizons = field(default_factory=Horizons)
     zones: tuple[Zone, ...] = ()
     """Strictest first."""

@@ -143,8 +143,16 @@ class Scan:
     """Time between two scans."""
     lookback: Duration = 30 * 86400
     """How far back the first scan reads events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """How long snapshots stay on disk; the ledger is never pruned."""
+
     keep: Duration = 400 * 86400
-    """How long snapshots are kept whole."""
+    """Every snapshot is kept this long."""
+    window: Duration = 400 * 86400
+    """As long, at least, are those that a bundle carries: the last scan of each week, and scans that moved a finding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,7 @@ class Move:
         return finding_id(outcome.rule, outcome.subject_table, outcome.subject_key)
 
 
+@lru_cache(maxsize=16_384)
 def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
     """Return the id of a finding: it outlives wording, scans and versions of the rule."""
     return _digest([rule, subject_table, subject_key])
@@ -359,8 +361,7 @@ def _severity(word: str) -> int:
     return SEVERITIES.index(word) if word in SEVERITIES else len(SEVERITIES)
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _digest(parts: Sequence[str | None]) -> str:

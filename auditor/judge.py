@@ -106,33 +106,44 @@ class Judgement:
         """Yield every outcome, in the order of code, rule and subject."""
         return (outcome_of(row) for row in self.rows("outcome"))
 
-    def file_digest(self, table: str) -> str:
-        """Return the SHA-256 of a kept table's file: these bytes, which another version may write in another way."""
-        with (self.dir / f"{table}.parquet").open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def index(self) -> Path:
+        """Return the file of what is open in few bytes: key, verdict, digest of the words, place; made when it is not there."""
+        path = self.dir / "open.parquet"
+        if not path.exists():
+            from auditor.engines.duckdb import Engine
 
-    def changed(self, before: Judgement, unjudged: Iterable[Key]) -> Changed:
-        """Return what a finding may move by, between an earlier judgement and this one.
+            part = self.dir / ".open.parquet"
+            outcomes = quoted(str(self.dir / "outcome.parquet"))
+            with Engine(memory_limit=_ASKING, threads=1) as engine:
+                engine.execute(
+                    f"COPY ({_INDEXED} FROM read_parquet({outcomes}, file_row_number = TRUE) WHERE {_IS_OPEN}) "
+                    f"TO {quoted(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+                )
+            part.replace(path)
+        return path
+
+    def changed(self, before: Path, unjudged: Iterable[Key]) -> Changed:
+        """Return what a finding may move by since the judgement whose `index` is `before`.
 
         `unjudged` are keys of open findings that the earlier one said nothing of. What both say alike stays on disk.
         """
         from auditor.engines.duckdb import Engine
 
         with Engine(memory_limit=_ASKING, threads=1) as engine:
-            for name, judgement in (("was", before), ("now", self)):
-                path = quoted(str(judgement.dir / "outcome.parquet"))
-                numbered = f"SELECT * FROM read_parquet({path}, file_row_number = TRUE)"
-                engine.execute(f"CREATE VIEW {name}_file AS {numbered}")
-                engine.run(name, f"{_COMPARED} FROM {name}_file WHERE {_IS_OPEN}")
-            (found,) = engine.rows("SELECT count(DISTINCT key) AS stood FROM was")
-            engine.run("differing", _DIFFERING)
+            engine.attach("was", before)
+            engine.attach("now", self.index())
+            outcomes = quoted(str(self.dir / "outcome.parquet"))
+            numbered = f"SELECT * FROM read_parquet({outcomes}, file_row_number = TRUE)"
+            engine.execute(f"CREATE VIEW judged AS {numbered}")
+            engine.attach("outcome", self.dir / "outcome.parquet")
+            (found,) = engine.rows(f"SELECT count(*) AS stood FROM (SELECT DISTINCT {_KEYED} FROM was)")
             engine.insert("unjudged", map(_columns, unjudged), columns=dict.fromkeys(_KEY, "TEXT"))
             engine.run("moved", _MOVED)
-            keys = spooled(_key_of(row) for row in engine.stream(f"SELECT * FROM moved ORDER BY {_KEYED}"))
-            outcomes = "SELECT o.* EXCLUDE (file_row_number) FROM now_file AS o SEMI JOIN moved USING"
-            engine.attach("outcome", self.dir / "outcome.parquet")
-            rows = engine.each("outcome", f"{outcomes} ({_KEYED}) ORDER BY {_KEYED}, code")
-            return Changed(keys, spooled(map(outcome_of, rows)), found["stood"])
+            engine.run("places", _PLACES)
+            rows = engine.stream(f"SELECT DISTINCT {_KEYED} FROM moved ORDER BY {_KEYED}")
+            keys = spooled(map(_key_of, rows), held=_FEW)
+            listed = engine.each("outcome", _TOLD)
+            return Changed(keys, spooled(map(outcome_of, listed), held=_FEW), found["stood"])
 
     def moving(self, standing: Iterable[tuple[str, str, str]]) -> Iterator[Outcome]:
         """Yield the outcomes that open, keep or end findings: all that fail or cannot be told, and those of `standing`.
@@ -157,27 +168,32 @@ class Judgement:
 
 _KEY = ("rule", "subject_table", "subject_key")
 _KEYED = ", ".join(_KEY)
-_IS_OPEN = "verdict IN ('fail', 'unknown')"
+_IS_OPEN = "(verdict IN ('fail', 'unknown'))"
 _SAID = (
     "code", "zone", "account", "project", "owner", "params", "reason", "because", "failed_checks",
     "unknown_checks", "gaps", "refs",
 )  # fmt: skip
 # Verdict and severity are compared as they are; of the words 128 bits are, for they need not fit into memory.
-_COMPARED = (
-    f"SELECT md5_number(concat_ws(chr(31), {_KEYED})) AS key, verdict, severity, "
-    f"md5_number(concat_ws(chr(31), {', '.join(f'coalesce({name}, chr(30))' for name in _SAID)})) AS said, "
-    "file_row_number AS at"
+_INDEXED = (
+    f"SELECT {_KEYED}, verdict, severity, file_row_number AS place, "
+    f"unhex(md5(concat_ws(chr(31), {', '.join(f'coalesce({name}, chr(30))' for name in _SAID)}))) AS said"
 )
-_DIFFERING = """
-    SELECT was.at AS was_at, now.at AS now_at FROM was FULL JOIN now ON was.key = now.key
-    WHERE was.key IS NULL OR now.key IS NULL OR was.verdict <> now.verdict
-      OR was.severity IS DISTINCT FROM now.severity OR was.said <> now.said"""
 _MOVED = f"""
-    SELECT DISTINCT {_KEYED} FROM (
-      SELECT {_KEYED} FROM was_file WHERE file_row_number IN (SELECT was_at FROM differing)
-      UNION ALL SELECT {_KEYED} FROM now_file WHERE file_row_number IN (SELECT now_at FROM differing)
-        OR (verdict = 'unknown' AND starts_with(subject_key, '*'))
-      UNION ALL SELECT {_KEYED} FROM unjudged)"""
+    SELECT {", ".join(f"coalesce(now.{name}, was.{name}) AS {name}" for name in _KEY)}, now.place
+    FROM was FULL JOIN now USING ({_KEYED})
+    WHERE was.rule IS NULL OR now.rule IS NULL OR was.verdict <> now.verdict
+      OR was.severity IS DISTINCT FROM now.severity OR was.said <> now.said
+      OR (now.verdict = 'unknown' AND starts_with(now.subject_key, '*'))
+    UNION ALL SELECT {", ".join(f"u.{name}" for name in _KEY)}, now.place FROM unjudged AS u LEFT JOIN now USING ({_KEYED})"""
+_PLACES = f"""
+    SELECT place FROM moved WHERE place IS NOT NULL UNION ALL
+    SELECT file_row_number FROM judged SEMI JOIN (SELECT {_KEYED} FROM moved WHERE place IS NULL) USING ({_KEYED})
+    WHERE NOT {_IS_OPEN}"""
+_TOLD = f"""
+    SELECT * EXCLUDE (file_row_number) FROM judged WHERE file_row_number IN (SELECT place FROM places)
+    ORDER BY {_KEYED}, code"""
+_FEW = 16_384
+"""Changes that are held in memory; more of them wait in a file."""
 
 
 def _columns(key: Key) -> dict[str, str]:

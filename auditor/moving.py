@@ -6,6 +6,7 @@ the ledger then decide about these few exactly as they would about all.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,10 +36,10 @@ class Moving:
 
 def what_may_move(ledger: Ledger, folder: Path, judgement: Judgement, now: datetime) -> Moving:
     """Ask the judgement before this one, in `folder`; where it is gone or altered, take all that stands."""
-    if (last := ledger.judged()) is not None and last.file:
+    if (last := ledger.judged()) is not None and last.index:
         before = Judgement.beside(folder, last.snapshot_id, last.rule_digest)
-        if before is not None and before.file_digest("outcome") == last.file:
-            changed = judgement.changed(before, last.unjudged)
+        if before is not None and index_digest(before) == last.index:
+            changed = judgement.changed(before.index(), last.unjudged)
             if changed.stood + len(last.unjudged) == last.open:  # else the ledger holds what nobody judged
                 past = ledger.past(now, changed.keys)
                 return Moving(past, changed.outcomes, changed.keys, last.scan)
@@ -46,3 +47,9 @@ def what_may_move(ledger: Ledger, folder: Path, judgement: Judgement, now: datet
     standing = (finding.outcome for finding in past.findings)
     keys = ((each.rule, each.subject_table, each.subject_key) for each in standing)
     return Moving(past, spooled(judgement.moving(keys)))
+
+
+def index_digest(judgement: Judgement) -> str:
+    """Return the SHA-256 of the index of what is open: a later scan compares with these very bytes or with none."""
+    with judgement.index().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

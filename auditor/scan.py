@@ -28,7 +28,8 @@ from auditor.ledger.values import (
     ScanRecord,
 )
 from auditor.model import Drift, Gap, Seen, State, Window
-from auditor.moving import what_may_move
+from auditor.moving import index_digest, what_may_move
+from auditor.retention import Retention, after_a_scan
 from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
@@ -159,7 +160,7 @@ def _scanned(
             rule_digest=pack.digest,
             config_digest=config.digest,
             outcome_digest=judgement.digests["outcome"],
-            outcome_file=judgement.file_digest("outcome"),
+            open_index=index_digest(judgement),
             compared_with=moving.compared_with,
             tally=judgement.tally,
             rules=notes,
@@ -177,6 +178,7 @@ def _scanned(
         only=moving.only,
         at=now,
     )
+    after_a_scan(ledger, folder, retention(config), now=now)
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
 
@@ -215,6 +217,12 @@ def joins(
 
 def _decoded(row: Mapping[str, Any], as_json: Collection[str]) -> dict[str, Any]:
     return {key: json.loads(value) if key in as_json and value else value for key, value in row.items()}
+
+
+def retention(config: Config) -> Retention:
+    """Return how long snapshots are kept."""
+    kept = config.snapshots
+    return Retention(timedelta(seconds=kept.keep), timedelta(seconds=kept.window))
 
 
 def coverage_of(snapshot: Snapshot, *, seen_at: datetime | None = None) -> Iterator[Seen | Gap]:

@@ -19,11 +19,14 @@ _CHUNK = 32
 """Values that are written and read together."""
 
 
-def spooled(values: Iterable[T]) -> Collection[T]:
-    """Return values that can be read again and again: a list while they are few, a file of this process otherwise."""
+def spooled(values: Iterable[T], *, held: int = _BATCH) -> Collection[T]:
+    """Return values that can be read again and again: a list while they are few, a file of this process otherwise.
+
+    Fewer than `held` are few.
+    """
     source = iter(values)
-    first = list(islice(source, _BATCH))
-    return first if len(first) < _BATCH else Spool(chain(first, source))
+    first = list(islice(source, held))
+    return first if len(first) < held else Spool(chain(first, source))
 
 
 def ordered(values: Iterable[T], key: Callable[[T], Any]) -> Collection[T]:

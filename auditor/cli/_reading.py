@@ -50,6 +50,7 @@ class Standing:
 
         folder = self.state / "judged" / f"{self.found.snapshot_id}-{self.found.rule_digest[:12]}"
         if not (folder / "judgement.json").exists():
+            self._unless_pruned()
             raise UsageError(
                 f"{folder}: what was judged in scan {self.found.scan} is not there any more",
                 remedy="`auditor scan --snapshot DIR` judges a stored snapshot again; `auditor scan` makes a new one.",
@@ -61,7 +62,22 @@ class Standing:
         from auditor.snapshot import Snapshot
 
         stored = Path(self.found.snapshot_dir)
+        if not stored.exists() and not (self.state / "snapshots" / self.found.snapshot_id).exists():
+            self._unless_pruned()
         return Snapshot.open(stored if stored.exists() else self.state / "snapshots" / self.found.snapshot_id)
+
+    def _unless_pruned(self) -> None:
+        """UsageError where the ledger says that the snapshot was pruned."""
+        from auditor.ledger import Ledger
+
+        with Ledger.open(self.state / "ledger.sqlite3", create=False) as ledger:
+            why = ledger.pruned(self.found.snapshot_id)
+        if why is not None:
+            raise UsageError(
+                f"the evidence of scan {self.found.scan} is not kept any more; {why}",
+                remedy="What it found is in the ledger (`auditor findings`, `auditor drift`); a bundle of that time "
+                "holds the evidence.",
+            )
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield the rows of a table that is kept beside the snapshot; none without a scan."""

@@ -26,7 +26,7 @@ SECTIONS = {
     "People": ("offboarding", "access-review", "reviews"),
     "Trust policies": ("trust",),
     "Evidence": ("report", "bundle", "receipts", "replay", "sample"),
-    "Upkeep": ("alerts", "db", "key"),
+    "Upkeep": ("snapshots", "alerts", "db", "key"),
 }
 """The order of `auditor --help`; a command that is in no section stands under `Others`."""
 

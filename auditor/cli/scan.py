@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli._app import TIME, App, answering, app
-from auditor.errors import FAILING, INCOMPLETE, VerificationError
+from auditor.errors import FAILING, INCOMPLETE, UsageError, VerificationError
 from auditor.model import SEVERITIES
 
 if TYPE_CHECKING:
@@ -170,6 +170,11 @@ def _again(this: App, folder: Path) -> int:
     from auditor.judge import judge
     from auditor.snapshot import Snapshot
 
+    if not folder.exists() and this.ledger_path.exists():
+        with this.ledger() as ledger:
+            why = ledger.pruned(folder.name)
+        if why is not None:
+            raise UsageError(f"{folder}: {why}", remedy="A bundle of that time holds the evidence.")
     snapshot = Snapshot.open(folder.resolve())
     snapshot.verify()
     pack = this.pack(prove=True)

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from auditor.ledger.values import Check, Entry, canonical, instant, stamp
+from auditor.ledger.values import Check, Entry, canonical, instant, row_text, stamp
 
 FIRST = "0" * 64
 """What the first entry names as the hash before it."""
@@ -136,10 +136,10 @@ def scan_body(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _SCAN.split(", ")}
 
 
-def _digest_rows(rows: Iterable[Iterable[Any]]) -> str:
+def _digest_rows(rows: Iterable[tuple[Any, ...]]) -> str:
     total = hashlib.sha256()
     for row in rows:
-        total.update(canonical(list(row)).encode() + b"\n")
+        total.update(row_text(row).encode() + b"\n")
     return total.hexdigest()
 
 

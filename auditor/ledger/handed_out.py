@@ -13,6 +13,8 @@ from auditor.ledger import chain, signoffs
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import instant
 
+PRUNE = "prune"
+"""Kind of the entries that tell of a snapshot that was pruned."""
 RECEIPT = "receipt"
 REPORT = "report"
 RULES = "rules"
@@ -49,6 +51,15 @@ def bundles(conn: sqlite3.Connection, as_of: datetime) -> list[dict[str, Any]]:
         }
         for at, body in _noted(conn, "bundle", as_of)
     ]
+
+
+def pruned(conn: sqlite3.Connection, snapshot_id: str) -> str | None:
+    """Return when and why a snapshot was pruned, in words; None when it was not."""
+    for seq, at, text in conn.execute("SELECT seq, at, body FROM entry WHERE kind = ? ORDER BY seq", (PRUNE,)):
+        body = json.loads(text)
+        if body["snapshot"] == snapshot_id:
+            return f"pruned at {instant(at):%Y-%m-%d %H:%M}Z: {body['because']} (entry {seq} of the ledger)"
+    return None
 
 
 def _noted(conn: sqlite3.Connection, kind: str, as_of: datetime) -> list[tuple[datetime, Mapping[str, Any]]]:

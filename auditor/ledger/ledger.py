@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import VerificationError
+from auditor.errors import BusyError, VerificationError
 from auditor.ledger import (
     chain,
     cursors,
@@ -248,6 +248,23 @@ class Ledger:
         with self._read() as conn:
             return queries.tallies(conn, from_at, until_at)
 
+    def scans_that_moved(self) -> frozenset[int]:
+        """Return the numbers of the scans in which a finding opened, changed or closed."""
+        with self._read() as conn:
+            return queries.scans_that_moved(conn)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep scans from beginning; BusyError while one runs. Nothing else may be written within."""
+        with self._write() as conn:
+            row = conn.execute("SELECT slot, owner FROM lease LIMIT 1").fetchone()
+            if row is not None and not slots.is_gone(row[1]):
+                raise BusyError(
+                    f"a scan of slot {row[0]} is running ({row[1]})",
+                    remedy="Nothing was removed. Try again when it is done.",
+                )
+            yield
+
     # Findings and drift
 
     def findings(self, filters: Filters = _NO_FILTERS, as_of: datetime | None = None) -> list[FindingRow]:
@@ -363,6 +380,16 @@ class Ledger:
         """Return every receipt of a head, and whether that head is in the chain."""
         with self._read() as conn:
             return handed_out.receipts(conn, as_of)
+
+    def pruned(self, snapshot_id: str) -> str | None:
+        """Return when and why a snapshot was pruned, in words; None when it was not."""
+        with self._read() as conn:
+            return handed_out.pruned(conn, snapshot_id)
+
+    def bundles(self, as_of: datetime) -> list[dict[str, Any]]:
+        """Return every bundle that was written."""
+        with self._read() as conn:
+            return handed_out.bundles(conn, as_of)
 
     def reports(self, as_of: datetime) -> list[dict[str, Any]]:
         """Return every report that was written."""

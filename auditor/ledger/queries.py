@@ -149,6 +149,15 @@ def findings(conn: sqlite3.Connection, filters: Filters, as_of: datetime | None 
     ]
 
 
+def scans_that_moved(conn: sqlite3.Connection) -> frozenset[int]:
+    """Return the numbers of the scans in which an interval of a finding began or ended."""
+    rows = conn.execute(
+        "SELECT DISTINCT since_scan FROM finding UNION "
+        "SELECT DISTINCT until_scan FROM finding WHERE until_scan IS NOT NULL"
+    )
+    return frozenset(n for (n,) in rows)
+
+
 def open_findings(conn: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     """Yield what a rule may read of every finding that is open: rows of `history_finding`, times as text."""
     names = (

@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from auditor.drift import Move, Present, Standing, moves
+from auditor.drift import Present, moves
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import chain, cursors, memory, standing
-from auditor.ledger.standing import WORDS
+from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.values import (
     Alert,
     Memories,
-    RuleNote,
     ScanRecord,
     canonical,
     optional,
     safe,
     stamp,
 )
-from auditor.model import Drift, Outcome, Ref, Verdict
-from auditor.spool import spooled
+from auditor.model import Drift, Outcome
+from auditor.spool import ordered
 
 if TYPE_CHECKING:
     from auditor.judge import Key
@@ -53,13 +51,14 @@ def record(
     n, when = _number(conn, scan, at), stamp(at)
     past = standing.past(conn, at, only)
     present = Present(
-        outcomes=(_plain(outcome) for outcome in outcomes),
+        outcomes=map(plain, outcomes),
         coverage=scan.coverage,
         judged=None if scan.rules is None else scan.rules.keys(),
         broken=scan.broken,
     )
-    writing = _Writing(conn, n, at, past.previous_at, scan.rules or {})
-    steps = spooled(moves(past, present, now=at))  # read to the end before anything is written
+    writing = Intervals(conn, n, at, past.previous_at, scan.rules or {})
+    # Read to the end before anything is written, and written in the order of the table: of a random one each row costs a page.
+    steps = ordered(moves(past, present, now=at), key=lambda move: move.finding_id)
     standing.forget_unjudged(conn)
     for move in steps:
         writing.apply(move)
@@ -94,7 +93,7 @@ def record(
         **chain.bound_digests(conn, n),
         "wording": chain.wording_digest(conn),
         "open": open_now,
-        "outcome_file": scan.outcome_file,
+        "open_index": scan.open_index,
         "broken_rules": sorted(scan.broken),
         "due_times_not_applied": moved,
     }
@@ -160,147 +159,6 @@ def check_time(conn: sqlite3.Connection, at: datetime) -> None:
             f"a scan at {stamp(at)} cannot follow the one recorded at {last}",
             remedy="Scans are recorded in order of time: check the clock, or the time given.",
         )
-
-
-class _Writing:
-    """Moves of findings, written as intervals of one scan."""
-
-    def __init__(
-        self,
-        conn: sqlite3.Connection,
-        n: int,
-        at: datetime,
-        previous_at: datetime | None,
-        rules: Any,
-    ) -> None:
-        self._conn = conn
-        self._n = n
-        self._at = at
-        self._previous_at = previous_at
-        self._rules = rules
-
-    def apply(self, move: Move) -> None:
-        """Write one step of one finding."""
-        before, after = move.before, move.after
-        if move.unjudged:
-            standing.note_unjudged(self._conn, move.finding_id)
-        if move.kind == "unseen":
-            return
-        if move.kind == "reworded" and before is not None and after is not None:
-            if _home(before.outcome) == _home(after):
-                self._reword(move.finding_id, after)
-                return
-        elif move.kind in {"resolved", "vanished"}:
-            self._end(move, move.kind, closed=True)
-            return
-        if before is not None:
-            self._end(move, "changed", closed=False)
-        if after is not None:
-            self._begin(move, after)
-
-    def _reword(self, finding_id: str, outcome: Outcome) -> None:
-        self._conn.execute(
-            "INSERT OR REPLACE INTO wording VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (finding_id, *_words(outcome)),
-        )
-
-    def _end(self, move: Move, ended: str, *, closed: bool) -> None:
-        self._conn.execute(
-            "UPDATE finding SET until_scan = ?, closed_at = ?, ended = ?, ended_because = ? "
-            "WHERE finding_id = ? AND until_scan IS NULL",
-            (
-                self._n,
-                stamp(self._at) if closed else None,
-                ended,
-                safe(move.because),
-                move.finding_id,
-            ),
-        )
-        self._conn.execute("DELETE FROM wording WHERE finding_id = ?", (move.finding_id,))
-
-    def _begin(self, move: Move, outcome: Outcome) -> None:
-        before = move.before
-        failed_at = before.last_fail_at if before else None
-        if outcome.verdict is Verdict.FAIL:
-            failed_at = self._at
-        elif before is not None and before.outcome.verdict is Verdict.FAIL:
-            failed_at = self._previous_at
-        note = self._rules.get(outcome.rule, RuleNote())
-        row = {
-            "finding_id": move.finding_id,
-            "since_scan": self._n,
-            "rule": safe(outcome.rule),
-            "code": safe(outcome.code),
-            "subject_table": safe(outcome.subject_table),
-            "subject_key": safe(outcome.subject_key),
-            "verdict": outcome.verdict.value,
-            "severity": safe(outcome.severity),
-            "owner": optional(outcome.owner),
-            "zone": optional(outcome.zone),
-            "account": optional(outcome.account),
-            "project": optional(outcome.project),
-            **dict(zip(WORDS.split(", "), _words(outcome), strict=True)),
-            "controls": canonical(sorted(note.controls)),
-            "remedy": safe(note.remedy),
-            "opened_at": stamp(before.opened_at if before else self._at),
-            "last_fail_at": stamp(failed_at) if failed_at else None,
-            "seen_before": int(move.kind == "regressed" or self._was_seen_before(before)),
-        }
-        self._conn.execute(
-            f"INSERT INTO finding ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
-            tuple(row.values()),
-        )
-
-    def _was_seen_before(self, before: Standing | None) -> bool:
-        if before is None:
-            return False
-        row = self._conn.execute(
-            "SELECT seen_before FROM finding WHERE finding_id = ? ORDER BY since_scan DESC LIMIT 1",
-            (before.finding_id,),
-        ).fetchone()
-        return bool(row and row[0])
-
-
-def _home(outcome: Outcome) -> tuple[str | None, ...]:
-    return outcome.code, outcome.owner, outcome.zone, outcome.account, outcome.project
-
-
-def _words(outcome: Outcome) -> tuple[str, ...]:
-    return (
-        safe(outcome.because),
-        safe(outcome.reason),
-        canonical(outcome.params),
-        canonical(outcome.failed_checks),
-        canonical(outcome.unknown_checks),
-        canonical(outcome.gaps),
-        canonical([[ref.table, ref.key] for ref in outcome.refs]),
-    )
-
-
-def _plain(outcome: Outcome) -> Outcome:
-    """Return an outcome as the ledger will read it back, so that equal ones compare equal."""
-    if outcome.verdict not in {Verdict.FAIL, Verdict.UNKNOWN}:
-        return outcome
-    because, reason, params, failed, unknown, gaps, refs = _words(outcome)
-    return replace(
-        outcome,
-        rule=safe(outcome.rule),
-        code=safe(outcome.code),
-        subject_table=safe(outcome.subject_table),
-        subject_key=safe(outcome.subject_key),
-        severity=safe(outcome.severity),
-        owner=optional(outcome.owner),
-        zone=optional(outcome.zone),
-        account=optional(outcome.account),
-        project=optional(outcome.project),
-        because=because,
-        reason=reason,
-        params=json.loads(params),
-        failed_checks=tuple(json.loads(failed)),
-        unknown_checks=tuple(json.loads(unknown)),
-        gaps=tuple(json.loads(gaps)),
-        refs=tuple(Ref(*ref) for ref in json.loads(refs)),
-    )
 
 
 def _drift_row(n: int, one: Drift) -> tuple[Any, ...]:

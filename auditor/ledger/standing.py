@@ -36,8 +36,8 @@ class Judged:
     scan: str
     snapshot_id: str
     rule_digest: str
-    file: str
-    """SHA-256 of the Parquet file of its outcomes; empty where the scan did not note it."""
+    index: str
+    """SHA-256 of the index of its open outcomes; empty where the scan did not note it."""
     open: int
     """Findings that are open."""
     unjudged: Collection[Key]
@@ -58,8 +58,8 @@ def judged(conn: sqlite3.Connection) -> Judged | None:
         "ON f.finding_id = u.finding_id AND f.until_scan IS NULL ORDER BY u.finding_id"
     )
     scan, snapshot_id, rule_digest, body = row
-    file = json.loads(body).get("outcome_file") or ""
-    return Judged(scan, snapshot_id, rule_digest, file, count, spooled(unjudged))
+    index = json.loads(body).get("open_index") or ""
+    return Judged(scan, snapshot_id, rule_digest, index, count, spooled(unjudged))
 
 
 def last_scan(conn: sqlite3.Connection) -> str | None:

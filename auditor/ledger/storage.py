@@ -71,6 +71,9 @@ def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
         if conn.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             conn.execute("PRAGMA journal_mode = WAL")
         conn.execute("PRAGMA synchronous = FULL")
+        conn.execute(
+            "PRAGMA cache_size = -16000"
+        )  # KiB, where there is so much: a page that is let go is read again
         conn.execute("PRAGMA recursive_triggers = ON")  # or REPLACE deletes past the triggers
     except BaseException:
         conn.close()

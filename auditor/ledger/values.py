@@ -60,8 +60,8 @@ class ScanRecord:
     """Gaps of this scan itself; None: count those of `coverage`, which holds gaps of carried times too."""
     interval_s: int = 0
     """The schedule's interval; 0 when it has none."""
-    outcome_file: str = ""
-    """SHA-256 of the Parquet file of its outcomes: a later scan compares with these bytes or with none."""
+    open_index: str = ""
+    """SHA-256 of the index of its open outcomes: a later scan compares with these bytes or with none."""
     compared_with: str = ""
     """Id of the scan it was compared with, which must still be the last; empty: whichever is."""
     lease: Lease | None = None
@@ -335,25 +335,42 @@ def optional(text: str | None) -> str | None:
 
 def canonical(value: Any) -> str:
     """Write a value as RFC 8785 does; floats have no place, huge numbers become text."""
-    return json.dumps(
-        _profile(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return encoded(profiled(value))
 
 
-def _profile(value: Any) -> Any:
+def row_text(row: tuple[Any, ...]) -> str:
+    """Write a row of the ledger as `canonical` does: nearly all of them hold texts that were made safe before."""
+    text = encoded(row)
+    if "\\u0000" in text or not all(type(each) in _AS_IS for each in row):
+        return canonical(row)
+    return text
+
+
+_AS_IS = (str, int, type(None))
+encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Write a value that `profiled` returned."""
+
+
+def profiled(value: Any) -> Any:
+    """Return a value as `canonical` writes it: what is read back of its text."""
+    kind = type(value)  # asked first: of a million values all but a few are of these kinds
+    if kind is str:
+        return value if value.isascii() and "\0" not in value else safe(value)
+    if value is None or kind is bool:
+        return value
+    if kind is list or kind is tuple:
+        return [profiled(item) for item in value]
     match value:
         case str():
             return safe(value)
-        case None | bool():
-            return value
         case int():
             return value if -_EXACT < value < _EXACT else str(value)
         case datetime():
             return stamp(value)
         case Mapping():
-            return {safe(str(key)): _profile(item) for key, item in value.items()}
+            return {safe(str(key)): profiled(item) for key, item in value.items()}
         case list() | tuple():
-            return [_profile(item) for item in value]
+            return [profiled(item) for item in value]
         case _:
             return str(value)
 
