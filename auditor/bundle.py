@@ -77,7 +77,7 @@ def create(
     work = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
     try:
         bag = Bag(work / "bag")
-        carried, missing = _carried(window, Path(config.state.dir), pack)
+        carried, missing = _carried(window, Path(config.state.dir), pack, ledger)
         about = _about(window, config, origin, carried, missing, key) | {"raw": raw}
         about["report"] = bag.copy("data/report.html", report) if report else None
         _fill(bag, ledger, window, carried, missing, raw=raw)
@@ -121,7 +121,9 @@ def _window(ledger: Ledger, from_at: datetime, to_at: datetime) -> _Window:
     )
 
 
-def _carried(window: _Window, state: Path, pack: Pack) -> tuple[list[bundle_scans.Carried], dict[str, str]]:
+def _carried(
+    window: _Window, state: Path, pack: Pack, ledger: Ledger
+) -> tuple[list[bundle_scans.Carried], dict[str, str]]:
     """Return the scans that are carried whole, and of those that should be but cannot the reason."""
     reasons = bundle_scans.chosen(window.rows, window.records)
     carried: list[bundle_scans.Carried] = []
@@ -130,7 +132,7 @@ def _carried(window: _Window, state: Path, pack: Pack) -> tuple[list[bundle_scan
         if row.n in reasons:
             found = bundle_scans.found(row, reasons[row.n], state, pack)
             if isinstance(found, str):
-                missing[row.scan] = found
+                missing[row.scan] = ledger.pruned(row.snapshot_id) or found
             else:
                 carried.append(found)
     return carried, missing

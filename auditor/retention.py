@@ -75,13 +75,13 @@ def _reasons(
     return reasons
 
 
-def prune(ledger: Ledger, state: Path, *, keep: timedelta, window: timedelta, now: datetime) -> list[Shelved]:
-    """Remove every snapshot that nothing keeps, and what was judged of it; return them.
+def prune(ledger: Ledger, state: Path, kept: Retention, *, now: datetime) -> list[tuple[Shelved, int]]:
+    """Remove every snapshot that nothing keeps, and what was judged of it; return them, and the bytes of each.
 
     BusyError while a scan runs. What cannot be undone is written down first: a snapshot a time.
     """
     going = [(one, size_of(state, one)) for one in shelf(ledger, state, kept, now=now) if not one.kept]
-    if not going:
+    if not going and not list(_set_aside(state)):
         return []
     with ledger.alone():  # nobody scans: told before anything is written
         pass
@@ -95,20 +95,19 @@ def prune(ledger: Ledger, state: Path, *, keep: timedelta, window: timedelta, no
                 folder.replace(folder.with_name(f"{_GONE}{folder.name}"))
         _settle(state)
         _forget_rules(state)
-    sweep(state)
+    for folder in _set_aside(state):  # last of all: as long as one is there, a pruning has not ended
+        shutil.rmtree(folder, ignore_errors=True)
     return going
 
 
-def sweep(state: Path) -> None:
-    """Remove what a killed pruning had set aside."""
-    for part in ("snapshots", "judged"):
-        for folder in (state / part).glob(f"{_GONE}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+def _set_aside(state: Path) -> Iterator[Path]:
+    """Yield what this pruning, or one that was killed, has taken out of sight."""
+    for part in ("judged", "snapshots"):
+        yield from sorted((state / part).glob(f"{_GONE}*"))
 
 
 def after_a_scan(ledger: Ledger, state: Path, kept: Retention, *, now: datetime) -> int:
     """Prune if it can be done now; return how many snapshots went. The scan is recorded, whatever becomes of this."""
-    sweep(state)
     try:
         return len(prune(ledger, state, kept, now=now))
     except (AuditorError, OSError):  # another scan began, or the disk is full: the next scan prunes
@@ -150,6 +149,8 @@ def _forget_rules(state: Path) -> None:
     """Remove rule files that no judgement names any more."""
     named: set[str] = set()
     for listed in (state / "judged").glob("*/rules.json"):
+        if listed.parent.name.startswith(_GONE):
+            continue
         named.update(each["sha256"] for each in json.loads(listed.read_bytes()))
     for file in (state / "rules").glob("*"):
         if len(file.name) == 64 and file.name not in named and not file.name.startswith("."):
@@ -174,4 +175,3 @@ def _settle(state: Path) -> None:
 def _days(span: timedelta) -> str:
     days, rest = divmod(int(span.total_seconds()), 86400)
     return f"{days} days" if not rest else f"{int(span.total_seconds()) // 3600} hours"
-

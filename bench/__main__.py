@@ -13,11 +13,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.figures import FIGURES, Figure
+from bench.ledger import ledger
 from bench.rules import rules
 from bench.scale import scale
 from bench.trust import trust
 
-EVERY: dict[str, Callable[[], Iterator[Figure]]] = {**FIGURES, "scale": scale, "rules": rules, "trust": trust}
+EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
+    **FIGURES,
+    "scale": scale,
+    "rules": rules,
+    "trust": trust,
+    "ledger": ledger,
+}
 README = Path(__file__).with_name("README.md")
 HEAD = "| figure | measured | limit | met | command |\n| --- | --- | --- | --- | --- |\n"
 FROM, TO = "<!-- figures -->\n", "<!-- end of figures -->"

@@ -106,8 +106,6 @@ def make(folder: Path, n: int, share: int) -> None:
 
 def record(folder: Path, n: int) -> None:
     """Record scan `n` as a scan does; print what that used."""
-    import duckdb
-
     from auditor.alerts import Route
     from auditor.engines.duckdb import Engine
     from auditor.judge import Judgement
@@ -115,7 +113,6 @@ def record(folder: Path, n: int) -> None:
 
     with Engine(threads=1) as engine:
         engine.rows("SELECT 1 AS one")  # what the engine itself takes to start
-    assert duckdb
     notes = {
         f"rule-{r:03}-of-an-export": RuleNote(("soc2/A1.2",), "Add the bucket to a plan.")
         for r in range(RULES)
@@ -130,12 +127,12 @@ def record(folder: Path, n: int) -> None:
         begun = _cpu_s()
         opened.state(AT + timedelta(days=n, hours=1), findings=False)
         state = _cpu_s() - begun
-        (count,) = opened._conn.execute("SELECT count(*) FROM finding WHERE until_scan IS NULL").fetchone()
+        last = opened.judged()
     found = {
         "cpu_s": cpu,
         "base_mb": base,
         "peak_mb": peak - base,
-        "open": count,
+        "open": last.open if last else 0,
         "drift": drift,
         "state_s": state,
     }

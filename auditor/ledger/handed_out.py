@@ -55,7 +55,9 @@ def bundles(conn: sqlite3.Connection, as_of: datetime) -> list[dict[str, Any]]:
 
 def pruned(conn: sqlite3.Connection, snapshot_id: str) -> str | None:
     """Return when and why a snapshot was pruned, in words; None when it was not."""
-    for seq, at, text in conn.execute("SELECT seq, at, body FROM entry WHERE kind = ? ORDER BY seq", (PRUNE,)):
+    for seq, at, text in conn.execute(
+        "SELECT seq, at, body FROM entry WHERE kind = ? ORDER BY seq", (PRUNE,)
+    ):
         body = json.loads(text)
         if body["snapshot"] == snapshot_id:
             return f"pruned at {instant(at):%Y-%m-%d %H:%M}Z: {body['because']} (entry {seq} of the ledger)"
