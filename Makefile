@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 install = $(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r $(1) || $(BIN)/pip install -q --require-hashes -r $(1)
 
-.PHONY: demo test lint bench soak lock wheel clean
+.PHONY: demo test lint bench bench-large soak lock wheel clean
 
 demo: $(VENV)/demo  ## two clouds on loopback, twelve weekly scans, a report and a bundle
 	@$(BIN)/python -m auditor demo
@@ -23,6 +23,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev $(VENV)/bench  ## the figures of bench/README.md
 	$(BIN)/python -m bench
+
+bench-large: $(VENV)/dev $(VENV)/bench  ## the chain over 50 million versions: some 20 minutes, 6 GB of disk
+	$(BIN)/python -m bench chain_large
 
 soak: $(VENV)/dev  ## every fault at every operation and place, for an hour
 	AUDITOR_FULL_WALK=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(sort $(wildcard tests/test_faults_*.py))

@@ -168,16 +168,19 @@ def _plot(growth: list[tuple[Estate, dict[str, Any]]]) -> str:
                          f'<text x="{x + 8:.0f}" y="{y + 4:.0f}">{measured[name]:.1f} s</text>')  # fmt: skip
     first = growth[0][1]["grows_s"] / growth[0][0].objects
     ends = [place(estate.objects, first * estate.objects) for estate in (growth[0][0], growth[-1][0])]
-    lines.append('<line stroke="#999" stroke-dasharray="5 4" x1="{:.0f}" y1="{:.0f}" x2="{:.0f}" y2="{:.0f}"/>'.format(*ends[0], *ends[1]))  # fmt: skip
+    linear = " ".join(f"{x:.0f},{y:.0f}" for x, y in ends)
+    lines.append(f'<polyline stroke="#999" stroke-dasharray="5 4" points="{linear}"/>')
     marks = "".join(
         f'<text x="{place(estate.objects, 1)[0]:.0f}" y="300" text-anchor="middle">{estate.name}: {estate.objects:,}</text>'
         for estate, _measured in growth
     )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 330" font-family="sans-serif" font-size="12">'
-        '<rect width="640" height="330" fill="#fff"/><text x="70" y="20" font-weight="bold">CPU of the chain over object versions</text>'
+        '<rect width="640" height="330" fill="#fff"/>'
+        '<text x="70" y="20" font-weight="bold">CPU of the chain over object versions</text>'
         '<text x="70" y="38" fill="#0b5394">whole chain, seven links of each export said</text>'
-        '<text x="330" y="38" fill="#38761d">what grows with versions</text><text x="500" y="38" fill="#777">dashed: linear</text>'
+        '<text x="330" y="38" fill="#38761d">what grows with versions</text>'
+        '<text x="500" y="38" fill="#777">dashed: linear</text>'
         f'<line x1="60" y1="280" x2="620" y2="280" stroke="#333"/><line x1="60" y1="50" x2="60" y2="280" stroke="#333"/>'
         f'{"".join(lines)}{marks}<text x="340" y="320" text-anchor="middle">object versions, both axes logarithmic</text></svg>\n'
     )

@@ -11,7 +11,8 @@ def totals(folder: Path) -> dict[str, Any]:
     import pandas as pd
 
     def read(table: str, *columns: str) -> pd.DataFrame:
-        return pd.read_parquet(folder / table if table == "s3_object_version" else folder / f"{table}.parquet", columns=list(columns))  # fmt: skip
+        path = folder / table if (folder / table).is_dir() else folder / f"{table}.parquet"
+        return pd.read_parquet(path, columns=list(columns))
 
     jobs = read("dataproc_job", "job_uuid", "arguments", "started_at", "finished_at")
     where = jobs.arguments.str.extract(r"s3a://([^/]+)/([^\"]*)\"")
@@ -44,8 +45,10 @@ def totals(folder: Path) -> dict[str, Any]:
         exports.reset_index().sort_values("ended"), points.sort_values("initiated_at"),
         left_on="ended", right_on="initiated_at", by="bucket", direction="forward",
     )  # fmt: skip
-    held = held.merge(read("backup_copy_job", "source_point_arn", "dest_point_arn"), how="left", left_on="arn", right_on="source_point_arn")  # fmt: skip
-    held.merge(read("sts_session", "session_name", "session_key"), how="left", left_on="job_uuid", right_on="session_name")  # fmt: skip
+    copies = read("backup_copy_job", "source_point_arn", "dest_point_arn")
+    sessions = read("sts_session", "session_name", "session_key")
+    held = held.merge(copies, how="left", left_on="arn", right_on="source_point_arn")
+    held.merge(sessions, how="left", left_on="job_uuid", right_on="session_name")
     return {
         "exports": len(found),
         "objects": int(found.objects.sum()),

@@ -11,7 +11,9 @@ def totals(folder: Path) -> dict[str, Any]:
     import polars as pl
 
     def read(table: str) -> pl.LazyFrame:
-        return pl.scan_parquet(folder / table / "*.parquet" if table == "s3_object_version" else folder / f"{table}.parquet")  # fmt: skip
+        return pl.scan_parquet(
+            folder / (f"{table}/*.parquet" if (folder / table).is_dir() else f"{table}.parquet")
+        )
 
     jobs = (
         read("dataproc_job")
@@ -61,6 +63,7 @@ def totals(folder: Path) -> dict[str, Any]:
         )
         .collect()
     )  # fmt: skip
+    copies = read("backup_copy_job").select("source_point_arn", "dest_point_arn")
     points = read("backup_recovery_point").filter(pl.col("source_vault_arn").is_null())
     (
         found.lazy()
@@ -70,8 +73,8 @@ def totals(folder: Path) -> dict[str, Any]:
             points.with_columns(bucket=pl.col("resource_arn").str.slice(13)).sort("initiated_at"),
             left_on="ended", right_on="initiated_at", by="bucket", strategy="forward",
         )
-        .join(read("backup_copy_job"), left_on="arn", right_on="source_point_arn", how="left")
-        .join(read("sts_session"), left_on="job_uuid", right_on="session_name", how="left")
+        .join(copies, left_on="arn", right_on="source_point_arn", how="left")
+        .join(read("sts_session").select("session_name", "session_key"), left_on="job_uuid", right_on="session_name", how="left")
         .collect()
     )  # fmt: skip
     return {

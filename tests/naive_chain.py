@@ -35,6 +35,39 @@ def attributed(
     return found
 
 
+def unattributed(
+    versions: Sequence[Row], events: Sequence[Row], credentials: Sequence[Row], exports: Sequence[Row]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what belongs to no export, by bucket and directory: markers and what is staged apart."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    free: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for version in _followed([_witnessed(version, events, credentials) for version in versions]):
+        if version["is_delete_marker"] or _apart(version["key"]) or _owner(version, exports)[0]:
+            continue
+        free[version["bucket"], version["dir"]].append(version)
+    for (bucket, directory), rows in free.items():
+        kinds = [row["witness"] for row in rows]
+        ordered = sorted(rows, key=lambda row: (row["key"], row["version_id"]))
+        found[bucket, directory] = {
+            "objects": len(rows),
+            "bytes": sum(row["bytes"] for row in rows),
+            "first_at": min(row["last_modified"] for row in rows),
+            "last_at": max(row["last_modified"] for row in rows),
+            "under_export": any(e["bucket"] == bucket and directory.startswith(e["prefix"]) for e in exports),
+            "orphan": True
+            if {"foreign", "job"} & set(kinds)
+            else False
+            if set(kinds) == {"declared"}
+            else None,
+            "samples": [row["key"] for row in ordered[:5]],
+        }
+    return found
+
+
+def _apart(key: str) -> bool:
+    return key.rpartition("/")[2] == "_SUCCESS" or "/_temporary/" in f"/{key}"
+
+
 def _nothing() -> dict[str, Any]:
     return {
         "objects": 0, "bytes": 0, "witnessed_objects": 0, "rewritten": 0, "unsupported": 0, "unversioned": 0, "rivals": 0,
@@ -134,15 +167,13 @@ def _owner(version: Row, exports: Iterable[Row]) -> tuple[str | None, list[str]]
 
 def _add(sums: dict[str, Any], version: Row) -> None:
     """Add one version to what its export wrote."""
-    name = version["key"].rpartition("/")[2]
-    apart = name == "_SUCCESS" or "/_temporary/" in f"/{version['key']}"
     exact = version["witness"] == "job"
     began = min(version["last_modified"], version["event_at"]) if exact else version["last_modified"]
     sums["first_write_at"] = _least(sums["first_write_at"], began)
     sums["last_write_at"] = _most(sums["last_write_at"], version["exists_at"])
     sums["unsupported"] += version["storage_class"] in ("GLACIER", "DEEP_ARCHIVE")
     sums["unversioned"] += version["version_id"] == "null"
-    if apart:
+    if _apart(version["key"]):
         return
     sums["objects"] += 1
     sums["bytes"] += version["bytes"]

@@ -6,14 +6,15 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-import pytest
 from chain_world import at
-from naive_chain import attributed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_chain import attributed, unattributed
 
 from auditor import correlate
 from auditor.engines.duckdb import Engine
 
-STEPS = range(20, 27)
+STEPS = (*range(20, 27), 42)
 DIRS = ("", "a/", "a/b/", "a/b/c/", "a/bb/", "run=1/", "run=17/", "a/_temporary/0/")
 PREFIXES = ("", "a/", "a/b/", "a/b/c/", "run=1/", "run=17/", "a/b/")
 NAMES = ("p0", "p1", "p2", "p3", "_SUCCESS")
@@ -81,6 +82,11 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
 
 
 def _by_steps(estate: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return _facts(estate)[0]
+
+
+def _facts(estate: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, Any], dict[Any, dict[str, Any]]]:
+    """Return what was written, by export, and what belongs to none, by bucket and directory."""
     with Engine.open(None) as engine:
         for name, rows in estate.items():
             engine.insert(name, rows)
@@ -89,24 +95,30 @@ def _by_steps(estate: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, An
             if int(step.name[:2]) in STEPS:
                 correlate.run_step(engine, step)
         rows = engine.rows("SELECT * FROM export_write")
-    return {
+        free = engine.table("unattributed_object")
+    wrote = {
         row.pop("export_id"): {
             name: value or 0 if name == "rewritten" else value for name, value in row.items()
         }
         for row in rows
     }
+    names = ("objects", "bytes", "first_at", "last_at", "under_export", "orphan", "samples")
+    return wrote, {(row["bucket"], row["dir"]): {name: row[name] for name in names} for row in free}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_cells_attribute_as_single_objects_do(seed: int) -> None:
-    estate = _estate(seed, objects=(60, 400, 1500)[seed % 3], jobs=(4, 12, 40)[seed % 3])
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([(60, 4), (400, 12), (1500, 40)]), st.integers(0, 3))
+def test_cells_attribute_as_single_objects_do(seed: int, size: tuple[int, int], told: int) -> None:
+    estate = _estate(seed, objects=size[0], jobs=size[1])
+    estate["s3_data_event"] = estate["s3_data_event"][: len(estate["s3_data_event"]) * told // 3]
+    seen = (estate[name] for name in ("s3_object_version", "s3_data_event", "credential", "export_output"))
+    given = tuple(seen)
 
-    expected = attributed(
-        estate["s3_object_version"], estate["s3_data_event"], estate["credential"], estate["export_output"]
-    )
+    wrote, free = _facts(estate)
 
-    assert expected
-    assert _by_steps(estate) == expected
+    assert wrote == attributed(*given)
+    assert free == unattributed(*given)
+    assert wrote or free
 
 
 def test_order_and_repetition_of_events_change_nothing() -> None:

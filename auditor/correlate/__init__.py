@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -56,12 +56,22 @@ def steps() -> tuple[Step, ...]:
     return tuple(found)
 
 
-def correlate(engine: Engine) -> None:
-    """Derive every fact table of the snapshot that the engine holds."""
+def correlate(
+    engine: Engine, *, until: str = "99", around: Callable[[Step, Callable[[], None]], None] | None = None
+) -> None:
+    """Derive every fact table of the snapshot that the engine holds, to the steps numbered `until`.
+
+    `around` is handed each step with what runs it, and must run it: to time it, or to tell of it.
+    """
     held: dict[str, Rows] = {}
     last = {name: step for step in steps() for name in _reads(step)}
     for step in steps():
-        run_step(engine, step, held)
+        if step.name[:2] > until:
+            break
+        if around is None:
+            run_step(engine, step, held)
+        else:
+            around(step, partial(run_step, engine, step, held))
         for name in _reads(step):
             if last[name] is step:
                 held.pop(name, None)
