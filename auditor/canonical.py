@@ -246,8 +246,10 @@ _CAPITALS = re.compile(r"\\(?:u(00[01][0-9A-F])|.)")
 """DuckDB writes a control character as `\\u000B`, the standard library as `\\u000b`."""
 
 
-def connect(*, memory_limit: str = "64MB", threads: int = 1, spill: Path | None = None) -> DuckDBPyConnection:
-    """Open an in-memory DuckDB in UTC that loads no extension and spills to `spill`."""
+def connect(
+    *, memory_limit: str = "64MB", threads: int = 1, spill: Path | None = None, spill_mb: int = 0
+) -> DuckDBPyConnection:
+    """Open an in-memory DuckDB in UTC that loads no extension and spills to `spill`, `spill_mb` at most; 0: no limit."""
     import duckdb
 
     config: dict[str, Any] = {
@@ -259,6 +261,8 @@ def connect(*, memory_limit: str = "64MB", threads: int = 1, spill: Path | None 
     }
     if spill is not None:
         config["temp_directory"] = str(spill)
+        if spill_mb:
+            config["max_temp_directory_size"] = f"{spill_mb}MB"
     return duckdb.connect(config=config)
 
 

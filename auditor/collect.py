@@ -29,7 +29,9 @@ from auditor.sources.ask import Ask, reason_of
 from auditor.sources.clients import Access, Clients, Pages
 
 Progress = Callable[[str, Mapping[str, Any]], None]
-"""Told of `started`, `waiting` and `collected`, with fields for a person or a log; from any thread."""
+"""Told of `started`, `read`, `waiting` and `collected`, with fields for a person or a log; from any thread."""
+_TOLD = 64
+"""Rows from one `read` to the next."""
 
 _BUCKET = re.compile(r"s3[an]?://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?![a-z0-9.-])")
 
@@ -59,6 +61,7 @@ def collect(
         scan.cursors.update(cursors if carried and cursors else {})
         scan.carry()
         asked = running(known, config.sources)
+        scan.sources = sum(map(len, waves(known, asked)))
         for wave in waves(known, asked):
             with ThreadPoolExecutor(len(wave), thread_name_prefix="source") as pool:
                 list(pool.map(lambda each: scan.run(each, known[each]), wave))
@@ -160,6 +163,8 @@ class _Scan:
     writer: Writer
     clients: Clients
     progress: Progress
+    sources: int = 0
+    """How many are configured."""
     coverage: list[Observed] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Rows of each table, account and region."""
@@ -179,15 +184,18 @@ class _Scan:
 
     def run(self, name: str, module: Source) -> None:
         """Run one source: the boundary that no fault of it passes."""
-        self.progress("started", {"source": name})
+        self.progress("started", {"source": name, "of": self.sources, "about": self._rows_before(module)})
         rows, found, cursors = 0, list[Seen | Gap](), dict[str, str]()
         try:
             ask = self._ask(name, module)
             for each in module.collect(ask):
                 if isinstance(each, Row):
                     rows += self._take(name, each, found)
+                    if rows % _TOLD == 1:
+                        self.progress("read", {"source": name, "table": each.table, "rows": rows})
                 elif isinstance(each, Bulk):
                     rows += self._take_bulk(name, each, found)
+                    self.progress("read", {"source": name, "table": each.table, "rows": rows})
                 elif isinstance(each, Cursor):
                     scope, at = safe_text(each.scope), safe_text(each.position)
                     cursors[scope] = min(
@@ -207,6 +215,13 @@ class _Scan:
             self.coverage += (self._observed(name, each) for each in found)
         gaps = sum(isinstance(each, Gap) for each in found)
         self.progress("collected", {"source": name, "rows": rows, "gaps": gaps})
+
+    def _rows_before(self, module: Source) -> int | None:
+        """Return how many rows the scan before took of a source; None where tables of events make that say nothing."""
+        if self.carried is None or any(schema_tables()[table].feed for table in module.TABLES):
+            return None
+        told = self.carried.manifest["tables"]
+        return sum(int(told[table]["rows"]) for table in module.TABLES if table in told)
 
     def _ask(self, name: str, module: Source) -> Ask:
         settings = self.config.sources.get(name) or module.Settings()

@@ -48,6 +48,8 @@ class Limits:
     """Seconds one source may take in one scan; what is left then is a gap."""
     memory_mb: int = 1024
     """Most memory the engine may take; it begins with less, and what does not fit spills to disk."""
+    spill_mb: int = 20_000
+    """Most that the engine may spill into a temporary folder; a scan that needs more ends, and nothing of it is recorded."""
     keep_raw: bool = False
     """Keep the answers of both clouds as received beside each snapshot."""
 

@@ -215,25 +215,32 @@ _ASKING = "96MB"
 
 
 def judge(
-    snapshot: Snapshot, pack: Pack, *, into: Path, memory_mb: int = 1024, engine: Settings | None = None
+    snapshot: Snapshot,
+    pack: Pack,
+    *,
+    into: Path,
+    memory_mb: int = 1024,
+    spill_mb: int = 0,
+    engine: Settings | None = None,
 ) -> Judgement:
     """Correlate and evaluate a joined snapshot; a judgement that is there already is made again and replaced.
 
-    The engine begins with little memory and is given more, up to `memory_mb`, where that does not do. `engine` says
+    The engine begins with little memory and is given more, up to `memory_mb`, where that does not do; `spill_mb`
+    is the most it may put aside on disk, 0: no limit. `engine` says
     where the steps run, here when it is None; EngineError when it names a cluster that cannot be used.
     """
     import duckdb
 
     into.mkdir(parents=True, exist_ok=True)
     if engine is not None and engine.name != "duckdb":
-        return _judged(snapshot, pack, into, memory_mb, engine)  # what is large is not here
+        return _judged(snapshot, pack, into, memory_mb, spill_mb, engine)  # what is large is not here
     *fewer, most = _rungs(snapshot, memory_mb)
     for held_mb in fewer:
         try:
-            return _judged(snapshot, pack, into, held_mb)
+            return _judged(snapshot, pack, into, held_mb, spill_mb)
         except duckdb.OutOfMemoryException:
             continue
-    return _judged(snapshot, pack, into, most)
+    return _judged(snapshot, pack, into, most, spill_mb)
 
 
 _SMALL_MB, _MEDIUM_MB = 64, 256
@@ -248,7 +255,12 @@ def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
 
 
 def _judged(
-    snapshot: Snapshot, pack: Pack, into: Path, held_mb: int, settings: Settings | None = None
+    snapshot: Snapshot,
+    pack: Pack,
+    into: Path,
+    held_mb: int,
+    spill_mb: int,
+    settings: Settings | None = None,
 ) -> Judgement:
     from auditor.correlate import correlate
     from auditor.engines import opened
@@ -257,7 +269,9 @@ def _judged(
     work = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
     threads = 1 if held_mb <= _SMALL_MB else 2
     try:
-        with opened(settings, snapshot, memory_limit=f"{held_mb}MB", threads=threads) as engine:
+        with opened(
+            settings, snapshot, memory_limit=f"{held_mb}MB", threads=threads, spill_mb=spill_mb
+        ) as engine:
             correlate(engine)
             evaluate(engine, pack)
             digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}

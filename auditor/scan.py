@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,10 @@ LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
 _CONFIGURED = (Seen("config_duty", "*"),)
 """Tables of the configuration that are watched: always read to their end."""
-_REMEDY = "Make room in the state folder and scan again; nothing of this scan was recorded."
+_REMEDY = (
+    "Make room in the state folder and for temporary files, or raise [limits] memory_mb or spill_mb, and scan again; "
+    "nothing of this scan was recorded."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ def _scanned(
         progress("judging", {"snapshot": snapshot.id[:12]})
     snapshot, judgement = _judged(config, snapshot, pack, folder / "judged")
     keep(pack, folder / "rules", judgement.dir)
+    if progress:
+        progress("comparing", {})
     moving = what_may_move(ledger, folder / "judged", judgement, now)
     past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
     exports = spooled(judgement.rows("export"))
@@ -152,6 +158,8 @@ def _scanned(
         coverage=coverage,
         alerting=before.alerting,
     )
+    if progress:
+        progress("recording", {})
     row = ledger.record(
         ScanRecord(
             slot=lease.slot,
@@ -185,13 +193,15 @@ def _scanned(
 
 def _judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
     """Judge where the configuration says; what a cluster did not read is a gap, and all that needs it unknown."""
-    memory_mb = config.limits.memory_mb
+    here = partial(
+        judge, pack=pack, into=into, memory_mb=config.limits.memory_mb, spill_mb=config.limits.spill_mb
+    )
     try:
-        return snapshot, judge(snapshot, pack, into=into, memory_mb=memory_mb, engine=config.engine)
+        return snapshot, here(snapshot, engine=config.engine)
     except EngineError as error:
         large = sorted(table.name for table in schema_tables().values() if not table.small)
         snapshot = unread(snapshot, large, error.what)
-        return snapshot, judge(snapshot, pack, into=into, memory_mb=memory_mb)
+        return snapshot, here(snapshot)
 
 
 def joins(

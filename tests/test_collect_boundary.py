@@ -352,16 +352,18 @@ def test_every_place_in_scope_is_asked() -> None:
     ]
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_told_with_what_is_read_and_now_and_then_how_much(tmp_path: Path) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
 
     def source(_: Ask) -> Yields:
-        yield vault("v")
+        yield from (vault(f"v{n}") for n in range(200))
 
     scan(tmp_path, source=source, progress=lambda event, fields: told.append((event, fields)))
+    read = {"source": "source", "table": "backup_vault"}
     assert told == [
-        ("started", {"source": "source"}),
-        ("collected", {"source": "source", "rows": 1, "gaps": 0}),
+        ("started", {"source": "source", "of": 1, "about": None}),
+        *(("read", {**read, "rows": rows}) for rows in (1, 65, 129, 193)),
+        ("collected", {"source": "source", "rows": 200, "gaps": 0}),
     ]
 
 

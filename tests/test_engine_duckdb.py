@@ -171,3 +171,21 @@ def test_a_table_that_was_dropped_is_made_again_and_one_made_beside_is_filled() 
         engine.insert("beside", [{"name": "c"}], columns={"name": "TEXT"})
         engine.insert("beside", [{"name": "d"}], columns={"name": "TEXT"})
         assert [row["name"] for row in (*engine.table("gone"), *engine.table("beside"))] == ["b", "c", "d"]
+
+
+def test_what_spills_to_disk_has_a_limit_and_a_full_one_is_an_error_that_ends_a_scan() -> None:
+    import duckdb
+
+    from auditor.scan import _engine_full
+
+    columns = ", ".join(f"hash(n + {k}) AS c{k}" for k in range(24))
+    much = f"SELECT {columns} FROM range(600000) AS r(n)"
+    with Engine(memory_limit="48MB", threads=1) as engine:
+        engine.run("much", much)
+    with (
+        Engine(memory_limit="48MB", threads=1, spill_mb=4) as engine,
+        pytest.raises(duckdb.OutOfMemoryException) as full,
+    ):
+        engine.run("much", much)
+    assert _engine_full(full.value)
+    assert "max_temp_directory_size" in str(full.value)

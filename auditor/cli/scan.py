@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,22 +72,44 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None) -> int:
         (*pack.rules, *pack.broken_rules)
     )  # a parameter that no rule has is told before a cloud is asked
     with this.ledger(create=True) as ledger:
-        done = scan(config, ledger, pack, now=now, slot=slot, owner=local_owner(), progress=_progress(this))
+        with _progress(this) as progress:
+            done = scan(config, ledger, pack, now=now, slot=slot, owner=local_owner(), progress=progress)
         sent = _deliver(this, ledger)
         failing = _failing(ledger, done, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE
 
 
-def _progress(this: App) -> Any:
+@contextmanager
+def _progress(this: App) -> Iterator[Any]:
+    """Yield who is told how a scan goes on: a bar on a terminal, lines with `-v`, nobody otherwise."""
     import sys
 
-    if this.verbosity < 0 or not (this.verbosity or sys.stderr.isatty()):
-        return None
+    if this.verbosity > 0:
+        yield _lines(this)
+    elif this.verbosity < 0 or this.json or not sys.stderr.isatty():
+        yield None
+    else:
+        import shutil
+        import time
 
+        from auditor.cli._progress import Bar
+
+        bar = Bar(sys.stderr, time.monotonic, lambda: shutil.get_terminal_size().columns)
+        try:
+            yield bar.tell
+        finally:
+            bar.end()
+
+
+def _lines(this: App) -> Any:
     def say(event: str, fields: Mapping[str, Any]) -> None:
+        if event == "read":
+            return
         said = ", ".join(
-            f"{name} {value}" if isinstance(value, int) else str(value) for name, value in fields.items()
+            f"{name} {value}" if isinstance(value, int) else str(value)
+            for name, value in fields.items()
+            if value is not None
         )
         this.tell(f"{event} {said}")
 

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def opened(
-    settings: Settings | None, snapshot: Snapshot | None, *, memory_limit: str, threads: int
+    settings: Settings | None,
+    snapshot: Snapshot | None,
+    *,
+    memory_limit: str,
+    threads: int,
+    spill_mb: int = 0,
 ) -> Engine:
     """Return the engine of a configuration with the tables of a snapshot; EngineError when it cannot be reached."""
     if settings is not None and settings.name == "spark":
@@ -20,4 +25,4 @@ def opened(
         return spark.Engine.connected(settings, snapshot, memory_limit=memory_limit, threads=threads)
     from auditor.engines import duckdb
 
-    return duckdb.Engine.open(snapshot, memory_limit=memory_limit, threads=threads)
+    return duckdb.Engine.open(snapshot, memory_limit=memory_limit, threads=threads, spill_mb=spill_mb)

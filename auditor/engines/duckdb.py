@@ -50,10 +50,11 @@ _FEW, _FEW_BYTES = 64, 32_768
 class Engine:
     """A context in which steps run; everything in it is gone at its end."""
 
-    def __init__(self, *, memory_limit: str = "1GB", threads: int = 2) -> None:
+    def __init__(self, *, memory_limit: str = "1GB", threads: int = 2, spill_mb: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="auditor-engine-")
         self._dir = Path(self._folder.name)
-        self._connection = connect(memory_limit=memory_limit, threads=threads, spill=self._dir / "spill")
+        spill = self._dir / "spill"
+        self._connection = connect(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
         self._described: dict[str, Table] = {}
         self._views: set[str] = set()
         self._made: set[str] = set()
@@ -61,9 +62,11 @@ class Engine:
         self._files = 0
 
     @classmethod
-    def open(cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2) -> Self:
+    def open(
+        cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2, spill_mb: int = 0
+    ) -> Self:
         """Return an engine with the tables of a snapshot; all of them empty when there is none."""
-        engine = cls(memory_limit=memory_limit, threads=threads)
+        engine = cls(memory_limit=memory_limit, threads=threads, spill_mb=spill_mb)
         engine.load(snapshot)
         return engine
 
