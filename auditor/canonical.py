@@ -261,9 +261,11 @@ def connect(
     }
     if spill is not None:
         config["temp_directory"] = str(spill)
-        if spill_mb:
-            config["max_temp_directory_size"] = f"{spill_mb}MB"
-    return duckdb.connect(config=config)
+    connection = duckdb.connect(config=config)
+    if spill is not None and spill_mb:
+        # As part of `config` DuckDB 2.0.0 shows this setting and does not keep to it.
+        connection.execute(f"SET max_temp_directory_size = '{spill_mb}MB'")
+    return connection
 
 
 def reader() -> DuckDBPyConnection:
