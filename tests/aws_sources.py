@@ -10,10 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from auditor.canonical import stored
-from auditor.model import Cursor, Gap, Place, Row, Seen, Window
+from auditor.model import Bulk, Cursor, Gap, Place, Row, Seen, Window
 from auditor.schema import tables
 from auditor.sources.ask import Ask, Clients
 from auditor.sources.clients import Access
+from auditor.tablefiles import rows_of
 
 A, B = "111111111111", "222222222222"
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,7 +75,7 @@ def look(
     **more: Any,
 ) -> Found:
     """Run `collect` and check that every row fits its table."""
-    found: list[Row | Seen | Gap | Cursor] = []
+    found: list[Row | Bulk | Seen | Gap | Cursor] = []
     clients = clients or shared(endpoint, tuple(accounts), attempts, read_timeout_s)
     places = tuple(Place("aws", account, region) for account in accounts for region in regions)
     asked: Mapping[str, Any] = {
@@ -83,7 +84,11 @@ def look(
         "cursor": (cursors or {}).get,
     } | more
     ask = Ask(source.__name__, settings or source.Settings(), places, clients=clients, **asked)
-    found += source.collect(ask)
+    for one in source.collect(ask):
+        if isinstance(one, Bulk):
+            found += (Row(one.table, values) for values in rows_of(one.table, one.path))
+        else:
+            found.append(one)
     rows = [one for one in found if isinstance(one, Row)]
     for row in rows:
         stored(tables()[row.table], row.values)

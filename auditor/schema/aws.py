@@ -95,6 +95,31 @@ TABLES = (
         small=False,
     ),
     Table(
+        "s3_listing",
+        "By which way the objects of a bucket that exports are written to were read.",
+        ("bucket",),
+        (
+            text("bucket", "bucket"),
+            *_WHERE,
+            text(
+                "way",
+                "inventory: S3 Inventory, and listings of what was written since; listing: all of it was listed",
+            ),
+            text("configuration", "id of the inventory configuration; NULL when none was read"),
+            text("format", "CSV, ORC or Parquet"),
+            time("delivered_at", "when S3 began to scan the bucket for it"),
+            integer("age_s", "how long before the scan that was"),
+            time("settled_at", "what was written later is counted by listings alone"),
+            integer("files", "data files of it"),
+            integer("objects", "versions and delete markers that were read, by either way"),
+            json("prefixes", "sorted list of prefixes that were listed beside the inventory"),
+            boolean("whole", "nothing that was written can have gone unseen"),
+            text(
+                "because", "why no inventory was read, or not the newest; empty when there is nothing to say"
+            ),
+        ),
+    ),
+    Table(
         "s3_replica",
         "How replication went for one object of a bucket that has replication rules: the newest that had an hour for it.",
         ("bucket",),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from auditor.model import Gap, Row, Seen
+from auditor.model import Bulk, Gap, Row, Seen
 from auditor.sources._marked import marked
 from auditor.sources.ask import Guard, Malformed, gap, guard, need, safe_text
 
@@ -31,52 +31,95 @@ Version = dict[str, Any]
 
 @dataclass(slots=True)
 class Listing:
-    """One bucket's listing, page by page."""
+    """One listing of a bucket or of a prefix of it, page by page."""
 
     account: str
     region: str
     bucket: str
     pages: Iterator[Mapping[str, Any]]
     guard: Guard
+    before: str | None = None
+    """Keys from here on are not wanted: somebody else told of them; None: all are."""
     page: list[Version] | None = None
     """The versions of the page just read; None at the end, or when it failed."""
     newest: Version | None = None
     """The newest object that replication had time for."""
+    versions: int = 0
+    """As many as were read."""
+
+    @property
+    def scope(self) -> Seen:
+        """The listing of the whole bucket."""
+        return Seen("s3_object_version", self.account, self.region, f"arn:aws:s3:::{self.bucket}")
 
 
 def listed_objects(
-    ask: Ask, homes: Mapping[str, tuple[str, str]], buckets: list[str], replicated: Collection[str] = ()
-) -> Iterator[Row | Seen | Gap]:
-    """List every version of `buckets`, read their new markers, and see how replication does in the `replicated`.
+    ask: Ask,
+    homes: Mapping[str, tuple[str, str]],
+    buckets: list[str],
+    replicated: Collection[str] = (),
+    unversioned: Collection[str] = (),
+) -> Iterator[Row | Bulk | Seen | Gap]:
+    """Read every version of `buckets`, their new markers, and how replication does in the `replicated`.
 
-    Calls: one per 1,000 versions of each bucket, at least one a bucket; one per version of a
-    `_SUCCESS` that has a body and that the scan before did not read; one for each bucket that
+    `homes`: account and region of every bucket known; `unversioned`: those that never had versioning.
+
+
+    Calls: those of `_s3_way` for each bucket; where it is listed, one per 1,000 versions, at least one a bucket; one
+    per version of a `_SUCCESS` that has a body and that the scan before did not read; one for each bucket that
     replicates. Versions that are no longer the latest count: they attest exports that were overwritten since.
     """
-    live = [_listing(ask, bucket, *homes[bucket]) for bucket in buckets]
-    markers: list[Version] = []
-    done: list[Listing] = []
+    from auditor.sources._s3_way import Way, by_inventory
+
+    ways = [
+        Way(listing(ask, bucket, *homes[bucket]), bucket in replicated, bucket in unversioned)
+        for bucket in buckets
+    ]
+    for way in ways:
+        yield from by_inventory(ask, way, homes)
+    whole = {id(way.listing): way for way in ways if not way.name}
+
+    def took(one: Listing, version: Version) -> None:
+        whole[id(one)].take(version, ask)
+
+    yield from drained(ask, [way.listing for way in ways if not way.name], took)
+    for way in ways:
+        if not way.name:
+            way.listed(ask)
+            yield from way.listing.guard
+        yield way.row()
+    done = [way.listing for way in ways]
+    yield from _manifests(ask, done, [marker for way in ways for marker in way.markers])
+    yield from _replicas(ask, [way.listing for way in ways if way.replicated])
+
+
+def drained(ask: Ask, listings: Sequence[Listing], take: Callable[[Listing, Version], None]) -> Iterator[Row]:
+    """Yield every version of listings that are read side by side, and let `take` see each."""
+    live = list(listings)
     while live:
-        for listing in ask.side_by_side(WORKERS, _read_on, live):
-            if listing.page is None:
-                yield from listing.guard
-                done.append(listing)
-                continue
-            for version in listing.page:
+        for one in ask.side_by_side(WORKERS, read_on, live):
+            for version in one.page or ():
                 yield Row("s3_object_version", version)
-                if _is_marker(version):
-                    markers.append(version)
-                if listing.bucket in replicated:
-                    _remember(listing, version, ask)
-        live = [listing for listing in live if listing.page is not None]
-    yield from _manifests(ask, done, markers)
-    yield from _replicas(ask, [listing for listing in done if listing.bucket in replicated])
+                take(one, version)
+        live = [one for one in live if one.page is not None]
 
 
-def _listing(ask: Ask, bucket: str, account: str, region: str) -> Listing:
+def listing(
+    ask: Ask,
+    bucket: str,
+    account: str,
+    region: str,
+    *,
+    prefix: str = "",
+    after: str = "",
+    before: str | None = None,
+) -> Listing:
+    """Return the listing of a bucket: of keys that begin with `prefix`, follow `after` and come before `before`."""
     client = ask.clients.aws("s3", account, region)
+    narrowed = {"Prefix": prefix} if prefix else {}
+    narrowed |= {"KeyMarker": after} if after else {}
     pages = marked(
-        partial(_page, client),
+        partial(_page, client, narrowed),
         {"NextKeyMarker": "KeyMarker", "NextVersionIdMarker": "VersionIdMarker"},
         "Name",
         "IsTruncated",
@@ -84,13 +127,14 @@ def _listing(ask: Ask, bucket: str, account: str, region: str) -> Listing:
         EncodingType="url",  # XML cannot carry every key; asked for by us, botocore leaves it as it is
         MaxKeys=1000,
     )
-    scope = Seen("s3_object_version", account, region, f"arn:aws:s3:::{bucket}")
-    return Listing(account, region, bucket, pages, guard(scope))
+    made = Listing(account, region, bucket, pages, guard(), before)
+    made.guard = guard(made.scope)
+    return made
 
 
-def _page(client: Any, **params: Any) -> Mapping[str, Any]:
+def _page(client: Any, narrowed: Mapping[str, str], **params: Any) -> Mapping[str, Any]:
     try:
-        page: Mapping[str, Any] = client.list_object_versions(**params)
+        page: Mapping[str, Any] = client.list_object_versions(**{**narrowed, **params})
     except UnicodeEncodeError:
         raise Malformed("the page after a key that is not UTF-8 cannot be asked for") from None
     if page.get("EncodingType") == "url" and page.get("NextKeyMarker"):
@@ -98,13 +142,26 @@ def _page(client: Any, **params: Any) -> Mapping[str, Any]:
     return page
 
 
-def _read_on(listing: Listing) -> Listing:
-    listing.page = None
-    with listing.guard:
-        page = next(listing.pages, None)
+def read_on(one: Listing) -> Listing:
+    """Read the next page of a listing; what goes wrong is its guard's to tell."""
+    one.page = None
+    with one.guard:
+        page = next(one.pages, None)
         if page is not None:
-            listing.page = _versions(listing, page)
-    return listing
+            found = _versions(one, page)
+            if one.before is not None:
+                wanted = [version for version in found if _utf8(version["key"]) < _utf8(one.before)]
+                if len(wanted) < len(found):
+                    one.pages = iter(())
+                found = wanted
+            one.page = found
+            one.versions += len(found)
+    return one
+
+
+def _utf8(key: str) -> bytes:
+    """Return a key as S3 orders it."""
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _versions(listing: Listing, page: Mapping[str, Any]) -> list[Version]:
@@ -147,16 +204,18 @@ def decoded(text: str) -> str:
         return octets.decode("utf-8", "surrogateescape")
 
 
-def _is_marker(version: Version) -> bool:
+def is_marker(version: Version) -> bool:
+    """Tell whether a version is a `_SUCCESS`."""
     name = version["key"].rpartition("/")[2]
     return name == MARKER and not version["is_delete_marker"]
 
 
-def _remember(listing: Listing, version: Version, ask: Ask) -> None:
+def remember(one: Listing, version: Version, ask: Ask) -> None:
+    """Keep the newest object that replication had time for."""
     if version["is_latest"] and not version["is_delete_marker"]:
-        known, at = listing.newest, version["last_modified"]
+        known, at = one.newest, version["last_modified"]
         if at <= ask.now - SETTLED and (known is None or at > known["last_modified"]):
-            listing.newest = version
+            one.newest = version
 
 
 def _replicas(ask: Ask, listings: list[Listing]) -> Iterator[Row | Seen | Gap]:
@@ -175,11 +234,20 @@ def _replica(ask: Ask, listing: Listing) -> list[Row | Seen | Gap]:
         "account": listing.account,
         "region": listing.region,
     }
+    asked: dict[str, Any] = {}
     with guard(scope, action="s3:GetObjectVersion") as read:
         if listing.newest is not None:
-            values |= {name: listing.newest[name] for name in ("key", "version_id", "last_modified")}
-            values["status"] = _replication_status(ask, listing)
-    return [Row("s3_replica", values), *read]
+            asked = {name: listing.newest[name] for name in ("key", "version_id", "last_modified")}
+            asked["status"] = _replication_status(ask, listing)
+    if not read.ok and _gone(listing.newest or {}, read.detail):
+        return [Row("s3_replica", values), scope]
+    return [Row("s3_replica", values | asked), *read]
+
+
+def _gone(version: Version, detail: str) -> bool:
+    """Tell whether a version that an inventory lists was deleted since, by the answer to a question about it."""
+    absent = any(f" {code}" in detail for code in ("404", "NoSuchKey", "NoSuchVersion"))
+    return absent and bool(version.get("inventoried")) and "\\u" not in version["key"]
 
 
 def _replication_status(ask: Ask, listing: Listing) -> str:
@@ -237,6 +305,8 @@ def _manifest(
         client = ask.clients.aws("s3", version["account"], version["region"])
         content = _content(client, version)
     if not read.ok:
+        if _gone(version, read.detail):
+            return None, None
         detail = f"{safe_text(version['key'])}: {read.detail}"
         return None, gap(scope, read.reason, detail)
     return values | _success_data(content, version["bucket"]), None

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from auditor.model import Gap, Row, Seen
+from auditor.config_sections import Duration
+from auditor.model import Bulk, Gap, Row, Seen
 from auditor.sources._marked import marked
 from auditor.sources._s3_objects import listed_objects
 from auditor.sources._s3_settings import BLOCKS, SETTINGS, TAGS, UNBLOCKED, Setting, blocked, tagged
@@ -22,11 +23,13 @@ from auditor.sources.ask import Suspect, gap, guard, listed, need
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
-TABLES = ("aws_account", "s3_bucket", "s3_object_version", "s3_manifest", "s3_replica")
+TABLES = ("aws_account", "s3_bucket", "s3_object_version", "s3_manifest", "s3_replica", "s3_listing")
 AFTER = ("gcp_dataproc", "aws_cloudtrail")
 ACTIONS = (
+    "kms:Decrypt",
     "s3:GetAccountPublicAccessBlock",
     "s3:GetBucketLocation",
+    "s3:GetInventoryConfiguration",
     "s3:GetObject",
     "s3:GetObjectVersion",
     "s3:ListAllMyBuckets",
@@ -45,6 +48,17 @@ FRESH = timedelta(hours=24)
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Buckets are found by listing each account; `[scope]` says which are left out."""
+
+    inventory: bool = True
+    """Read the objects of a bucket that exports go to from its S3 Inventory, where it has one; else they are listed."""
+    inventory_max_age: Duration = 48 * 3600
+    """An inventory that was begun longer ago is not read. A daily one comes within two days, says S3; a weekly one of
+    six days ago would leave a week to be listed beside it."""
+    inventory_margin: Duration = 24 * 3600
+    """What was written less than this before an inventory was begun is listed too: it is complete in the long run only."""
+    inventory_relist: Duration = 48 * 3600
+    """Exports that ended less than this before that are listed too: what of them is deleted counts until they are
+    captured. The time within which an export must be captured."""
 
 
 @dataclass(slots=True)
@@ -81,10 +95,11 @@ class _Bucket:
         return Row("s3_bucket", known | self.values)
 
 
-def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
+def collect(ask: Ask) -> Iterator[Row | Bulk | Seen | Gap]:
     """Read accounts, buckets, settings and tags; then the objects of the export buckets."""
     homes: dict[str, tuple[str, str]] = {}
     replicated: set[str] = set()
+    unversioned: set[str] = set()
     for account in ask.accounts():
         yield from _account(ask, account)
         buckets: list[_Bucket] = []
@@ -97,8 +112,11 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
             homes[bucket.name] = (bucket.account, bucket.region or "us-east-1")
             if bucket.values.get("replication"):
                 replicated.add(bucket.name)
+            if bucket.values.get("versioning") == "Off":
+                unversioned.add(bucket.name)
     exports = sorted(ask.export_buckets())
-    yield from listed_objects(ask, homes, [name for name in exports if name in homes], replicated)
+    found = [name for name in exports if name in homes]
+    yield from listed_objects(ask, homes, found, replicated, unversioned)
     for name in exports:
         if name not in homes:
             yield from _nowhere(ask, name)

@@ -33,6 +33,7 @@ READS = (
     "directory_user",
     "directory_membership",
     "s3_bucket",
+    "s3_listing",
     "aws_change",
     "backup_vault",
     "chain_point",
@@ -151,6 +152,11 @@ class Evidence:
     @cached_property
     def buckets(self) -> dict[str, Row]:
         return self._one("s3_bucket", "bucket")
+
+    @cached_property
+    def listings(self) -> dict[str, Row]:
+        """By which way the objects of each bucket were read."""
+        return self._one("s3_listing", "bucket")
 
     @cached_property
     def bucket_config(self) -> dict[str, Row]:
@@ -319,6 +325,20 @@ def cases(evidence: Evidence) -> list[Case]:
             )
         )
     return found
+
+
+def unseen_since(evidence: Evidence, case: Case) -> datetime | None:
+    """Return since when nobody saw what was deleted or overwritten of an export; None: its prefix was listed now.
+
+    An inventory tells what was there some time ago. What it shows proves nothing of later.
+    """
+    row = evidence.listings.get(case.output["bucket"])
+    if row is None or row["way"] != "inventory":
+        return None
+    if any(case.output["prefix"].startswith(prefix) for prefix in row["prefixes"] or ()):
+        return None
+    settled: datetime | None = row["settled_at"]
+    return settled
 
 
 def writes_hidden(evidence: Evidence, case: Case, until: datetime) -> list[str]:

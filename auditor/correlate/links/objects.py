@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from auditor.correlate.links.evidence import Case, Evidence, words
+from auditor.correlate.links.evidence import Case, Evidence, unseen_since, words
 from auditor.correlate.links.job import retry_until, unended
 from auditor.correlate.links.judgement import (
     Judgement,
@@ -67,7 +67,7 @@ def judge(evidence: Evidence, case: Case, window: Window) -> Judgement:
     attested = _attested(evidence, case, excused)
     if attested.state == State.BROKEN:
         return attested
-    found = lost or _versioning(evidence, case, window) or attested
+    found = lost or _versioning(evidence, case, window) or _unseen(evidence, case, window) or attested
     settled = case.ended_at + evidence.cloudtrail
     if found.state == State.PROVEN and evidence.now < settled:
         return pending(
@@ -90,8 +90,16 @@ def _nothing_of_a_failed(case: Case) -> Judgement:
     )
 
 
+_LATE = timedelta(minutes=10)
+"""Writes this long after a job's end are still its own (15_export_output.py)."""
+
+
 def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
-    """Return what hides the object versions of the export's bucket."""
+    """Return what hides the object versions of the export, in its bucket.
+
+    That nobody knows what was written outside the prefixes of exports since an inventory hides none of this one's,
+    if its prefix was listed, or it ended before.
+    """
     if case.bucket is None:
         found = evidence.sight.gaps("s3_bucket", None) + evidence.sight.gaps(
             "s3_object_version", None, resource=case.bucket_arn
@@ -102,7 +110,25 @@ def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
         case.bucket["account"],
         region=case.bucket["region"],
         resource=case.bucket_arn,
+        but=("not_enabled",) if _told_apart(evidence, case) else (),
     )
+
+
+def _told_apart(evidence: Evidence, case: Case) -> bool:
+    row = evidence.listings.get(case.output["bucket"])
+    if row is None or row["way"] != "inventory":
+        return False
+    unseen = unseen_since(evidence, case)
+    return unseen is None or (case.ended_at is not None and case.ended_at + _LATE < unseen)
+
+
+def _unseen(evidence: Evidence, case: Case, window: Window) -> Judgement | None:
+    """Return that versions may be gone since an inventory, unless they were captured before it."""
+    unseen = unseen_since(evidence, case)
+    if unseen is None or (window.captured_at is not None and window.captured_at <= unseen):
+        return None
+    why = f"its objects were last seen in an inventory, on {words(unseen)}, and no capture before that holds them"
+    return unknown(why, (("s3_listing", case.output["bucket"]),), window.gaps)
 
 
 def _nothing(case: Case) -> Judgement:

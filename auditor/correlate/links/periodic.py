@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from auditor.correlate.links.evidence import Case, Evidence, Row, words, writes_hidden
+from auditor.correlate.links.evidence import Case, Evidence, Row, unseen_since, words, writes_hidden
 from auditor.correlate.links.judgement import Refs
 from auditor.correlate.links.points import start_of
 from auditor.correlate.links.session import strangers
@@ -104,6 +104,15 @@ def _not_current(evidence: Evidence, case: Case, point: Row, start: datetime) ->
         )
     if lost is not None:
         return lost
+    unseen = unseen_since(evidence, case)
+    if unseen is not None and start > unseen and not _proved_by(case, point):
+        return (
+            "weak",
+            (
+                f"its objects were last seen in an inventory, on {words(unseen)}: whether all of them were still "
+                f"there when {short(point)} started cannot be told"
+            ),
+        )
     if superseded is not None and superseded <= start:
         return (
             "weak",

@@ -11,13 +11,14 @@ from auditor.sandbox.aws.backup_seeds import BackupSeeds
 from auditor.sandbox.aws.books import Books
 from auditor.sandbox.aws.digest_seeds import DigestSeeds
 from auditor.sandbox.aws.iam_seeds import IamSeeds
+from auditor.sandbox.aws.inventory_seeds import InventorySeeds
 from auditor.sandbox.aws.kms_seeds import KmsSeeds
 from auditor.sandbox.aws.moto_world import MotoWorld
 from auditor.sandbox.aws.point_seeds import PointSeeds
 from auditor.sandbox.faults import Faults
 
 
-class AwsCloud(DigestSeeds, IamSeeds, BackupSeeds, PointSeeds, KmsSeeds):
+class AwsCloud(DigestSeeds, InventorySeeds, IamSeeds, BackupSeeds, PointSeeds, KmsSeeds):
     """An AWS of many accounts and regions on loopback; several may live in one process, each its own world.
 
     The caller's account is that of the role it assumed, of the user whose access key it signs with, or the access

@@ -27,7 +27,7 @@ ANSWERS = {
     "iam": ("iam_answers",),
     "kms": ("kms_answers",),
     "resourcegroupstaggingapi": ("tag_answers",),
-    "s3": ("s3_buckets", "s3_objects"),
+    "s3": ("s3_buckets", "s3_inventory", "s3_objects"),
     "s3control": ("s3_account",),
     "sts": ("sts_answers",),
 }

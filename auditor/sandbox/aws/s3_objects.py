@@ -57,6 +57,13 @@ def list_object_versions(here: Here, asked: Params) -> Record:
     return _quoted(reply) if asked.get("EncodingType") == "url" else reply
 
 
+def entries(bucket: Any) -> Iterator[tuple[str, Record]]:
+    """Yield every version of a bucket with the name of the list it stands in, as a listing orders them."""
+    for entry in _entries(bucket, "", None, "", ""):
+        if not isinstance(entry, str):
+            yield entry
+
+
 def _entries(
     bucket: Any, prefix: str, delimiter: str | None, marker: str, version_marker: str
 ) -> Iterator[str | tuple[str, Record]]:
