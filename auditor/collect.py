@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
@@ -247,6 +247,7 @@ class _Scan:
             coverage=self._coverage_of,
             outputs=self._outputs,
             spool=self.writer.spool,
+            capture=self._capture(),
         )
 
     def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:
@@ -311,6 +312,11 @@ class _Scan:
         with self._lock:
             now = list(self.coverage)
         return [each.what for each in merged([*now, *self._earlier()]) if each.what.table == table]
+
+    def _capture(self) -> timedelta:
+        """Return within what time an export of the strictest zone must be captured; a day when no zone says."""
+        told = [getattr(zone, "capture", None) for zone in _each(getattr(self.config, "zones", ()))]
+        return timedelta(seconds=min((limit for limit in told if limit and limit > 0), default=86_400))
 
     def _outputs(self) -> Iterator[tuple[Mapping[str, Any], Output]]:
         """Yield each job that was collected with each prefix it speaks of."""

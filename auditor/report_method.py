@@ -61,6 +61,21 @@ class SourceCard:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """By which way the objects of one bucket were read."""
+
+    bucket: str
+    way: str
+    delivery: str
+    """Configuration, format, time and age of the inventory."""
+    beside: str
+    """What was listed beside it."""
+    objects: str
+    whole: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Population:
     """From what was collected to what was said of it; the parts add up."""
 
@@ -76,6 +91,7 @@ class Method:
     """Part eight."""
 
     cards: tuple[SourceCard, ...]
+    readings: tuple[Reading, ...]
     window: str
     populations: tuple[Population, ...]
     total: Counts
@@ -103,6 +119,7 @@ def method(past: Past, found: Controls, config: Config) -> Method:
     verdicts = judged.scan.tally.get("verdicts", {}) if judged else {}
     return Method(
         cards=_cards(manifest, past) if manifest else (),
+        readings=tuple(_readings(past)),
         window=f"{when(snapshot.window.from_at)} to {when(snapshot.window.until_at)}" if snapshot else "–",
         populations=_populations(past, manifest),
         total=found.total,
@@ -143,6 +160,27 @@ def _cards(manifest: Mapping[str, Any], past: Past) -> tuple[SourceCard, ...]:
         _card(source, queries.get(source, []), tables.get(source, []), manifest, listings, gaps)
         for source in sorted({*queries, *tables} - {""})
     )
+
+
+def _readings(past: Past) -> Iterator[Reading]:
+    """Yield how the objects of each bucket were read, by bucket."""
+    for row in sorted(_configured(past, "s3_listing"), key=lambda row: str(row["bucket"])):
+        inventory = row["way"] == "inventory"
+        beside = counted(len(row["prefixes"] or ()), "prefix", "prefixes")
+        yield Reading(
+            bucket=row["bucket"],
+            way="S3 Inventory" if inventory else "listed whole",
+            delivery=(
+                f"{row['configuration']}, {row['format']}, {counted(row['files'], 'file')}, of "
+                f"{when(row['delivered_at'])}, {span(row['age_s'])} before the scan"
+                if inventory
+                else "–"
+            ),
+            beside=f"{beside} written since {when(row['settled_at'])}" if inventory else "–",
+            objects=number(row["objects"]),
+            whole=bool(row["whole"]),
+            because=row["because"] or "",
+        )
 
 
 def _card(

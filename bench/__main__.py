@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.chain import chain, chain_large
 from bench.figures import FIGURES, Figure
+from bench.inventory import inventory
 from bench.ledger import ledger
 from bench.rules import rules
 from bench.trust import trust
@@ -21,6 +22,7 @@ from bench.trust import trust
 EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     **FIGURES,
     "chain": chain,
+    "inventory": inventory,
     "rules": rules,
     "trust": trust,
     "ledger": ledger,

@@ -45,14 +45,14 @@ def job(prefix: str, finished_at: datetime | None) -> tuple[Mapping[str, Any], O
 def looked(cloud: AwsCloud, *jobs: tuple[Mapping[str, Any], Output], **more: Any) -> Found:
     """Look at the bucket as a scan does that read all data events, unless `coverage` says otherwise."""
     seen = more.pop("seen", READ_ALL)
-    events = more.pop("events", [])
+    rows = {"s3_data_event": more.pop("events", []), "backup_job": more.pop("jobs", [])}
     return look(
         aws_s3,
         cloud.endpoint,
         exports=frozenset({BUCKET}),
         outputs=lambda: iter(jobs),
         coverage=lambda table: seen if table == "s3_data_event" else [],
-        collected=lambda table: iter(events if table == "s3_data_event" else ()),
+        collected=lambda table: iter(rows.get(table, ())),
         wanted=lambda _table: frozenset({"versioning", "replication"}),
         **more,
     )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from auditor import config_engine, config_sections
 from auditor.config import Config, load, secret
 from auditor.config_lines import lines_of
+from auditor.config_read import duration
 from auditor.errors import ConfigError
 from auditor.sources import NAMES
 
@@ -285,6 +286,8 @@ def test_every_setting_stands_in_the_example_with_its_default() -> None:
         for field in fields(form):
             default = field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
             shown = raw[kind][word].get(field.name)
+            if field.type == "Duration":
+                shown = duration(shown)
             assert (tuple(shown) if isinstance(shown, list) else shown) == default, f"{name}.{field.name}"
     missing = [
         f"{place}.{field.name}"

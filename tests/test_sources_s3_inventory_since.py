@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -46,6 +47,39 @@ def event(key: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
+def backup(at: datetime, **more: Any) -> dict[str, Any]:
+    row = {
+        "resource_arn": ARN,
+        "state": "COMPLETED",
+        "category": "SUCCESS",
+        "point_arn": "p",
+        "started_at": at,
+        "created_at": at,
+    }
+    return row | more
+
+
+@pytest.mark.parametrize(
+    ("jobs", "listed_too"),
+    [
+        ([backup(MADE + 2 * HOUR)], False),
+        ([], True),
+        ([backup(MADE + HOUR)], True),
+        ([backup(MADE + 14 * HOUR)], True),
+        ([backup(MADE + 2 * HOUR, category="ABORTED")], True),
+        ([backup(MADE + 2 * HOUR, state="FAILED")], True),
+        ([backup(MADE + 2 * HOUR, resource_arn="arn:aws:s3:::other")], True),
+        ([backup(SETTLED + HOUR)], True),
+    ],
+)
+def test_an_older_export_that_nothing_captured_in_time_is_listed_too(
+    cloud: AwsCloud, jobs: list[dict[str, Any]], listed_too: bool
+) -> None:
+    delivered(cloud, "a/1")
+    found = looked(cloud, job("a/", MADE + HOUR), jobs=jobs)
+    assert way(found)["prefixes"] == (["a/"] if listed_too else [])
+
+
 def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no bucket be small enough to be listed whole."""
     monkeypatch.setattr("auditor.sources._s3_way.SMALL", 0)
@@ -77,7 +111,8 @@ def test_a_job_that_still_runs_and_one_that_ended_in_the_margin_are_listed_and_a
         job("a/", None),
         job("b/", SETTLED + HOUR),
         job("c/", relisted + HOUR),
-        job("d/", relisted - HOUR),
+        job("d/", relisted - 3 * HOUR),
+        jobs=[backup(relisted - HOUR)],
     )
     assert way(found)["prefixes"] == ["a/", "b/", "c/"]
 

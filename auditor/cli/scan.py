@@ -131,6 +131,10 @@ def _failing(ledger: Ledger, done: Scan, fail_on: str) -> int:
     return sum(row.severity in counted for row in found)
 
 
+OBJECTS = ("bucket", "way", "configuration", "delivered_at", "age_s", "files", "objects", "whole", "because")
+"""What the answer says of how the objects of a bucket were read."""
+
+
 def _tell(this: App, done: Scan, sent: Delivery, failing: int | None, fail_on: str | None) -> None:
     from auditor.cli._reading import standing
     from auditor.cli.status import row_of, screen
@@ -144,6 +148,7 @@ def _tell(this: App, done: Scan, sent: Delivery, failing: int | None, fail_on: s
         "outcome_digest": done.row.outcome_digest,
         "snapshot": done.snapshot.id,
         "snapshot_dir": str(done.snapshot.dir),
+        "objects": [{name: row[name] for name in OBJECTS} for row in done.snapshot.rows("s3_listing")],
         "sent": {"delivered": sent.delivered, "retried": sent.retried, "dead": sent.dead},
     }
     if this.json:
@@ -166,6 +171,7 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
     if row["failing"] is not None:
         word = "fail" if row["failing"] else "pass"
         yield paint(f"{plural(row['failing'], 'finding')} at or above {row['fail_on']} failing", word)
+    yield from _inventories(done)
     for heading, gaps in (
         ("Could not be seen", [gap for gap in done.gaps if gap.reason != "not_enabled"]),
         ("Not recorded by the estate", [gap for gap in done.gaps if gap.reason == "not_enabled"]),
@@ -184,6 +190,29 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
         yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
         for text in done.broken_rules:
             yield from (f"  {safe(line)}" for line in text.splitlines())
+
+
+def _inventories(done: Scan) -> Iterator[str]:
+    """Yield by which way the objects of each bucket with an inventory were read; the others were listed."""
+    from auditor.cli._text import bold, columns, cut, safe
+
+    rows = [row for row in done.snapshot.rows("s3_listing") if row["because"] != "no inventory is configured"]
+    if rows:
+        yield ""
+        yield bold("Objects")
+    for row in rows[:5]:
+        if row["way"] == "inventory":
+            prefixes = len(row["prefixes"] or ())
+            told = (
+                f"inventory {row['configuration']} of {row['delivered_at']:%Y-%m-%dT%H:%MZ}, {row['age_s'] // 3600} h old, "
+                f"{row['objects']:,} versions, {prefixes} {'prefix' if prefixes == 1 else 'prefixes'} listed beside it"
+            )
+        else:
+            told = f"listed, {row['objects']:,} versions"
+        told += f"; {row['because']}" if row["because"] else ""
+        yield cut(f"  {safe(row['bucket'])}: {safe(told)}", columns())
+    if len(rows) > 5:
+        yield f"  and {len(rows) - 5} more: the report has them all"
 
 
 def _again(this: App, folder: Path) -> int:

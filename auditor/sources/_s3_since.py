@@ -7,6 +7,7 @@ since then is it known that nothing else was written.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _LATE = timedelta(minutes=10)
 """Writes this long after a job's end are still its own (correlate/15_export_output.py)."""
+_SKEW = timedelta(seconds=120)
+MOST_BARE = 1000
+"""Older exports of a bucket that were not captured in time and are listed in one scan, the newest first."""
 _REWRITTEN = re.compile(r"\\u[0-9a-f]{4}")
 _SLACK = timedelta(seconds=1)
 """Two readings that touch within a second are one."""
@@ -42,10 +46,11 @@ def exported(ask: Ask, bucket: str) -> list[str]:
 def written_since(ask: Ask, bucket: Seen, since: datetime, relist: timedelta) -> Since:
     """Return what to list of a bucket, which is given as the listing of it, beside an inventory of `since`.
 
-    `relist`: exports that ended as long before are listed too: until they are captured, what is deleted of them counts.
+    `relist`: exports that ended as long before are listed too, and older ones that were not captured in time: until an
+    export is captured, what is deleted of it counts.
     """
     name = bucket.resource.rpartition(":")[2]
-    found = set(_exports(ask, name, since - relist))
+    found = set(_exports(ask, name, since, relist))
     found.update(
         directory if (directory := key[: key.rfind("/") + 1]) else key for key in _keys(ask, name, since)
     )
@@ -67,10 +72,35 @@ def _plain(prefix: str) -> str:
     return prefix[: prefix.rfind("/", 0, found.start()) + 1] if found else prefix
 
 
-def _exports(ask: Ask, bucket: str, since: datetime) -> Iterator[str]:
-    for job, output in ask.outputs():
-        if output.bucket == bucket and (job["finished_at"] is None or job["finished_at"] + _LATE >= since):
-            yield output.prefix
+def _exports(ask: Ask, bucket: str, settled: datetime, relist: timedelta) -> Iterator[str]:
+    """Yield the prefixes of exports that ended lately, and of the newest older ones that nothing captured in time."""
+    jobs = [(job["finished_at"], output.prefix) for job, output in ask.outputs() if output.bucket == bucket]
+    starts = _captures(ask, f"arn:aws:s3:::{bucket}", settled) if jobs else []
+    bare: list[tuple[datetime, str]] = []
+    for ended, prefix in jobs:
+        if ended is None or ended + _LATE >= settled - relist:
+            yield prefix
+            continue
+        first = bisect_left(starts, ended + _LATE + _SKEW)
+        if first == len(starts) or starts[first] > ended + ask.capture:
+            bare.append((ended, prefix))
+    yield from (prefix for _, prefix in sorted(bare, reverse=True)[:MOST_BARE])
+
+
+def _captures(ask: Ask, arn: str, until: datetime) -> list[datetime]:
+    """Return when backup jobs of a bucket started that ended without issues, sorted."""
+    poor = {
+        point["arn"]
+        for point in ask.collected("backup_recovery_point")
+        if point["status"] not in ("COMPLETED", "AVAILABLE") or point["bytes"] == 0
+    }
+    found: set[datetime] = set()
+    for job in ask.collected("backup_job"):
+        clean = (job["state"], job["category"]) == ("COMPLETED", "SUCCESS") and job["point_arn"] not in poor
+        at = job["started_at"] or job["created_at"]
+        if job["resource_arn"] == arn and clean and at and at <= until:
+            found.add(at)
+    return sorted(found)
 
 
 def _keys(ask: Ask, bucket: str, since: datetime) -> Iterator[str]:

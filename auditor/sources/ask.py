@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from queue import Full, Queue
@@ -75,6 +75,8 @@ class Ask:
     """What sources before this one saw of a table, and what they did not; of events earlier scans too."""
     outputs: Callable[[], Iterable[tuple[Mapping[str, Any], Output]]] = field(default=lambda: ())
     """Each job that was collected with each prefix it speaks of."""
+    capture: timedelta = timedelta(hours=12)
+    """Within this an export of the strictest zone must be captured."""
     spool: Path | None = None
     """Where the scan keeps what is too large for memory; None: where the machine keeps temporary files."""
     cursor: Callable[[str], str | None] = field(default=lambda _scope: None)

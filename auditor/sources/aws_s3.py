@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from auditor.sources.ask import Ask
 
 TABLES = ("aws_account", "s3_bucket", "s3_object_version", "s3_manifest", "s3_replica", "s3_listing")
-AFTER = ("gcp_dataproc", "aws_cloudtrail")
+AFTER = ("gcp_dataproc", "aws_backup", "aws_cloudtrail")
 ACTIONS = (
     "kms:Decrypt",
     "s3:GetAccountPublicAccessBlock",
