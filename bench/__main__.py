@@ -16,6 +16,7 @@ from bench.chain import chain, chain_large
 from bench.figures import FIGURES, Figure
 from bench.inventory import inventory
 from bench.ledger import ledger
+from bench.logs import logs
 from bench.rules import rules
 from bench.trust import trust
 
@@ -23,6 +24,7 @@ EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     **FIGURES,
     "chain": chain,
     "inventory": inventory,
+    "logs": logs,
     "rules": rules,
     "trust": trust,
     "ledger": ledger,

@@ -18,6 +18,8 @@ _SEVERITIES = {
 }  # fmt: skip
 _SAMPLES = 5
 _EVER = -(1 << 62)
+_LAST = 253_402_300_799_999_999
+"""The last microsecond that a time can hold."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,14 +38,30 @@ class Sums:
         """Lines that name no job."""
 
     def add(self, entries: Iterable[Any]) -> None:
-        """Take lines in raw protobuf."""
+        """Take lines in raw protobuf. Most are none of the worst of their job: those are counted here, without a call."""
         spelt = self._spelt
         for entry in entries:
             labels = entry.resource.labels
             this = spelt.get(labels.get("job_uuid", "")) or self._of(labels)
-            if this is not None:
-                at = entry.timestamp
-                this.add(at.seconds, at.nanos, entry.severity, message_of, entry)
+            if this is None:
+                continue
+            stamp, severity = entry.timestamp, entry.severity
+            at = stamp.seconds * 1_000_000 + stamp.nanos // 1000
+            if (
+                severity <= this.floor
+                and this.since < at <= _LAST
+                and at
+                and (severity < this.floor or at > this.floor_at)
+            ):
+                this.lines += 1
+                if at > this.last:
+                    this.last = at
+                elif at < this.first:
+                    this.first = at
+                if severity >= _ERROR:
+                    this.errors += 1
+            else:
+                this.add(at, severity, message_of, entry)
 
     def add_json(self, entry: Mapping[str, Any]) -> None:
         """Take one line in JSON."""
@@ -52,7 +70,8 @@ class Sums:
         if (this := self._of(labels if isinstance(labels, dict) else {})) is not None:
             severity = entry.get("severity", 0)
             rank = severity if isinstance(severity, int) else _SEVERITIES.get(str(severity), 0)
-            this.add(*timestamp(entry.get("timestamp")), rank, message_of_json, entry)
+            seconds, nanos = timestamp(entry.get("timestamp"))
+            this.add(seconds * 1_000_000 + nanos // 1000, rank, message_of_json, entry)
 
     def _of(self, labels: Any) -> Sum | None:
         name = labels.get("job_uuid", "")
@@ -89,64 +108,79 @@ class Sums:
 class Sum:
     """What one driver wrote. A line that arrives after later ones of its job were summed up is not counted."""
 
-    __slots__ = ("_errors", "_first", "_last", "_lines", "_place", "_worst", "changed", "since")
+    __slots__ = (
+        "_place",
+        "_worst",
+        "before",
+        "errors",
+        "first",
+        "floor",
+        "floor_at",
+        "last",
+        "lines",
+        "since",
+    )
 
     def __init__(self, project: str, region: str | None) -> None:
         self._place = {"project": project, "region": region}
-        self._lines = self._errors = 0
-        self._first: int | None = None
-        self._last = self.since = _EVER
+        self.lines = self.errors = self.before = 0
+        self.first, self.last, self.since = _LAST + 1, _EVER, _EVER
+        """Microseconds since 1970: of the first line, the last, and the last that an earlier scan summed up."""
         self._worst: list[tuple[int, int, str]] = []
-        self.changed = False
+        self.floor = self.floor_at = _EVER
+        """Severity and time of the last of the worst: lines of a lower one, or of the same and later, are none of them."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Sum:
         """Return the sum a carried row holds; its samples keep their order ahead of new ones."""
         self = cls(values["project"], values.get("region"))
-        self._lines, self._errors = values["lines"], values["errors"]
+        self.lines = self.before = values["lines"]
+        self.errors = values["errors"]
         if values["first_at"] is not None:
-            self._first = _micros(values["first_at"])
-            self._last = self.since = _micros(values["last_at"])
-            self._worst = [(-_ERROR, self._first, text) for text in values.get("samples") or []]
+            self.first = _micros(values["first_at"])
+            self.last = self.since = _micros(values["last_at"])
+            self._keep([(-_ERROR, self.first, text) for text in values.get("samples") or []])
         return self
 
-    def add(self, seconds: int, nanos: int, severity: int, message: Callable[[Any], str], entry: Any) -> None:
+    @property
+    def changed(self) -> bool:
+        """Whether it counts lines that its row does not."""
+        return self.lines > self.before
+
+    def add(self, at: int, severity: int, message: Callable[[Any], str], entry: Any) -> None:
         """Count a line; `message` of `entry` is asked for only where it is one of the worst."""
-        at = seconds * 1_000_000 + nanos // 1000
-        if at <= self.since or not at or not -62_135_596_800 <= seconds < 253_402_300_800:
+        if not self.since < at <= _LAST or not at:
             return
-        self.changed = True
-        self._lines += 1
+        self.lines += 1
         if severity >= _ERROR:
-            self._errors += 1
-        if self._first is None or at < self._first:
-            self._first = at
-        self._last = max(self._last, at)
+            self.errors += 1
+        self.first = min(self.first, at)
+        self.last = max(self.last, at)
         worst = self._worst
         if len(worst) < _SAMPLES or (-severity, at) <= worst[-1][:2]:
-            worst.append((-severity, at, message(entry)))
-            worst.sort()
-            del worst[_SAMPLES:]
+            self._keep([*worst, (-severity, at, message(entry))])
+
+    def _keep(self, found: list[tuple[int, int, str]]) -> None:
+        self._worst = sorted(found)[:_SAMPLES]
+        if len(self._worst) == _SAMPLES:
+            self.floor, self.floor_at = -self._worst[-1][0], self._worst[-1][1]
 
     def merge(self, other: Sum) -> None:
         """Add what another sum of the same job holds."""
-        self.changed |= other.changed
-        self._lines += other._lines
-        self._errors += other._errors
-        firsts = [each for each in (self._first, other._first) if each is not None]
-        self._first = min(firsts) if firsts else None
-        self._last = max(self._last, other._last)
-        self._worst = sorted(self._worst + other._worst)[:_SAMPLES]
+        self.lines += other.lines
+        self.errors += other.errors
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        self._keep(self._worst + other._worst)
 
     def values(self) -> dict[str, Any]:
         """Return the columns."""
-        ends = (None, None) if self._first is None else (_time(self._first), _time(self._last))
         return {
             **self._place,
-            "lines": self._lines,
-            "errors": self._errors,
-            "first_at": ends[0],
-            "last_at": ends[1],
+            "lines": self.lines,
+            "errors": self.errors,
+            "first_at": _time(self.first),
+            "last_at": _time(self.last),
             "samples": [text for *_, text in self._worst],
         }
 
