@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from auditor.canonical import reader
 from auditor.model import Gap, Seen
 from auditor.schema import Table
 from auditor.schema import tables as schema_tables
+from auditor.snapshot_bulk import by_place
 
 if TYPE_CHECKING:
     from auditor.snapshot import Snapshot
@@ -194,6 +196,11 @@ def suspicious(
 
 def _population(before: Snapshot, table: Table, now: datetime) -> dict[tuple[str, str, str], int]:
     counted: dict[tuple[str, str, str], int] = defaultdict(int)
+    path = before.tables(table.name)
+    if path is not None and before.bulk(table.name):
+        with reader() as connection:
+            found = by_place(connection, table, path)
+        return {(table.name, *place): rows for place, rows in found.items()}
     for row in before.rows(table.name, (*table.key, "account", "project", "region", "delete_at")):
         if (end := row.get("delete_at")) is not None and end <= now:
             continue
