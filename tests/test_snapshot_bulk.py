@@ -174,3 +174,16 @@ def test_a_bulk_table_swapped_with_every_list_made_to_fit_is_still_noticed(tmp_p
     assert result.exit_code == 5
     assert "is not the table that was scanned" in json.dumps([check.said for check in result.checks])
     shutil.rmtree(tmp_path / "world")
+
+
+def test_a_population_in_bulk_that_vanished_is_noticed_as_one_of_rows_is(tmp_path: Path) -> None:
+    from auditor.coverage import Observed, suspicious
+    from auditor.model import Seen
+
+    before = sealed(tmp_path, [version(f"k{number}") for number in range(30)])
+    seen = [Observed("aws_s3", Seen(TABLE, "111111111111", "eu-west-1"), NOW)]
+    (found,) = suspicious(before, {}, seen, lambda _table: [], NOW)
+    assert (found.what.account, found.what.region) == ("111111111111", "eu-west-1")
+    assert "30 rows in the scan before, 0 now" in getattr(found.what, "detail", "")
+    counts = {(TABLE, "111111111111", "eu-west-1"): 29}
+    assert suspicious(before, counts, seen, lambda _table: [], NOW) == []
