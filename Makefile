@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 install = $(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r $(1) || $(BIN)/pip install -q --require-hashes -r $(1)
 
-.PHONY: demo test lint bench bench-large soak lock wheel clean
+.PHONY: demo test test-spark lint bench bench-large soak lock wheel clean
 
 demo: $(VENV)/demo  ## two clouds on loopback, twelve weekly scans, a report and a bundle
 	@$(BIN)/python -m auditor demo
@@ -14,6 +14,9 @@ demo: $(VENV)/demo  ## two clouds on loopback, twelve weekly scans, a report and
 test: lint  ## everything CI runs
 	$(BIN)/python -m auditor rules test --shipped
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-spark: $(VENV)/dev  ## 100,000 objects on a master and two workers of its own, and over Spark Connect; needs Java 17
+	AUDITOR_SPARK_CLUSTER=1 $(BIN)/python -m pytest -rs tests/test_spark_cluster.py
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check auditor tests bench

@@ -190,36 +190,43 @@ class Engine(embedded.Engine):
     def _send(self, table: str) -> None:
         """Let Spark read a table that is here."""
         kinds = super()._kinds(table)
-        path = self._files_of.get(table)
-        if path is None:
-            path = self._dir / "sent.parquet"
-            self._connection.execute(
-                f"COPY (SELECT * FROM {name(table)}) TO {quoted(str(path))} (FORMAT parquet)"
-            )
         described = schema_tables().get(table)
         columns = (
             {column.name: _SPARK_TYPES[column.type] for column in described.columns}
             if described is not None and table not in self._described
             else {column: _spark_type(table, column, kind) for column, kind in kinds.items()}
         )
+        ((rows,),) = self._connection.execute(f"SELECT count(*) FROM {name(table)}").fetchall()
+        if not rows:
+            self._session.step(f"making {table}", lambda: self._empty(table, columns))
+            return
+        path = self._files_of.get(table)
+        if path is None:
+            path = self._dir / "sent.parquet"
+            self._connection.execute(
+                f"COPY (SELECT * FROM {name(table)}) TO {quoted(str(path))} (FORMAT parquet)"
+            )
         url = self._store.put(path)
-        if path.name == "sent.parquet":
-            path.unlink()
         # What a file lacks is NULL, as it is for DuckDB.
         said = ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
         self._session.step(f"reading {table}", lambda: self._register(table, url, said))
         if table in self._files_of:
-            self._whole(table)
+            self._whole(table, rows)
+        else:
+            path.unlink()
+
+    def _empty(self, table: str, columns: Mapping[str, str]) -> None:
+        said = ", ".join(f"CAST(NULL AS {kind}) AS `{column}`" for column, kind in columns.items())
+        self._session.spark.sql(f"SELECT {said} WHERE FALSE").createOrReplaceTempView(table)
+        self._known[table] = ""
 
     def _register(self, table: str, url: str, schema: StructType | str) -> None:
         self._session.spark.read.schema(schema).parquet(url).createOrReplaceTempView(table)
         self._known[table] = url
 
-    def _whole(self, table: str) -> None:
+    def _whole(self, table: str, here: int) -> None:
         """See that Spark reads every row that is here: not seeing is never a pass."""
-        spark = self._session.spark
-        there = self._session.step(f"counting {table}", spark.table(table).count)
-        ((here,),) = self._connection.execute(f"SELECT count(*) FROM {name(table)}").fetchall()
+        there = self._session.step(f"counting {table}", self._session.spark.table(table).count)
         if there != here:
             raise EngineError(f"{table} has {here} rows here and {there} on Spark ({self._known[table]})")
 
@@ -235,7 +242,6 @@ def _spark_type(table: str, column: str, kind: str) -> str:
 
 def _shaped(frame: DataFrame) -> DataFrame:
     """Return a result in the types that tables have: whole numbers of 64 bits, times without a zone, text, truth."""
-    from pyspark.sql import functions
     from pyspark.sql.types import (
         BooleanType,
         IntegralType,
@@ -258,5 +264,5 @@ def _shaped(frame: DataFrame) -> DataFrame:
                 kind = "timestamp_ntz"
             case other:
                 raise ValueError(f"{field.name} is {other.simpleString()}: no table between steps holds that")
-        columns.append(functions.col(f"`{field.name}`").cast(kind).alias(field.name))
+        columns.append(frame[field.name].cast(kind).alias(field.name))
     return frame.select(*columns)

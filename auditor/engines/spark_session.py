@@ -34,6 +34,11 @@ MEANING = {
     "spark.sql.files.ignoreCorruptFiles": "false",
 }
 """What a session is told, whatever the cluster's own defaults are: results may not depend on them."""
+_QUIET = {
+    "spark.ui.showConsoleProgress": "false",
+    # Else the end of a session may wait two minutes for a broadcast to be forgotten.
+    "spark.cleaner.referenceTracking.blocking": "false",
+}
 _OLDEST = 4
 """The first major version of Spark whose SQL was compared."""
 _REMEDY = "See docs/spark.md; the next scan that reaches it completes, and DuckDB judges any snapshot too."
@@ -66,22 +71,23 @@ class Session:
         if int(version.partition(".")[0]) < _OLDEST:
             raise OSError(f"it is Spark {version}, and {_OLDEST} or newer is needed")
         for key, value in MEANING.items():
-            if self.spark.conf.get(key, None) != value:
+            if self.spark.conf.get(key) != value:
                 self.spark.conf.set(key, value)
         self.spark.range(1).count()
 
     def _open(self) -> SparkSession:
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
 
-        if (here := SparkSession.getActiveSession()) is not None:
-            return here.newSession()
+        if SparkContext._active_spark_context is not None:  # noqa: SLF001
+            return SparkSession.builder.getOrCreate().newSession()  # whose it is, ends it
         builder = SparkSession.builder.appName("auditor")
-        for key, value in sorted(self._settings.options.items()):
+        for key, value in sorted({**_QUIET, **self._settings.options}.items()):
             builder = builder.config(key, value)
         if self._settings.master:
             builder = builder.master(self._settings.master)
         self._own = True
-        return builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
+        return builder.getOrCreate()
 
     def _connect(self) -> Any:
         from pyspark.sql.connect.client import DefaultChannelBuilder
@@ -111,7 +117,9 @@ class Session:
     def close(self) -> None:
         """End the session, if it was opened here and still answers."""
         if self._own and not self._hung and hasattr(self, "spark"):
-            self._quietly(self.spark.stop)
+            ending = Thread(target=self._quietly, args=(self.spark.stop,), daemon=True)
+            ending.start()
+            ending.join(_END_S)
         self._own = False
 
     def _quietly(self, call: Callable[[], object]) -> None:
@@ -212,6 +220,7 @@ def _reach(where: str) -> None:
 
 
 _CONNECT_S = 10
+_END_S = 60
 
 
 def _said(error: Exception) -> str:

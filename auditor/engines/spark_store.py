@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -93,12 +94,12 @@ class SharedFolder(Store):
     def _copy(self, path: Path, url: str) -> None:
         target = _path(url)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}.partial")
+        unfinished = target.with_suffix(f".{os.getpid()}.partial")
         try:
-            shutil.copyfile(path, partial)
-            partial.replace(target)
+            shutil.copyfile(path, unfinished)
+            unfinished.replace(target)
         finally:
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove what this judgement made."""
@@ -158,25 +159,43 @@ class HadoopStore(Store):
 
 
 class ConnectStore(Store):
-    """An object store that only the cluster behind Spark Connect reaches."""
+    """An object store that only the cluster behind Spark Connect reaches: rows go through the connection."""
 
     def put(self, path: Path) -> str:
-        """Put a file by way of the server, unless its content is there."""
+        """Write a file's rows by way of the server, unless all of them are there: a part is begun anew."""
+        from pyarrow import Table
+        from pyarrow.parquet import ParquetFile
+
+        spark = self._session.spark
         with path.open("rb") as file:
-            sha = hashlib.file_digest(file, "sha256").hexdigest()
-        url = f"{self.url}/tables/{sha}.parquet"
-        try:
-            self._session.step(f"looking for {url}", lambda: self._session.spark.read.parquet(url).schema)
-        except EngineError:
-            self._session.step(
-                f"putting {path.name}", lambda: self._session.spark.copyFromLocalToFs(str(path), url)
-            )
+            url = f"{self.url}/tables/{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        with ParquetFile(path) as parquet:
+            if self._size(url) == parquet.metadata.num_rows:
+                return url
+            mode = "overwrite"
+            for batch in parquet.iter_batches(_ROWS):
+                frame = spark.createDataFrame(Table.from_batches([batch]))
+                self._session.step(f"putting {path.name}", partial(frame.write.mode(mode).parquet, url))
+                mode = "append"
         return url
+
+    def _size(self, url: str) -> int | None:
+        """Return the rows of what is there; None when nothing can be read."""
+        try:
+            return self._session.step(
+                f"looking for {url}", lambda: self._session.spark.read.parquet(url).count()
+            )
+        except EngineError:
+            return None
 
     def arrived(self, table: str) -> Any:
         """Return the rows of a result as an Arrow table."""
         frame: DataFrame = self._session.spark.read.parquet(self.result(table))
         return self._session.step(f"bringing {table}", frame.toArrow)
+
+
+_ROWS = 100_000
+"""Rows that one message to Spark Connect holds."""
 
 
 def _path(url: str) -> Path:
