@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
 TABLES = ("gcp_audit_entry", "dataproc_driver_log")
 AFTER: tuple[str, ...] = ()
-ACTIONS = ("logging.logEntries.list", "logging.privateLogEntries.list", "logging.sinks.list")
+ACTIONS = (
+    "logging.logEntries.list",
+    "logging.privateLogEntries.list",
+    "logging.sinks.list",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "storage.objects.get",
+    "storage.objects.list",
+)
 
 METHODS = (
     "JobController.SubmitJob",
