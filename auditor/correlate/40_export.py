@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from auditor.correlate import Tables
@@ -56,17 +58,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         _First(case, recovery_point.judge(evidence, case, objects.listing_gaps(evidence, case)))
         for case in cases(evidence)
     ]
-    runs: dict[tuple[str, str], list[_First]] = defaultdict(list)
-    for item in first:
-        runs[item.case.output["bucket"], item.case.output["export_key"]].append(item)
+    runs = _Runs(first)
     for item in first:
         case = item.case
-        others = runs[case.output["bucket"], case.output["export_key"]]
-        repeated = _repeated(evidence, item, others)
-        replaced = None if repeated else _replaced(item, others)
-        judged = _judged(
-            evidence, item if repeated or replaced else _perhaps_replaced(item, others), replaced
-        )
+        repeated = _repeated(evidence, item, runs)
+        replaced = None if repeated else _replaced(item, runs)
+        judged = _judged(evidence, item if repeated or replaced else _perhaps_replaced(item, runs), replaced)
         if repeated:
             held = not_required(f"superseded by {repeated}")
             judged = _Judged(dict.fromkeys(LINKS[1:], held), judged.capture)
@@ -128,29 +125,54 @@ def _remembered(case: Case, links: dict[str, Judgement]) -> _Judged:
     return _Judged(links | missing, capture)
 
 
-def _repeated(evidence: Evidence, item: _First, others: Sequence[_First]) -> str | None:
+class _Runs:
+    """Runs of the same export, by when they succeeded and by when they began on the same prefix.
+
+    An export may have run ten thousand times: only those of a time are looked at.
+    """
+
+    def __init__(self, every: Sequence[_First]) -> None:
+        ended: dict[tuple[str, str], list[tuple[datetime, str]]] = defaultdict(list)
+        began: dict[tuple[str, str, str, str | None], list[tuple[datetime, str, _First]]] = defaultdict(list)
+        for item in every:
+            case = item.case
+            bucket, key, prefix = (case.output[name] for name in ("bucket", "export_key", "prefix"))
+            if case.job["ending"] == "well" and case.job["finished_at"] is not None:
+                ended[bucket, key].append((case.job["finished_at"], case.export_id))
+            if (at := _starts(case)) is not None:
+                began[bucket, key, prefix, case.zone].append((at, case.export_id, item))
+        self._ended = {name: sorted(runs) for name, runs in ended.items()}
+        self._began = {name: sorted(runs, key=lambda run: run[:2]) for name, runs in began.items()}
+
+    def succeeded(self, case: Case, from_at: datetime, until: datetime) -> str | None:
+        """Return the first run of an export that succeeded between two times, the borders among them."""
+        runs = self._ended.get((case.output["bucket"], case.output["export_key"]), [])
+        place = bisect_left(runs, (from_at, ""))
+        return runs[place][1] if place < len(runs) and runs[place][0] <= until else None
+
+    def after(self, case: Case, until: datetime) -> list[_First]:
+        """Return the runs on the same prefix and zone that began after one began, and not after `until`."""
+        output, start = case.output, _starts(case)
+        runs = self._began.get((output["bucket"], output["export_key"], output["prefix"], case.zone), [])
+        first = bisect_right(runs, start, key=lambda run: run[0])
+        last = bisect_right(runs, until, key=lambda run: run[0])
+        return [run[2] for run in runs[first:last]]
+
+
+def _repeated(evidence: Evidence, item: _First, runs: _Runs) -> str | None:
     """Return the run of the same export that succeeded in time after this one failed."""
     case = item.case
     until = job.retry_until(evidence, case)
     if case.job["ending"] != "failed" or until is None:
         return None
-    later = [
-        other.case
-        for other in others
-        if other.case.job["ending"] == "well"
-        and other.case.job["finished_at"] is not None
-        and case.job["finished_at"] <= other.case.job["finished_at"] <= until
-    ]
-    return (
-        min(later, key=lambda other: (other.job["finished_at"], other.export_id)).export_id if later else None
-    )
+    return runs.succeeded(case, case.job["finished_at"], until)
 
 
-def _replaced(item: _First, others: Sequence[_First]) -> str | None:
+def _replaced(item: _First, runs: _Runs) -> str | None:
     """Return the proven later run that overwrote this one, where the zone lets it stand in."""
     later = [
         other
-        for other in _overwriting(item, others)
+        for other in _overwriting(item, runs)
         if any(
             one.judgement.state == State.PROVEN and _in_time(one, item.captures[0]) for one in other.captures
         )
@@ -162,10 +184,10 @@ def _replaced(item: _First, others: Sequence[_First]) -> str | None:
     )
 
 
-def _perhaps_replaced(item: _First, others: Sequence[_First]) -> _First:
+def _perhaps_replaced(item: _First, runs: _Runs) -> _First:
     """Leave open what was overwritten by a run of which it is not known whether it was captured: it might stand in."""
     held = item.captures[0]
-    for other in sorted(_overwriting(item, others), key=lambda each: each.case.export_id):
+    for other in sorted(_overwriting(item, runs), key=lambda each: each.case.export_id):
         link = other.captures[0].judgement
         if link.state == State.UNKNOWN:
             why = f"{held.judgement.because}, and whether {other.case.export_id}, which overwrote it, was captured is not known"
@@ -174,8 +196,11 @@ def _perhaps_replaced(item: _First, others: Sequence[_First]) -> _First:
     return item
 
 
-def _overwriting(item: _First, others: Sequence[_First]) -> list[_First]:
-    """Return the later runs to the same prefix that the zone lets stand in for one that was overwritten before its capture."""
+def _overwriting(item: _First, runs: _Runs) -> list[_First]:
+    """Return the later runs to the same prefix that the zone lets stand in for one that was overwritten before its capture.
+
+    A run that began after the overwritten one was due cannot have been captured by then.
+    """
     case, capture = item.case, item.captures[0]
     if (
         not capture.overwritten
@@ -184,13 +209,7 @@ def _overwriting(item: _First, others: Sequence[_First]) -> list[_First]:
         or capture.due_at is None
     ):
         return []
-    return [
-        other
-        for other in others
-        if other.case.zone == case.zone
-        and other.case.output["prefix"] == case.output["prefix"]
-        and _starts(other.case) > _starts(case)
-    ]
+    return runs.after(case, capture.due_at)
 
 
 def _in_time(later: Capture, overwritten: Capture) -> bool:
