@@ -20,13 +20,15 @@ from typing import Any
 
 from auditor.canonical import safe_text
 from auditor.coverage import Observed, merged, rows_of, suspicious
-from auditor.model import Bulk, Cursor, Gap, Place, Row, Seen, Window
+from auditor.increments import Increments, Limits
+from auditor.model import Bulk, Cursor, Gap, Row, Seen, Window
 from auditor.outputs import Output, outputs
+from auditor.reach import access, limit, places, waves
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, Writer, head
 from auditor.sources import NAMES, Source, running, source, stands_in
 from auditor.sources.ask import Ask, reason_of
-from auditor.sources.clients import Access, Clients, Pages
+from auditor.sources.clients import Clients, Pages
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 """Told of `started`, `read`, `waiting` and `collected`, with fields for a person or a log; from any thread."""
@@ -43,6 +45,8 @@ def collect(
     window: Window,
     carried: Snapshot | None = None,
     cursors: Mapping[tuple[str, str], str] | None = None,
+    full: bool = False,
+    overlap: timedelta = timedelta(),
     into: Path,
     progress: Progress | None = None,
     sources: Mapping[str, Source] | None = None,
@@ -51,13 +55,14 @@ def collect(
 
     Nothing a source does rises from here: what fails is a gap for its tables. `cursors` are the positions that the
     last recorded scan left, by source and scope; without `carried` none is used, for a cursor goes on from rows at
-    hand. `sources` replaces the product's own. OSError when what was read cannot be written.
+    hand. A `full` pass uses no cursor and carries no setting. `sources` replaces the product's own. OSError when
+    what was read cannot be written.
     """
     known = sources if sources is not None else {each: source(each) for each in NAMES}
     with Writer(into) as writer:
-        pages = Pages(writer.raw if _limit(config, "keep_raw", False) else None, now)
+        pages = Pages(writer.raw if limit(config, "keep_raw", False) else None, now)
         clients = Clients(access(config), pages=pages, owner=config)
-        scan = _Scan(config, now, window, carried, writer, clients, progress or _silent)
+        scan = _Scan(config, now, window, carried, writer, clients, progress or _silent, full, overlap)
         scan.cursors.update(cursors if carried and cursors else {})
         scan.carry()
         asked = running(known, config.sources)
@@ -82,6 +87,7 @@ def collect(
                 "gcp": _host(clients.access.gcp_endpoint),
             },
             "carried": carried.id if carried else None,
+            "pass": scan.increments.told(),
             "cursors": [[*scope, position] for scope, position in sorted(scan.cursors.items())],
         }
         return writer.seal(about, draft=True)
@@ -91,65 +97,9 @@ def _silent(_event: str, _fields: Mapping[str, Any]) -> None:
     """Say nothing."""
 
 
-def _limit(config: Any, key: str, default: Any) -> Any:
-    value = getattr(getattr(config, "limits", None), key, None)
-    return default if value is None else value
-
-
 def _host(endpoint: str | None) -> str:
     """Return an endpoint without its port, which a sandbox picks anew; empty: the vendor."""
     return re.sub(r":\d+/?$", "", endpoint or "")
-
-
-def access(config: Any) -> Access:
-    """Return how to reach the clouds, from the parts of the configuration that say so."""
-    accounts = getattr(config.aws, "accounts", ())
-    return Access(
-        aws_endpoint=getattr(config.aws, "endpoint", None) or None,
-        gcp_endpoint=getattr(config.gcp, "endpoint", None) or None,
-        roles={each.id: each.role_arn for each in accounts if getattr(each, "role_arn", None)},
-        external_ids={each.id: each.external_id for each in accounts if getattr(each, "external_id", None)},
-        workers=_limit(config, "workers", 16),
-        connect_timeout_s=_limit(config, "connect_timeout_s", 10),
-        read_timeout_s=_limit(config, "read_timeout_s", 60),
-        attempts=_limit(config, "attempts", 4),
-    )
-
-
-def places(config: Any) -> tuple[Place, ...]:
-    """Return every account and region, project and region, in scope, sorted."""
-    aws = (
-        Place("aws", account.id, region)
-        for account in getattr(config.aws, "accounts", ())
-        for region in account.regions
-    )
-    gcp = (
-        Place("gcp", project, region)
-        for project in getattr(config.gcp, "projects", ())
-        for region in getattr(config.gcp, "regions", ())
-    )
-    out = tuple(getattr(getattr(config, "scope", None), "exclude", ()))
-    kept = {place for place in (*aws, *gcp) if not any(_excludes(each, place) for each in out)}
-    return tuple(sorted(kept, key=lambda place: (place.cloud, place.account, place.region)))
-
-
-def _excludes(exclusion: Any, place: Place) -> bool:
-    kinds = {"region": place.region, "account" if place.cloud == "aws" else "project": place.account}
-    return exclusion.kind in kinds and fnmatchcase(kinds[exclusion.kind], exclusion.match)
-
-
-def waves(known: Mapping[str, Source], wanted: Iterable[str]) -> list[list[str]]:
-    """Order sources so that each runs after those it names, where those are wanted too."""
-    left = {each: set(known[each].AFTER) for each in wanted if each in known}
-    ordered: list[list[str]] = []
-    while left:
-        ready = sorted(each for each, after in left.items() if after.isdisjoint(left.keys()))
-        if not ready:
-            raise ValueError(f"sources wait for each other: {', '.join(sorted(left))}")
-        ordered.append(ready)
-        for each in ready:
-            del left[each]
-    return ordered
 
 
 @dataclass(slots=True)
@@ -163,6 +113,8 @@ class _Scan:
     writer: Writer
     clients: Clients
     progress: Progress
+    full: bool
+    overlap: timedelta
     sources: int = 0
     """How many are configured."""
     coverage: list[Observed] = field(default_factory=list)
@@ -170,8 +122,20 @@ class _Scan:
     """Rows of each table, account and region."""
     cursors: dict[tuple[str, str], str] = field(default_factory=dict)
     """Where each source is in each scope: as it was left, or as it was read on to now."""
+    increments: Increments = field(init=False)
     _before: list[Observed] | None = None
     _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.increments = Increments(
+            self.carried,
+            now=self.now,
+            full=self.full,
+            limits=Limits.of(self.config),
+            coverage=self._so_far,
+            rows=self.writer.rows,
+            clocks=self.clients.pages.clocks,
+        )
 
     def carry(self) -> None:
         """Take over the rows of events of the scan before: they never change once seen."""
@@ -225,8 +189,9 @@ class _Scan:
 
     def _ask(self, name: str, module: Source) -> Ask:
         settings = self.config.sources.get(name) or module.Settings()
-        left = dict(self.cursors)  # as the scan before left them
-        budget_s = getattr(settings, "budget_s", None) or _limit(self.config, "budget_s", 900)
+        left = {} if self.increments.full else dict(self.cursors)  # as the scan before left them
+        lookback = timedelta(seconds=getattr(getattr(self.config, "scan", None), "lookback", 0))
+        budget_s = getattr(settings, "budget_s", None) or limit(self.config, "budget_s", 900)
         return Ask(
             source=name,
             settings=settings,
@@ -248,6 +213,9 @@ class _Scan:
             outputs=self._outputs,
             spool=self.writer.spool,
             capture=self._capture(),
+            earliest=None if self.increments.full or not lookback else self.now - lookback,
+            overlap=self.overlap,
+            standing=self.increments.standing,
         )
 
     def _take(self, name: str, row: Row, found: list[Seen | Gap]) -> int:
@@ -260,6 +228,7 @@ class _Scan:
             detail = f"a row of {row.table} does not fit its schema: {error}"
             found.append(Gap(row.table, account, region, reason="malformed", detail=detail[:500]))
             return 0
+        self.increments.took(row.table, row.values)
         with self._lock:
             self.counts[row.table, account, region] += 1
         return 1
@@ -280,6 +249,8 @@ class _Scan:
         """Say when something was seen; what a table of events does not date is the whole window."""
         if each.from_at is None and schema_tables()[each.table].feed:
             each = dated(each, self.window)
+        if isinstance(each, Seen) and each.observed_at is not None:
+            return Observed(name, replace(each, observed_at=None), each.observed_at)
         return Observed(name, each, self.now)
 
     def not_configured(self, name: str, module: Source) -> None:
@@ -294,12 +265,31 @@ class _Scan:
         """Write the coverage of this scan and, for events, of those before."""
         if self.carried is not None:
             self.coverage += suspicious(self.carried, self.counts, self.coverage, self.writer.rows, self.now)
+            for row in self.increments.differences():
+                self.writer.add("carried_difference", row)
             self.coverage += self._earlier()
-        self.coverage = merged(self.coverage)
+        self.coverage = [self._relied_on(each) for each in merged(self.coverage)]
         for each in self.coverage:
             self.writer.add("coverage", each.row())
         for clock in self.clients.pages.clocks():
             self.writer.add("api_clock", clock)
+
+    def _relied_on(self, each: Observed) -> Observed:
+        """Return coverage as it is, or a gap where what it tells of was read too long ago."""
+        oldest = self.now - self.increments.limits.stale
+        what = each.what
+        if isinstance(what, Gap) or what.from_at is not None or each.at >= oldest:
+            return each
+        detail = f"last read at {each.at:%Y-%m-%dT%H:%M:%SZ}, longer ago than [scan] max_age"
+        return replace(
+            each, what=Gap(what.table, what.account, what.region, what.resource, "stale", detail), at=self.now
+        )
+
+    def _so_far(self) -> list[Observed]:
+        """Return what is covered by now: by sources that are done, and by the scans before."""
+        with self._lock:
+            now = list(self.coverage)
+        return [*now, *self._earlier()]
 
     def _covered(self, table: str) -> list[Seen]:
         """Return what earlier scans read to the end of a table of events."""

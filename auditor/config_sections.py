@@ -145,6 +145,12 @@ class Scan:
     """Time between two scans."""
     lookback: Duration = 30 * 86400
     """How far back the first scan reads events."""
+    full: Duration = 7 * 86400
+    """A scan this long after the last full pass reads everything anew, and proves what was carried until then."""
+    carry_max_age: Duration = 86400
+    """A setting that nothing wrote to is read anew after this long. 0: nothing is carried."""
+    max_age: Duration = 7 * 86400
+    """What was read longer ago than this counts as not seen, whatever was carried."""
 
 
 @dataclass(frozen=True, slots=True)

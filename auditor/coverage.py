@@ -152,6 +152,17 @@ def _without(span: _Span, over: Iterable[_Span]) -> list[_Span]:
     return out
 
 
+def covers(whole: Iterable[Seen | Gap], gaps: Iterable[Seen | Gap], start: datetime, end: datetime) -> bool:
+    """Say whether dated readings cover a time to its end and no gap touches it."""
+    spans = [(each.from_at, each.until_at) for each in whole if each.from_at and each.until_at]
+    if any(
+        (gap.from_at is None or gap.from_at <= end) and (gap.until_at is None or gap.until_at >= start)
+        for gap in gaps
+    ):
+        return False
+    return any(first <= start and end <= last for first, last in _joined(spans))
+
+
 def _order(each: Observed) -> tuple[Any, ...]:
     row = each.row()
     return tuple("" if row[key] is None else str(row[key]) for key in sorted(row))

@@ -100,6 +100,16 @@ class Seen:
     """`*`: everything in the account and region; else the one resource that was read."""
     from_at: datetime | None = None
     until_at: datetime | None = None
+    observed_at: datetime | None = None
+    """When, where an earlier scan read it and its rows stand; None: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Rows of one scope that an earlier scan read, and that nothing wrote to since."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    observed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,7 @@ GAP_REASONS = {
     "not_configured": "the source is not configured",
     "out_of_reach": "older than the source keeps",
     "unread": "it was collected, and the engine that judges could not read it",
+    "stale": "read too long ago to be relied on",
 }
 """Every reason a gap may state, with its words."""
 

@@ -107,6 +107,8 @@ class Health:
     """Each source and when it was last seen."""
     said: str
     """Coverage in one line."""
+    passed: str
+    """Whether the last scan read everything anew, or what it carried over; empty when that is not known."""
 
 
 def health(past: Past) -> Health:
@@ -144,6 +146,7 @@ def health(past: Past) -> Health:
         )[:20],
         as_of=tuple((name, when(max(seen[name])) if seen[name] else "never") for name in sources),
         said=_said(past, sources, blind, gaps),
+        passed=_passed(past),
     )  # fmt: skip
 
 
@@ -175,6 +178,20 @@ def _said(past: Past, sources: Sequence[str], blind: set[str], gaps: Sequence[Ma
     )
     more = f" and {len(scopes) - 3} more" if len(scopes) > 3 else ""
     return f"{seen}. Could not read all of: {named}{more}."
+
+
+def _passed(past: Past) -> str:
+    told = past.last.snapshot.manifest.get("pass") if past.last and past.last.snapshot else None
+    if told is None:
+        return ""
+    if told["full"]:
+        return "It was a full pass: every setting was read anew."
+    if not told["scopes"]:
+        return "It was an increment, and carried no setting over."
+    return (
+        f"It was an increment: the settings of {counted(told['scopes'], 'resource')} were carried over, the oldest read at "
+        f"{when(datetime.fromisoformat(told['oldest']))}, for no management event since is a write to them."
+    )
 
 
 def _sources(past: Past, coverage: Sequence[Mapping[str, Any]]) -> tuple[SourceRow, ...]:

@@ -18,6 +18,7 @@ from auditor.collect import collect
 from auditor.coverage import unread
 from auditor.drift import Present, compare
 from auditor.errors import AuditorError, EngineError
+from auditor.increments import last_full
 from auditor.judge import Judgement, judge
 from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
 Progress = Callable[[str, Mapping[str, Any]], None]
 
 _LEASE_S = 3600
-OVERLAP = timedelta(hours=6)
-"""Tables of events are read again this far back: records arrive late, CloudTrail's the latest."""
+OVERLAP = timedelta(hours=48)
+"""Tables of events are read again this far back: records arrive late, and what is read twice is kept once."""
+EARLY = timedelta(hours=1)
+"""A full pass may come this much before its time: the scan after it may be a whole interval away."""
 LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
 _CONFIGURED = (Seen("config_duty", "*"),)
@@ -78,16 +81,18 @@ def scan(
     now: datetime,
     slot: str = "",
     owner: str = "",
+    full: bool = False,
     progress: Progress | None = None,
 ) -> Scan:
     """Look, join, judge, remember, tell: one scan, recorded in one transaction or not at all.
 
+    A `full` pass carries nothing over; one comes by itself when `[scan] full` is over since the last.
     AuditorError when it cannot be written; then the ledger is as it was.
     """
     slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
     lease = ledger.begin(slot, owner or local_owner(), _LEASE_S, now)
     try:
-        return _scanned(config, ledger, pack, lease, now=now, progress=progress)
+        return _scanned(config, ledger, pack, lease, now=now, full=full, progress=progress)
     except BaseException as error:
         with suppress(AuditorError):  # the lease of a process that ended is free anyway
             ledger.release(lease, now)
@@ -108,7 +113,14 @@ def _engine_full(error: BaseException) -> bool:
 
 
 def _scanned(
-    config: Config, ledger: Ledger, pack: Pack, lease: Lease, *, now: datetime, progress: Progress | None
+    config: Config,
+    ledger: Ledger,
+    pack: Pack,
+    lease: Lease,
+    *,
+    now: datetime,
+    full: bool,
+    progress: Progress | None,
 ) -> Scan:
     """Make the scan of a slot that is held; nothing of it is in the ledger before its last line."""
     folder = Path(config.state.dir)
@@ -116,13 +128,16 @@ def _scanned(
         sweep(folder / part)
     before = ledger.state(now, findings=False)
     carried = _carried(ledger, folder)
-    window = Window(_from(carried, config, now), now)
+    full = full or _full_is_due(carried, config, now)
+    window = Window(_from(carried, config, now, full), now)
     draft = collect(
         config,
         now=now,
         window=window,
         carried=carried,
         cursors=before.cursors,
+        full=full,
+        overlap=OVERLAP,
         into=folder / "snapshots",
         progress=progress,
     )
@@ -160,6 +175,7 @@ def _scanned(
     )
     if progress:
         progress("recording", {})
+    passed = snapshot.manifest["pass"]
     row = ledger.record(
         ScanRecord(
             slot=lease.slot,
@@ -170,7 +186,10 @@ def _scanned(
             outcome_digest=judgement.digests["outcome"],
             open_index=index_digest(judgement),
             compared_with=moving.compared_with,
-            tally=judgement.tally,
+            tally={
+                **judgement.tally,
+                "pass": {name: passed[name] for name in ("full", "full_at", "scopes", "oldest")},
+            },
             rules=notes,
             broken=tuple(present.broken),
             coverage=coverage,
@@ -253,10 +272,17 @@ def _carried(ledger: Ledger, folder: Path) -> Snapshot | None:
     return Snapshot.open(folder / "snapshots" / last.snapshot_id) if last else None
 
 
-def _from(carried: Snapshot | None, config: Config, now: datetime) -> datetime:
-    """Return from when events are asked for: since the scan before, or the whole look-back."""
+def _full_is_due(carried: Snapshot | None, config: Config, now: datetime) -> bool:
+    """Say whether `[scan] full` is over since the last full pass; a slot may be rung a little early."""
+    last = last_full(carried)
+    return last is None or now - last >= timedelta(seconds=config.scan.full) - EARLY
+
+
+def _from(carried: Snapshot | None, config: Config, now: datetime, full: bool) -> datetime:
+    """Return from when events are asked for: since the last full pass or scan before, or the whole look-back."""
     start = now - timedelta(seconds=config.scan.lookback)
-    return max(start, carried.as_of - OVERLAP) if carried else start
+    last = last_full(carried) if full else carried.as_of if carried else None
+    return max(start, last - OVERLAP) if last else start
 
 
 def _routes(config: Config) -> list[Route]:

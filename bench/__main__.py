@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.chain import chain, chain_large
 from bench.figures import FIGURES, Figure
+from bench.increments import increments
 from bench.inventory import inventory
 from bench.ledger import ledger
 from bench.logs import logs
@@ -22,6 +23,7 @@ from bench.trust import trust
 
 EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     **FIGURES,
+    "increments": increments,
     "chain": chain,
     "inventory": inventory,
     "logs": logs,

@@ -1,7 +1,7 @@
 """A seeded AWS in a process of its own, so that what the client costs is the client's alone.
 
 Run as `python -m bench.cloud ROLES BUCKETS POINTS`: prints the endpoint, then answers `calls` on standard input with
-the calls it was asked, as JSON, until its input ends.
+the calls it was asked, as JSON, and sets its clock by `clock TIME`, until its input ends.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ class Served:
     def __init__(self, process: subprocess.Popen[str], endpoint: str) -> None:
         self.endpoint = endpoint
         self._process = process
+
+    def clock(self, at: datetime) -> None:
+        """Set the cloud's clock."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"clock {at.isoformat()}\n")
+        self._process.stdin.flush()
+        self.calls()
 
     def calls(self) -> dict[str, int]:
         """Return calls by `service:operation` since the last time this was asked."""
@@ -107,7 +114,10 @@ def main(roles: int, buckets: int, points: int) -> None:
         )  # fmt: skip
     cloud.calls.clear()
     print(endpoint, flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line.startswith("clock "):
+            cloud.clock(datetime.fromisoformat(line.split()[1]))
+            continue
         told = {":".join(name): count for name, count in cloud.calls.items()}
         cloud.calls.clear()
         print(json.dumps(told, sort_keys=True), flush=True)

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from auditor.collect import collect, places, waves
+from auditor.collect import collect
 from auditor.coverage import Observed, merged
 from auditor.model import Cursor, Gap, Row, Seen, Window
+from auditor.reach import places, waves
 from auditor.snapshot import Snapshot
 from auditor.sources.ask import Ask, BudgetSpent
 

@@ -35,6 +35,7 @@ CASES = [
     ("SCN-002", "unknown", "test_sources_read_completely"),
     ("SCN-003", "pass", "test_populations_reconcile"),
     ("SCN-003", "fail", "test_populations_reconcile"),
+    ("SCN-003", "unknown", "test_what_was_carried_over_is_what_is_there"),
     ("SCN-004", "pass", "test_a_second_count_agrees"),
     ("SCN-004", "fail", "test_a_second_count_agrees"),
     ("SCN-004", "unknown", "test_a_second_count_agrees"),
@@ -60,7 +61,7 @@ CASES = [
     ("CHN-014", "fail", "test_the_promise_of_capture_was_kept"),
     ("CHN-014", "unknown", "test_the_promise_of_capture_was_kept"),
 ]
-"""Code, verdict, and the test that shows it. SCN-005 is of a role: the cases estate plays it. SCN-003, 007, 008, 009, 010, 012 and 013 rest on the
+"""Code, verdict, and the test that shows it. SCN-005 is of a role: the cases estate plays it. SCN-007, 008, 009, 010, 012 and 013 rest on the
 ledger alone, which is always at hand: no case of unknown can come, only its loss, which stops the scan."""
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # the commands read the clock
@@ -192,6 +193,19 @@ def test_populations_reconcile(house: House) -> None:
     # An exclusion that nobody approved cannot be written in a configuration, but in a table it can stand.
     nobody = [{"kind": "bucket", "match": "x", "reason": "", "approved_by": ""}]
     assert house.judged("SCN-003", tables={"config_exclusion": nobody}) == {"now": "fail"}
+
+
+def test_what_was_carried_over_is_what_is_there(house: House) -> None:
+    house.scanned(WEEK)
+    role = {"arn": "arn:aws:iam::111111111111:role/r", "name": "r", "account": "111111111111"}
+    found = {
+        "table_name": "s3_bucket", "resource": "arn:aws:s3:::b", "row_key": '["arn:aws:s3:::b"]', "field": "versioning",
+        "account": "111111111111", "region": "eu-west-1", "carried": "Enabled", "read": "Suspended",
+        "observed_at": NOW - WEEK, "found_at": NOW,
+    }  # fmt: skip
+    for confirmed, verdict in ((False, "unknown"), (True, "fail")):
+        tables = {"iam_role": [role], "carried_difference": [found | {"confirmed": confirmed}]}
+        assert house.judged("SCN-003", tables=tables) == {"now": verdict}
 
 
 def test_a_second_count_agrees(house: House) -> None:

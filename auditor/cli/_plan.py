@@ -11,7 +11,7 @@ from auditor.cli._app import App
 
 def plan(this: App, now: datetime) -> None:
     """Print each source with its places, window and operations."""
-    from auditor.collect import places
+    from auditor.reach import places
     from auditor.scan import OVERLAP
     from auditor.sources import NAMES, running, source
 

@@ -43,8 +43,15 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Judge a stored snapshot again; ask no cloud.",
 )
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Read everything anew, and compare it with what earlier scans carried over.",
+)
 @answering
-def command(at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, snapshot: Path | None) -> int:
+def command(
+    at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, snapshot: Path | None, full: bool
+) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
 
     Exit code 3: something fails at or above --fail-on. 4: something could not be seen, or a rule did not load.
@@ -59,10 +66,10 @@ def command(at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, 
         return 0
     if snapshot:
         return _again(this, snapshot)
-    return _scan(this, at or this.now(), slot, fail_on)
+    return _scan(this, at or this.now(), slot, fail_on, full)
 
 
-def _scan(this: App, now: datetime, slot: str, fail_on: str | None) -> int:
+def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool) -> int:
     from auditor.ledger import local_owner
     from auditor.scan import scan
 
@@ -73,7 +80,9 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None) -> int:
     )  # a parameter that no rule has is told before a cloud is asked
     with this.ledger(create=True) as ledger:
         with _progress(this) as progress:
-            done = scan(config, ledger, pack, now=now, slot=slot, owner=local_owner(), progress=progress)
+            done = scan(
+                config, ledger, pack, now=now, slot=slot, owner=local_owner(), full=full, progress=progress
+            )
         sent = _deliver(this, ledger)
         failing = _failing(ledger, done, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +60,7 @@ def _standing(ledger: Ledger, scan: ScanRow, now: Standing) -> dict[str, Any]:
         "findings": {level: {"fail": failing[level], "unknown": hidden[level]} for level in SEVERITIES},
         "waived": sum(row.waiver is not None for row in findings),
         "gaps": scan.tally["gaps"],
+        "pass": scan.tally.get("pass"),
         "ledger": {"entries": seq, "head": head},
         "alerts": {
             "undelivered": sum(one.state in ("pending", "sending") for one in outbox),
@@ -84,6 +85,7 @@ def screen(now: Standing, row: dict[str, Any]) -> list[str]:
             if late
             else []
         ),
+        *([f"            {passed_in_words(row['pass'])}"] if row["pass"] else []),
         f"{bold('Chains')}      {_counts(row['chains'])}",
         f"{bold('Verdicts')}    {_counts(row['verdicts'])}"
         + (f" ({row['not_due']} not due yet)" if row["not_due"] else ""),
@@ -107,6 +109,19 @@ def screen(now: Standing, row: dict[str, Any]) -> list[str]:
     for channel, because in row["alerts"]["channels_off"].items():
         lines.append(cut(f"            {safe(channel)} is off: {safe(because)}", columns()))
     return lines
+
+
+def passed_in_words(told: dict[str, Any]) -> str:
+    """Say whether everything was read anew, or how much was carried over and how old the oldest of it is."""
+    from auditor.cli._text import plural, when
+
+    if told["full"]:
+        return "a full pass: everything was read anew"
+    carried = "nothing carried over"
+    if told["scopes"]:
+        oldest = when(datetime.fromisoformat(told["oldest"]))
+        carried = f"{plural(told['scopes'], 'setting')} carried over, the oldest read at {oldest}"
+    return f"an increment: {carried}; last full pass {when(datetime.fromisoformat(told['full_at']))}"
 
 
 def _counts(tally: dict[str, int]) -> str:

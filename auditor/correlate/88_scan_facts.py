@@ -18,6 +18,7 @@ READS = (
     "listed_count",
     "unlisted_point",
     "api_clock",
+    "carried_difference",
     "config_exclusion",
     "config_zone",
 )
@@ -67,6 +68,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         ],
         **_compared(tables),
         **_clocks(tables["api_clock"]),
+        **_carried(tables["carried_difference"]),
         "exclusions_named": all(row["reason"] and row["approved_by"] for row in tables["config_exclusion"]),
     }
 
@@ -100,6 +102,23 @@ def _compared(tables: Tables) -> dict[str, Any]:
         "counts_differ": sorted(differ),
         "counts_agree": not differ if compared else None,
     }
+
+
+def _carried(rows: Rows) -> dict[str, Any]:
+    """Say what settings were carried over though they had changed, since when, and whether that is settled."""
+    wrong = [
+        f"{row['table_name']} {row['resource']}: {row['field']} was read as {_short(row['carried'])} at "
+        f"{row['observed_at']:%Y-%m-%dT%H:%MZ} and as {_short(row['read'])} at {row['found_at']:%Y-%m-%dT%H:%MZ}, "
+        "and no event tells of a write in between"
+        for row in rows
+        if row["confirmed"]
+    ]
+    settled = all(row["confirmed"] for row in rows)  # else an event may still be on its way
+    return {"carried_wrong": sorted(wrong), "carried_settled": True if settled else None}
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 60 else f"{value[:60]}…"
 
 
 def _clocks(rows: Rows) -> dict[str, Any]:

@@ -535,6 +535,14 @@ TABLES = (
             "clock_skew_s",
             "most seconds for certain between this host's clock and a service's; NULL unless two services told theirs",
         ),
+        json(
+            "carried_wrong",
+            "settings that were carried over though they had changed, with since when that may have been so, in words",
+        ),
+        boolean(
+            "carried_settled",
+            "no setting differs from what was carried over that an event may still explain; NULL while one does",
+        ),
         json("clocks_apart", "services whose clock differs, with the seconds that the host's is ahead"),
         boolean("exclusions_named", "each of them states a reason and who approved it"),
     ),

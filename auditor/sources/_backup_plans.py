@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.canonical import canonical
-from auditor.model import Gap, Row
+from auditor.model import Gap, Row, Seen
 from auditor.sources._backup_spot import PAGE, Found, Spot, inner, named
 from auditor.sources.ask import guard, listed, need, pages
 
@@ -96,6 +96,10 @@ def _kept_d(lifecycle: Mapping[str, Any] | None) -> int | None:
 
 def _selections(place: Spot, plan: Mapping[str, Any], arn: str) -> Found:
     plan_id = plan["BackupPlanId"]
+    if stood := place.ask.standing("backup_selection", place.account, place.region, arn):
+        yield from (Row("backup_selection", row) for row in stood.rows)
+        yield Seen("backup_selection", place.account, place.region, arn, observed_at=stood.observed_at)
+        return
     selections: list[Mapping[str, Any]] = []
     with guard(place.seen("backup_selection", arn)) as read:
         for page in pages(

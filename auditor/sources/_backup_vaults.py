@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from auditor.model import Row
+from auditor.model import Row, Seen
 from auditor.sources._backup_spot import PAGE, Found, Spot, inner, named
 from auditor.sources.ask import Suspect, guard, listed, need, pages
 
@@ -34,6 +35,12 @@ def _vault(place: Spot, vault: Mapping[str, Any], name: str, arn: str) -> Found:
         place.seen("backup_vault", f"{arn}#policy"),
         place.seen("backup_vault", f"{arn}#notify"),
     )
+    if stood := _standing(place, arn, vault):
+        row, observed_at = stood
+        said, topic, events = row["policy"], row["notify_topic"], row["notify_events"]
+        yield _row(place, vault, said, topic, events)
+        yield Seen("backup_vault", place.account, place.region, arn, observed_at=observed_at)
+        return
     with guard(policy) as read_policy:
         answer = _optional(place.client.get_backup_vault_access_policy, name)
         said = "none" if answer is None else _given(answer, "Policy")
@@ -41,10 +48,25 @@ def _vault(place: Spot, vault: Mapping[str, Any], name: str, arn: str) -> Found:
         answer = _optional(place.client.get_backup_vault_notifications, name)
         topic = "none" if answer is None else _given(answer, "SNSTopicArn")
         events = [] if answer is None else sorted(map(str, listed(answer, "BackupVaultEvents")))
-    yield place.row(
+    yield _row(
+        place,
+        vault,
+        said if read_policy.ok else None,
+        topic if read_notified.ok else None,
+        events if read_notified.ok else None,
+    )
+    for read in (read_policy, read_notified):
+        if not read.ok:
+            yield from read
+
+
+def _row(
+    place: Spot, vault: Mapping[str, Any], policy: str | None, topic: str | None, events: list[str] | None
+) -> Row:
+    return place.row(
         "backup_vault",
-        arn=arn,
-        name=name,
+        arn=str(vault["BackupVaultArn"]),
+        name=str(vault["BackupVaultName"]),
         type=vault.get("VaultType"),
         created_at=vault.get("CreationDate"),
         kms_key_arn=vault.get("EncryptionKeyArn") or "none",
@@ -52,14 +74,22 @@ def _vault(place: Spot, vault: Mapping[str, Any], name: str, arn: str) -> Found:
         lock_date=vault.get("LockDate"),
         min_retention_d=vault.get("MinRetentionDays", -1),
         max_retention_d=vault.get("MaxRetentionDays", -1),
-        policy=said if read_policy.ok else None,
-        notify_topic=topic if read_notified.ok else None,
-        notify_events=events if read_notified.ok else None,
+        policy=policy,
+        notify_topic=topic,
+        notify_events=events,
         points=vault.get("NumberOfRecoveryPoints"),
     )
-    for read in (read_policy, read_notified):
-        if not read.ok:
-            yield from read
+
+
+def _standing(place: Spot, arn: str, vault: Mapping[str, Any]) -> tuple[Mapping[str, Any], datetime] | None:
+    """Return the row that an earlier scan read of this very vault, where nothing wrote to it since."""
+    stood = place.ask.standing("backup_vault", place.account, place.region, arn)
+    if stood is None or len(stood.rows) != 1:
+        return None
+    row = stood.rows[0]
+    known = all(row[name] is not None for name in ("policy", "notify_topic", "notify_events"))
+    same = row["created_at"] is not None and row["created_at"] == vault.get("CreationDate")
+    return (row, stood.observed_at) if known and same else None
 
 
 def _optional(ask: Callable[..., Mapping[str, Any]], vault: str) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from auditor.canonical import cut, safe_text
-from auditor.model import Gap, Place, Row, Seen, Window
+from auditor.model import Gap, Place, Row, Seen, Standing, Window
 from auditor.outputs import Output
 from auditor.sources._reasons import Malformed, Refused, Suspect, Truncated, cut_short, reason_of
 from auditor.sources.clients import BudgetSpent, Clients
@@ -83,6 +83,12 @@ class Ask:
     """Where the last recorded scan left this source in a scope; None: read the whole window."""
     progress: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _event, _fields: None)
     """Told what takes long, as `collect` tells what it does."""
+    earliest: datetime | None = None
+    """From when a feed is read in a scope that was never read before; None: from the window's start."""
+    overlap: timedelta = timedelta()
+    """A feed is read again this far back from where it was left: records arrive late."""
+    standing: Callable[[str, str, str, str], Standing | None] = field(default=lambda *_scope: None)
+    """What an earlier scan read of a table, account, region and resource; None: read it anew."""
     wanted: Callable[[str], frozenset[str] | None] = field(default=lambda _table: None)
     """The columns of a table that the loaded rules read: costly ones may be left out; None: all."""
 
@@ -93,6 +99,14 @@ class Ask:
     def regions(self, account: str) -> tuple[str, ...]:
         """Return the regions of an account or project in scope, sorted."""
         return tuple(sorted({place.region for place in self.places if place.account == account}))
+
+    def since(self, scope: str) -> datetime:
+        """Return from when to read a feed whose cursor in this scope is a time: never later than the window's start."""
+        start = self.window.from_at
+        left = self.cursor(scope)
+        if left is not None:
+            return min(start, datetime.fromisoformat(left) - self.overlap)
+        return start if self.earliest is None else min(start, self.earliest)
 
     def rows(self, table: str) -> Sequence[Row]:
         """Return what earlier sources collected of a table, or an earlier scan of events."""

@@ -4,7 +4,8 @@ Calls per account and region, with K plans, S selections, V vaults and 1,000 ite
 1 (plans) + 2 K (plan, its selections) + S (selection) + 1 (vaults) + 2 V (access policy, notifications)
 + sum over vaults of max(1, points / 1,000) + 3 (backup, copy and restore jobs) + 1 (protected)
 + 2 (report plans, frameworks) + 1 (region settings). Listings add a page per 1,000 items; tags of recovery
-points, when wanted, a call each.
+points, when wanted, a call each. Where what an earlier scan read stands: none for the settings of a vault and the selections
+of a plan.
 
 AWS keeps jobs for 30 days (API reference, ListBackupJobs): what a window asks of an older time
 is out of reach, unless an earlier scan has it.
@@ -37,7 +38,7 @@ TABLES = (
     "backup_framework",
     "backup_region",
 )
-AFTER: tuple[str, ...] = ()
+AFTER = ("aws_cloudtrail",)
 ACTIONS = (
     "backup:DescribeRegionSettings",
     "backup:GetBackupPlan",

@@ -328,22 +328,21 @@ def _silence(trail: Trail, start: datetime, end: datetime) -> Iterator[tuple[dat
 
 def _looked_up(
     ask: Ask, here: _Account, arns: dict[tuple[str, str], str], seen: set[int]
-) -> Iterator[Row | Seen | Gap]:
+) -> Iterator[Row | Seen | Gap | Cursor]:
     """Read management events by LookupEvents: sessions and changes, but no writes of objects."""
     window = ask.window
     reason, why = here.unread("no trail with data events was found")
     why = f"LookupEvents holds no data events; {why}"
     yield _gap(ask, "s3_data_event", here.account, reason, why)
     kept_from = ask.now - LOOKUP_KEPT
-    start = max(window.from_at, kept_from)
     tables: tuple[Table, Table] = ("sts_session", "aws_change")
     if window.from_at < kept_from:
         why = "LookupEvents reaches back 90 days"
         end = min(kept_from, window.until_at)
         yield from (_gap(ask, table, here.account, "out_of_reach", why, until_at=end) for table in tables)
-    if start >= window.until_at:
+    if kept_from >= window.until_at:
         return
-    look = partial(_region, ask, here.account, arns, start)
+    look = partial(_region, ask, here.account, arns, kept_from)
     for rows, coverage in ask.side_by_side(LOOKUP_WORKERS, look, here.regions):
         for row in rows:
             name = "session_key" if row.table == "sts_session" else "event_id"
@@ -355,9 +354,11 @@ def _looked_up(
 
 
 def _region(
-    ask: Ask, account: str, arns: dict[tuple[str, str], str], start: datetime, region: str
-) -> tuple[list[Row], list[Seen | Gap]]:
-    until = ask.window.until_at
+    ask: Ask, account: str, arns: dict[tuple[str, str], str], kept_from: datetime, region: str
+) -> tuple[list[Row], list[Seen | Gap | Cursor]]:
+    """Look up a region from where it was left: at what is new, and again at what may have come late."""
+    scope, until = f"lookup {account}/{region}", ask.window.until_at
+    start = max(ask.since(scope), kept_from)
     scopes = [Seen(table, account, region, "*", start, until) for table in ("sts_session", "aws_change")]
     rows: list[Row] = []
     lacks: dict[str, Gap] = {}
@@ -382,7 +383,9 @@ def _region(
                         detail = f"event {event.get('EventId')} lacks {', '.join(reading.lacks)}"
                         lacks.setdefault(detail, Gap("", account, region, "*", "malformed", detail))
     rows.sort(key=lambda row: (row.table, row.values["event_id"]))
-    coverage = [*read]
+    coverage: list[Seen | Gap | Cursor] = [*read]
+    if read.ok:
+        coverage.append(Cursor(scope, until.isoformat()))
     for _, one in sorted(lacks.items()):
         coverage += (
             Gap(scope.table, account, region, "*", one.reason, one.detail, start, until) for scope in scopes

@@ -1,7 +1,8 @@
 """KMS keys that what we look at is encrypted with: only those that a bucket, a vault or a recovery point names.
 
 Calls, for K named keys of accounts in scope: 1 DescribeKey each; for a customer's key also 1 GetKeyPolicy, and 1
-GetKeyRotationStatus where it can rotate by itself. Keys are never listed: nobody needs the others. A key of an account
+GetKeyRotationStatus where it can rotate by itself; none where what an earlier scan read stands.
+Keys are never listed: nobody needs the others. A key of an account
 that is not in scope is named, and nothing of it is known.
 """
 
@@ -25,6 +26,7 @@ WORKERS = 8
 NONE = ("", "none")
 GONE = "gone"
 """The state of a key that KMS knows no more: what it encrypted cannot be read again."""
+_NAMES = frozenset({"account", "region", "named_as"})
 NAMED_IN = ("s3_bucket", "backup_vault", "backup_recovery_point")
 
 
@@ -44,6 +46,7 @@ class _Key:
     named_as: set[str] = field(default_factory=set)
     values: dict[str, Any] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    stands: Seen | None = None
     exists: bool = True
 
 
@@ -59,6 +62,8 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         place = {"account": key.account, "region": key.region}
         yield Row("kms_key", {"arn": arn, **place, "named_as": sorted(key.named_as), **key.values})
         yield from key.gaps
+        if key.stands:
+            yield key.stands
     for account in ask.accounts():
         for region in ask.regions(account):
             yield Seen("kms_key", account, region)
@@ -95,6 +100,8 @@ def _read(ask: Ask, key: _Key) -> _Key:
         detail = f"{key.account} is not among [aws] accounts: what it says of its key cannot be asked"
         key.gaps.append(gap(scope, "not_configured", detail))
         return key
+    if _stands(ask, key):
+        return key
     with guard(scope, action="kms:DescribeKey") as read:
         _describe(ask, key)
     if not read.ok:
@@ -102,6 +109,18 @@ def _read(ask: Ask, key: _Key) -> _Key:
     elif key.values.get("manager") == "CUSTOMER":
         _read_customers(ask, key)
     return key
+
+
+def _stands(ask: Ask, key: _Key) -> bool:
+    """Take what an earlier scan read of a key, where nothing wrote to it since; what an alias leads to is asked anew."""
+    if ":key/" not in key.name:
+        return False
+    stood = ask.standing("kms_key", key.account, key.region, key.name)
+    if not stood or len(stood.rows) != 1:
+        return False
+    key.values |= {column: value for column, value in stood.rows[0].items() if column not in _NAMES}
+    key.stands = Seen("kms_key", key.account, key.region, key.name, observed_at=stood.observed_at)
+    return True
 
 
 def _describe(ask: Ask, key: _Key) -> None:

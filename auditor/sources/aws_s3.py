@@ -1,8 +1,8 @@
 """Buckets with their settings, the account's own settings, and the objects of export buckets.
 
 Calls, for A accounts, B buckets in scope, G regions that hold them, and S settings that the loaded
-rules read (at most 10): per account 1 GetCallerIdentity + 1 account public access block + 1
-ListBuckets per 10,000 buckets; per bucket S; tags ceil(tagged buckets / 100), at least 1, per
+rules read (at most 10; 0 where those of an earlier scan stand): per account 1 GetCallerIdentity + 1 account
+public access block + 1 ListBuckets per 10,000 buckets; per bucket S; tags ceil(tagged buckets / 100), at least 1, per
 account and region. Objects: `listed_objects`. The fewest that tell these facts.
 """
 
@@ -72,6 +72,8 @@ class _Bucket:
     created_at: datetime
     values: dict[str, Any] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    stands: Seen | None = None
+    """Its settings are those of an earlier scan."""
 
     @property
     def arn(self) -> str:
@@ -109,6 +111,8 @@ def collect(ask: Ask) -> Iterator[Row | Bulk | Seen | Gap]:
         for bucket in ask.side_by_side(WORKERS, lambda one: _ask_settings(ask, one), buckets):
             yield bucket.row()
             yield from bucket.gaps
+            if bucket.stands:
+                yield bucket.stands
             homes[bucket.name] = (bucket.account, bucket.region or "us-east-1")
             if bucket.values.get("replication"):
                 replicated.add(bucket.name)
@@ -209,10 +213,27 @@ def _wanted(ask: Ask, table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
 
 def _ask_settings(ask: Ask, bucket: _Bucket) -> _Bucket:
     """Make each call that a wanted column needs; a refusal costs only its own columns."""
+    if _stands(ask, bucket):
+        return bucket
     for setting in SETTINGS:
         if columns := _wanted(ask, "s3_bucket", setting.columns):
             _ask_setting(ask, bucket, setting, columns)
     return bucket
+
+
+def _stands(ask: Ask, bucket: _Bucket) -> bool:
+    """Take the settings that an earlier scan read, where nothing wrote to them since: for this very bucket, and all."""
+    stood = bucket.region and ask.standing("s3_bucket", bucket.account, bucket.region, bucket.arn)
+    if not stood or len(stood.rows) != 1 or stood.rows[0]["created_at"] != bucket.created_at:
+        return False
+    columns = [column for setting in SETTINGS for column in _wanted(ask, "s3_bucket", setting.columns)]
+    if any(stood.rows[0][column] is None for column in columns):
+        return False
+    bucket.values |= {column: stood.rows[0][column] for column in columns}
+    bucket.stands = Seen(
+        "s3_bucket", bucket.account, bucket.region, bucket.arn, observed_at=stood.observed_at
+    )
+    return True
 
 
 def _watch(ask: Ask, buckets: list[_Bucket]) -> None:
