@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from auditor.config_alerts import Outgoing
 from auditor.config_build import sections_of
 from auditor.config_engine import Engine
 from auditor.config_lines import Path, left_open, lines_of
@@ -82,7 +83,9 @@ class Config:
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Settings of each source that is switched on."""
     alerts: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of each channel that is configured."""
+    """Settings of each route that is switched on, by its name."""
+    outgoing: Outgoing = field(default_factory=Outgoing)
+    """What alerts may reach, and by what way."""
     report: Any = field(default_factory=Report)
     signing: Signing = field(default_factory=Signing)
     path: str = field(default="config.toml", compare=False)
@@ -98,7 +101,7 @@ class Config:
         resolved = {
             each.name: _plain(getattr(self, each.name))
             for each in fields(self)
-            if each.compare and each.name not in ("state", "limits", "engine", "report")
+            if each.compare and each.name not in ("state", "limits", "engine", "report", "outgoing")
         }
         for cloud in ("aws", "gcp"):
             resolved[cloud]["endpoint"] = bool(resolved[cloud]["endpoint"])

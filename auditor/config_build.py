@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from auditor.config_alerts import alerts_of
 from auditor.config_engine import Engine, check_engine
 from auditor.config_lines import Path
 from auditor.config_presets import presets
@@ -86,8 +87,8 @@ def sections_of(
     given["scope"] = _scope(reading, raw)
     given["params"] = _params(reading, raw.get("params", {}), ("params",))
     given["subjects"] = _subjects(reading, raw)
-    given["sources"] = _parts(reading, raw, sections, "sources", default_on=True)
-    given["alerts"] = _parts(reading, raw, sections, "alerts", default_on=False)
+    given["sources"] = _sources(reading, raw, sections)
+    given["outgoing"], given["alerts"] = alerts_of(reading, raw, sections)
     _cross_check(reading, given)
     if reading.problems:
         return None
@@ -192,29 +193,20 @@ def _subjects(reading: Reading, raw: Mapping[str, Any]) -> dict[str, str]:
     return dict(sorted(table.items()))
 
 
-def _parts(
-    reading: Reading,
-    raw: Mapping[str, Any],
-    sections: Mapping[str, type[Any]],
-    kind: str,
-    *,
-    default_on: bool,
-) -> dict[str, Any]:
-    """Read `[sources.NAME]` or `[alerts.NAME]`; returns the settings of those that are on."""
-    known = {name.partition(".")[2]: form for name, form in sections.items() if name.startswith(f"{kind}.")}
-    table = reading.table(raw.get(kind, {}), (kind,))
-    reading.unknown(table, known, (kind,))
+def _sources(reading: Reading, raw: Mapping[str, Any], sections: Mapping[str, type[Any]]) -> dict[str, Any]:
+    """Read `[sources.NAME]`; returns the settings of those that are on."""
+    known = {name.partition(".")[2]: form for name, form in sections.items() if name.startswith("sources.")}
+    table = reading.table(raw.get("sources", {}), ("sources",))
+    reading.unknown(table, known, ("sources",))
     found: dict[str, Any] = {}
     for name, form in sorted(known.items()):
-        if name not in table and not default_on:
-            continue
-        value = reading.table(table.get(name, {}), (kind, name))
+        path: Path = ("sources", name)
+        value = reading.table(table.get(name, {}), path)
         enabled = value.get("enabled", True)
         if not isinstance(enabled, bool):
-            reading.wrong((kind, name, "enabled"), "must be true or false")
-        settings = reading.dataclass(
-            form, {k: v for k, v in value.items() if k != "enabled"}, (kind, name), ("enabled",)
-        )
+            reading.wrong((*path, "enabled"), "must be true or false")
+        given = {k: v for k, v in value.items() if k != "enabled"}
+        settings = reading.dataclass(form, given, path, ("enabled",))
         if settings is not None and enabled:
             found[name] = settings
     return found

@@ -286,7 +286,7 @@ def _from(carried: Snapshot | None, config: Config, now: datetime, full: bool) -
 
 
 def _routes(config: Config) -> list[Route]:
-    return [settings.route(name) for name, settings in sorted(config.alerts.items()) if settings.url]
+    return [settings.route(name) for name, settings in sorted(config.alerts.items()) if settings.on]
 
 
 def _memories(

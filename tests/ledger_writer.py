@@ -2,7 +2,7 @@
 
 python ledger_writer.py PATH record DAY CHECKPOINT     kill -9 itself at a checkpoint of that scan
 python ledger_writer.py PATH many FIRST COUNT          record so many scans, waiting its turn
-python ledger_writer.py PATH send URL WHEN             kill -9 itself before or after a message went
+python ledger_writer.py PATH send URL WHEN CA          kill -9 itself before or after a message went
 python ledger_writer.py PATH migrate STEP              kill -9 itself within or after a migration
 """
 
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from ledger_case import day, outcome, scan
 
-from auditor.alerts import webhook
-from auditor.alerts.deliver import Answer, deliver
+from auditor.alerts.channels import webhook
+from auditor.alerts.deliver import Answer, Way, deliver
+from auditor.alerts.outgoing import Out
+from auditor.config_alerts import Outgoing
 from auditor.drift import Present, compare
 from auditor.errors import UsageError
 from auditor.ledger import Alert, Ledger, Memories, PointMemory, Sending, storage
@@ -60,9 +62,10 @@ def many(path: str, first: str, count: str) -> None:
                     at += timedelta(seconds=1)
 
 
-def send(path: str, url: str, when: str) -> None:
+def send(path: str, url: str, when: str, trusted: str) -> None:
     os.environ["HOOK"] = "whsec_" + "A" * 43 + "="
-    through = webhook.channel(webhook.Settings(url, "env:HOOK", allow_loopback=True))
+    way_out = Out(Outgoing(("127.0.0.1/32",), trusted))
+    through = webhook.channel(webhook.Settings(url=url, secret="env:HOOK"), way_out)
 
     def dying(sending: Sending, now: object) -> Answer:
         if when == "before":
@@ -73,7 +76,7 @@ def send(path: str, url: str, when: str) -> None:
         return answer
 
     with Ledger.open(path) as ledger:
-        deliver(ledger, {"hook": dying}, day(50), lease_s=60)
+        deliver(ledger, {"hook": Way(dying)}, lambda: day(50), lease_s=60)
 
 
 def migrate(path: str, step: str) -> None:

@@ -335,10 +335,10 @@ def test_a_broken_rule_of_ones_own_is_named_with_its_line_and_the_others_load(ho
     assert len(answer("rules", "list", config=hostile)["rows"]) >= 30
 
 
-def test_a_test_alert_of_no_channel_is_refused(hostile: Path) -> None:
+def test_a_test_alert_of_no_route_is_refused(hostile: Path) -> None:
     done = run("alerts", "test", "webhok", config=hostile)
     assert done.exit_code == 2
-    assert "no channel 'webhok' is configured" in done.stderr
+    assert "no route 'webhok' is configured" in done.stderr
 
 
 def test_the_reference_of_the_tables_is_the_one_of_the_schema() -> None:

@@ -1,6 +1,7 @@
 """Alerts: what changed, told to the people who act. Composed from drift, sent from the outbox."""
 
-from auditor.alerts.compose import Route, compose
+from auditor.alerts.compose import compose
 from auditor.alerts.deliver import Answer, Delivery, deliver
+from auditor.alerts.routes import Route
 
 __all__ = ["Answer", "Delivery", "Route", "compose", "deliver"]

@@ -15,23 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from auditor.alerts.routes import Route
 from auditor.drift import finding_id
 from auditor.ledger import Alert, RuleNote
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen
 
 LARGEST_BYTES = 20_000
 """Standard Webhooks asks for payloads under 20 kB."""
-EVENTS = (
-    "opened",
-    "regressed",
-    "worsened",
-    "changed",
-    "recovered",
-    "vanished",
-    "scanner_blind",
-    "went_unknown",
-)
-_DEFAULT = tuple(event for event in EVENTS if event != "went_unknown")
 _ITEMS = 25
 _TOP = 5
 _SECRET = re.compile(
@@ -41,16 +31,6 @@ _SECRET = re.compile(
 )
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 """Control and direction characters: a title is one line that reads as it is written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What one channel wants to hear."""
-
-    channel: str
-    severity: str = "medium"
-    """The least severe it hears of."""
-    events: tuple[str, ...] = _DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +70,7 @@ def compose(
     for route in routes:
         groups: dict[tuple[str, ...], list[_Item]] = {}
         for item in items:
-            if wanted.by(route, item.event, item.key, item.severity):
+            if wanted.of(route, item):
                 groups.setdefault((item.event, *item.group), []).append(item)
         alerts += [_alert(route, group, reached, now) for _, group in sorted(groups.items())]
     return alerts
@@ -112,16 +92,24 @@ class _Wanted:
     def by_any(self, event: str, key: str, severity: str) -> bool:
         return any(self.by(route, event, key, severity) for route in self._routes)
 
+    def of(self, route: Route, item: _Item) -> bool:
+        if not self.by(route, item.event, item.key, item.severity):
+            return False
+        said = item.said
+        concerned = route.concerns(said.get("zone"), tuple(said.get("controls") or ()), said.get("owner"))
+        return concerned or item.event in {"recovered", "vanished"}
+
     def by(self, route: Route, event: str, key: str, severity: str) -> bool:
         told = (route.channel, key) in self._alerting
         if event in {"recovered", "vanished"}:
             return told  # whoever heard of it hears of its end, whatever else they want
         if told and event in {"opened", "scanner_blind"}:
             return False
-        return event in route.events and _rank(severity) <= _rank(route.severity)
+        return event in route.events and rank(severity) <= rank(route.severity)
 
 
-def _rank(severity: str) -> int:
+def rank(severity: str) -> int:
+    """Return where a severity stands, 0 the worst."""
     return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
 
 
@@ -197,8 +185,8 @@ def _said(one: Drift, outcome: Outcome | None, account: str, note: RuleNote) -> 
         "after": _clean(one.after, 1000),
         "direction": one.direction,
         "because": _clean(one.because, 600),
-        "changed_at": _iso(one.changed_at) if one.changed_at else None,
-        "detected_at": _iso(one.detected_at),
+        "changed_at": iso(one.changed_at) if one.changed_at else None,
+        "detected_at": iso(one.detected_at),
         "who": one.actor,
         "who_because": _clean(one.actor_reason, 400),
         "controls": sorted(note.controls),
@@ -264,7 +252,7 @@ _TITLES = {
 def _alert(
     route: Route, group: Sequence[_Item], exports: Sequence[Mapping[str, Any]], now: datetime
 ) -> Alert:
-    group = sorted(group, key=lambda item: (_rank(item.severity), item.resource, item.key))
+    group = sorted(group, key=lambda item: (rank(item.severity), item.resource, item.key))
     first, keys = group[0], tuple(sorted({item.key for item in group}))
     what = str(first.said.get("rule") or first.said.get("field") or "").strip()
     subject = f"{what} on {first.resource}" if what else first.resource
@@ -273,7 +261,7 @@ def _alert(
         title += f", and {len(group) - 1} more"
     affected = _affected(group, exports)
     data: dict[str, Any] = {
-        "title": _line(f"[{first.severity.upper()}] {title}"),
+        "title": line(f"[{first.severity.upper()}] {title}"),
         "event": first.event,
         "severity": first.severity,
         "count": len(group),
@@ -281,9 +269,9 @@ def _alert(
         "items": [dict(item.said) for item in group[:_ITEMS]],
         "items_left_out": max(0, len(group) - _ITEMS),
     }
-    body = {"type": f"auditor.{first.event}", "timestamp": _iso(now), "data": data}
+    body = {"type": f"auditor.{first.event}", "timestamp": iso(now), "data": data}
     _shrink(body, data)
-    parts = [route.channel, first.event, *first.group, *keys, _iso(now)]
+    parts = [route.channel, first.event, *first.group, *keys, iso(now)]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return Alert(f"msg_{digest[:32]}", route.channel, first.event, keys, body)
 
@@ -296,7 +284,7 @@ def _affected(group: Sequence[_Item], exports: Sequence[Mapping[str, Any]]) -> l
         for row in exports
         if {row.get("export_id"), row.get("bucket_arn"), row.get("proving_point")} & resources
     ]
-    return [_line(export) for _, export in sorted(found)]
+    return [line(export) for _, export in sorted(found)]
 
 
 def _shrink(body: Mapping[str, Any], data: dict[str, Any]) -> None:
@@ -326,10 +314,12 @@ def _clean(text: str | None, longest: int) -> str | None:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """Return a text as one short line that reads as it is written, without secrets."""
     shown = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return _clean(shown, 300) or ""
 
 
-def _iso(at: datetime) -> str:
+def iso(at: datetime) -> str:
+    """Write a time in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from auditor.rulepack import Pack
 
 F = TypeVar("F", bound=Callable[..., Any])
-CHANNELS = ("webhook",)
-"""Channels that have settings."""
 
 
 @dataclass(slots=True)
@@ -107,14 +105,11 @@ class App:
 
 def sections() -> Mapping[str, type[Any]]:
     """Return the settings of every source and channel by their section of the configuration."""
-    from importlib import import_module
-
+    from auditor.alerts import routes
     from auditor.sources import NAMES, source
 
     found: dict[str, type[Any]] = {f"sources.{name}": source(name).Settings for name in NAMES}
-    for name in CHANNELS:
-        found[f"alerts.{name}"] = import_module(f"auditor.alerts.{name}").Settings
-    return found
+    return found | routes.sections()
 
 
 def app() -> App:

@@ -1,4 +1,4 @@
-"""List what was told and what waits, send a test, send a dead letter again."""
+"""List what was told and what waits, send what is due, a test, or a dead letter again."""
 
 from __future__ import annotations
 
@@ -19,27 +19,36 @@ STATES = ("pending", "sending", "delivered", "dead")
 @click.group("alerts", invoke_without_command=True)
 @answering
 def command() -> None:
-    """List what was told and what waits, send a test, send a dead letter again. Without a word after it: list."""
+    """List what was told and what waits, send what is due, a test, or a dead letter again. Without a word after it: list."""
     if click.get_current_context().invoked_subcommand is None:
-        _list(app(), "", "")
+        _list(app())
 
 
 @command.command("list")
 @click.option(
     "--state", type=click.Choice(STATES), default=None, metavar="STATE", help=f"One of {', '.join(STATES)}."
 )
-@click.option("--channel", default="", help="Channel.")
+@click.option("--route", "--channel", default="", help="Route.")
+@click.option("--within", default="", metavar="DIGEST", help="What one digest holds.")
 @answering
-def list_(state: str | None, channel: str) -> None:
-    """List the outbox, oldest first; state `dead` are the dead letters."""
-    _list(app(), state or "", channel)
+def list_(state: str | None, route: str, within: str) -> None:
+    """List the outbox, oldest first."""
+    _list(app(), state or "", route, within)
 
 
-def _list(this: App, state: str, channel: str) -> None:
+@command.command("dead")
+@click.option("--route", default="", help="Route.")
+@answering
+def dead(route: str) -> None:
+    """List the dead letters: what a route could not deliver. `replay` sends one again."""
+    _list(app(), "dead", route)
+
+
+def _list(this: App, state: str = "", route: str = "", within: str = "") -> None:
     rows: list[Sending] = []
     if this.ledger_path.exists():
         with this.ledger() as ledger:
-            rows = ledger.outbox(state=state, channel=channel)
+            rows = ledger.outbox(state=state, channel=route, within=within)
     _tell(this, rows)
 
 
@@ -66,7 +75,7 @@ def _tell(this: App, rows: list[Sending]) -> None:
         )
         for row in rows
     ]
-    headers = ("ALERT", "STATE", "CHANNEL", "TRIES", "CREATED", "TITLE", "LAST ERROR")
+    headers = ("ALERT", "STATE", "ROUTE", "TRIES", "CREATED", "TITLE", "LAST ERROR")
     lines = table(headers, said, right=("TRIES",), fixed=("ALERT", "STATE", "CREATED"))
     counts = Counter(row.state for row in rows)
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
@@ -90,27 +99,48 @@ def row_of(row: Sending) -> dict[str, Any]:
         "next_at": row.next_at,
         "delivered_at": row.delivered_at,
         "last_error": row.last_error,
+        "within": row.within,
     }
 
 
-@command.command("test")
-@click.argument("channel")
+@command.command("send")
 @answering
-def test(channel: str) -> None:
-    """Send one test message through a channel of the configuration."""
+def send() -> None:
+    """Send what is due now; every scan does so when it is done."""
+    from auditor.alerts import deliver
+    from auditor.cli._channels import ways
+
+    this = app()
+    rows: list[Sending] = []
+    known = ways(this.config())
+    if this.ledger_path.exists():
+        with this.ledger() as ledger:
+            deliver(ledger, known, this.now)
+            rows = [row for row in ledger.outbox() if row.state in ("pending", "sending") and not row.within]
+    for route in sorted({row.alert.channel for row in rows} - set(known)):
+        waiting = sum(row.alert.channel == route for row in rows)
+        this.tell(f"{waiting} for the route {route!r}, which is not configured: they wait until it is")
+    _tell(this, rows)
+
+
+@command.command("test")
+@click.argument("route")
+@answering
+def test(route: str) -> None:
+    """Send one test message by a route of the configuration."""
     import uuid
 
     from auditor.cli._answer import stamp
-    from auditor.cli._channels import channels
+    from auditor.cli._channels import ways
     from auditor.config_read import did_you_mean
     from auditor.ledger import Alert
 
     this = app()
-    known = channels(this.config())
-    if channel not in known:
+    known = ways(this.config())
+    if route not in known:
         raise UsageError(
-            f"no channel {channel!r} is configured{did_you_mean(channel, known)}",
-            remedy=f"Give [alerts.{channel}] an address in {this.path}.",
+            f"no route {route!r} is configured{did_you_mean(route, known)}",
+            remedy=f"Give [alerts.{route}] an address in {this.path}.",
         )
     now = this.now()
     data = {
@@ -122,37 +152,56 @@ def test(channel: str) -> None:
     }
     alert = Alert(
         f"msg_{uuid.uuid4().hex}",
-        channel,
+        route,
         "test",
         (),
         {"type": "auditor.test", "timestamp": stamp(now), "data": data},
     )
     with this.ledger(create=True) as ledger:
         ledger.post([alert], now)
-    _send(this, alert.alert_id)
+    _send(this, [alert.alert_id])
 
 
 @command.command("replay")
-@click.argument("alert")
+@click.argument("alert", required=False)
+@click.option("--dead", "all_dead", is_flag=True, help="All dead letters, not one alert.")
+@click.option("--route", default="", help="With --dead: those of one route.")
 @answering
-def replay(alert: str) -> None:
-    """Send an alert again under the same id, and switch its channel on again."""
+def replay(alert: str | None, all_dead: bool, route: str) -> None:
+    """Send an alert again under the same id, and switch its route on again."""
     this = app()
+    if bool(alert) == all_dead:
+        raise click.UsageError("Name one alert, or --dead for all dead letters.")
     with this.ledger() as ledger:
-        row = ledger.replay_alert(alert, this.now())
-    _send(this, row.alert.alert_id)
+        ids = (
+            [alert]
+            if alert
+            else [row.alert.alert_id for row in ledger.outbox(state="dead", channel=route) if not row.within]
+        )
+        for each in ids:
+            ledger.replay_alert(each, this.now())
+    _send(this, ids)
 
 
-def _send(this: App, alert_id: str) -> None:
+def _send(this: App, alert_ids: list[str]) -> None:
+    """Send these alone, whatever the rate of their routes: a person asked for them."""
     from auditor.alerts import deliver
-    from auditor.cli._channels import channels
+    from auditor.cli._channels import ways
 
+    known = ways(this.config())
     with this.ledger() as ledger:
-        deliver(ledger, channels(this.config()), this.now())
-        row = next(one for one in ledger.outbox() if one.alert.alert_id == alert_id)
-    _tell(this, [row])
-    if row.state != "delivered":
+        for each in alert_ids:
+            deliver(ledger, known, this.now, only=each)
+        rows = [one for one in ledger.outbox() if one.alert.alert_id in alert_ids]
+    _tell(this, rows)
+    failed = [row for row in rows if row.state != "delivered"]
+    if failed:
+        why = failed[0].last_error or (
+            "something of the same matter waits before it"
+            if failed[0].alert.channel in known
+            else f"its route {failed[0].alert.channel!r} is not configured"
+        )
         raise AuditorError(
-            f"{alert_id} was not delivered: {row.last_error or 'its channel is not configured'}",
+            f"{failed[0].alert.alert_id} was not delivered: {why}",
             remedy="It stays in the outbox; `auditor alerts replay` sends it again.",
         )

@@ -127,9 +127,9 @@ def _lines(this: App) -> Any:
 
 def _deliver(this: App, ledger: Ledger) -> Delivery:
     from auditor.alerts import deliver
-    from auditor.cli._channels import channels
+    from auditor.cli._channels import ways
 
-    return deliver(ledger, channels(this.config()), this.now())
+    return deliver(ledger, ways(this.config()), this.now)
 
 
 def _failing(ledger: Ledger, done: Scan, fail_on: str) -> int:

@@ -24,7 +24,7 @@ from auditor.ledger import (
     waivers,
 )
 from auditor.ledger.queries import Filters
-from auditor.ledger.record import post, record
+from auditor.ledger.record import record
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import (
     Alert,
@@ -437,27 +437,56 @@ class Ledger:
     def post(self, alerts: Sequence[Alert], now: datetime) -> None:
         """Put alerts of no scan into the outbox, such as a test message."""
         with self._write() as conn:
-            post(conn, alerts, n=None, at=now)
+            outbox.post(conn, alerts, n=None, at=now)
 
     def lease_alerts(
-        self, now: datetime, *, lease_s: int, limit: int, channels: Collection[str]
+        self, now: datetime, *, lease_s: int, limit: int, channels: Collection[str], only: str = ""
     ) -> list[Sending]:
-        """Take alerts that are due, for a time."""
+        """Take alerts that are due, for a time; `only` one of them, by its id."""
         with self._write() as conn:
-            return outbox.lease(conn, now, lease_s=lease_s, limit=limit, channels=channels)
+            return outbox.lease(conn, now, lease_s=lease_s, limit=limit, channels=channels, only=only)
+
+    def due_alerts(self, channel: str, now: datetime) -> list[Sending]:
+        """Return what one channel is due, oldest first."""
+        with self._read() as conn:
+            return outbox.due(conn, channel, now)
+
+    def alerts_sent(self, channel: str, since: datetime) -> int:
+        """Return how many messages a channel had after a time."""
+        with self._read() as conn:
+            return outbox.sent(conn, channel, since)
+
+    def digest_alerts(self, digest: Alert, alert_ids: Sequence[str], now: datetime) -> bool:
+        """Send alerts within one digest; False, and nothing done, when another sender has taken one of them."""
+        with self._write() as conn:
+            return outbox.collapse(conn, digest, alert_ids, now)
 
     def alert_delivered(self, alert_id: str, now: datetime) -> None:
-        """Note that the receiver has an alert."""
+        """Note that the receiver has an alert, and what went out within it."""
         with self._write() as conn:
             outbox.delivered(conn, alert_id, now)
 
-    def alert_failed(self, alert_id: str, next_at: datetime | None, error: str) -> None:
-        """Note a failed attempt; without a next one the alert is a dead letter."""
+    def alert_failed(self, alert_id: str, next_at: datetime, error: str) -> None:
+        """Note a failed attempt, and when the next one is."""
         with self._write() as conn:
-            if next_at is None:
-                outbox.bury(conn, alert_id, error)
-            else:
-                outbox.retry(conn, alert_id, next_at, error)
+            outbox.retry(conn, alert_id, next_at, error)
+
+    def alert_dead(
+        self,
+        alert_id: str,
+        error: str,
+        *,
+        now: datetime,
+        instead: Sequence[Alert] = (),
+        gone: bool = False,
+    ) -> None:
+        """Make an alert a dead letter and put `instead` into the outbox; `gone` switches its channel off."""
+        with self._write() as conn:
+            channel = outbox.bury(conn, alert_id, error)
+            if channel is not None:
+                outbox.post(conn, instead, n=None, at=now)
+            if channel is not None and gone:
+                outbox.switch_off(conn, channel, error, now)
 
     def replay_alert(self, alert_id: str, now: datetime) -> Sending:
         """Send an alert again under the same id."""
@@ -479,10 +508,10 @@ class Ledger:
         with self._read() as conn:
             return outbox.channels_off(conn)
 
-    def outbox(self, *, state: str = "", channel: str = "") -> list[Sending]:
-        """Return the outbox, oldest first; state `dead` lists the dead letters."""
+    def outbox(self, *, state: str = "", channel: str = "", within: str = "") -> list[Sending]:
+        """Return the outbox, oldest first; state `dead` lists the dead letters, `within` what a digest holds."""
         with self._read() as conn:
-            return outbox.listed(conn, state=state, channel=channel)
+            return outbox.listed(conn, state=state, channel=channel, within=within)
 
     # The file
 

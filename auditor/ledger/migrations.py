@@ -17,7 +17,7 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED):
+    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS):
         conn.execute(statement)
 
 
@@ -205,6 +205,16 @@ _UNJUDGED = (
         finding_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID""",
 )
 
+_DIGESTS = (
+    # The digest an alert goes out within; NULL: by itself.
+    "ALTER TABLE outbox ADD COLUMN within TEXT",
+    # What is known to the receiver as one matter: alerts that opened it, of those still open and of those that end here.
+    "ALTER TABLE outbox ADD COLUMN incidents TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE outbox ADD COLUMN closes TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE alerting ADD COLUMN incident TEXT",
+    "CREATE INDEX outbox_within ON outbox (within) WHERE within IS NOT NULL",
+)
+
 
 def _steps(*statements: str) -> Callable[[Database], None]:
     def step(database: Database) -> None:
@@ -218,6 +228,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _steps(*_SIGNED),
     _steps(*_CURSORS),
     _steps(*_UNJUDGED),
+    _steps(*_DIGESTS),
 )
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)

@@ -4,46 +4,169 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.errors import UsageError
 from auditor.ledger import chain
-from auditor.ledger.values import Alert, Sending, instant, maybe, safe, stamp
+from auditor.ledger.values import Alert, Sending, canonical, instant, maybe, safe, stamp
+
+OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind"})
+"""Events after which a channel waits to hear the end."""
+CLOSING = frozenset({"recovered", "vanished"})
 
 _COLUMNS = (
-    "alert_id, channel, event, keys, body, state, created_at, attempts, next_at, last_error, delivered_at"
+    "alert_id, channel, event, keys, body, state, created_at, attempts, next_at, last_error, delivered_at, "
+    "within, incidents, closes"
+)
+_DUE = (
+    "within IS NULL AND channel NOT IN (SELECT channel FROM channel_off) "
+    "AND ((state = 'pending' AND next_at <= :now) OR (state = 'sending' AND lease_until <= :now)) "
+)
+_IN_ORDER = (
+    # The end of a matter never overtakes its beginning, which may be waiting for its next attempt.
+    "AND NOT EXISTS (SELECT 1 FROM outbox AS sooner, json_each(sooner.keys) AS theirs "
+    "WHERE sooner.state IN ('pending', 'sending') AND sooner.within IS NULL "
+    "AND sooner.channel = outbox.channel AND sooner.created_at < outbox.created_at "
+    "AND theirs.value IN (SELECT value FROM json_each(outbox.keys))) "
 )
 
 
+def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
+    """Put alerts into the outbox, and note what each channel now waits to hear the end of."""
+    when = stamp(at)
+    for alert in alerts:
+        conn.execute(
+            "INSERT INTO outbox (alert_id, scan, channel, event, keys, body, created_at, state, "
+            "next_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+            (
+                alert.alert_id,
+                n,
+                alert.channel,
+                alert.event,
+                canonical(alert.keys),
+                canonical(alert.body),
+                when,
+                when,
+            ),
+        )
+        _follow(conn, alert, when)
+
+
+def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
+    """Keep by which alert the receiver knows each matter, and say what is over."""
+    keys = [(alert.channel, key) for key in alert.keys]
+    if alert.event in OPENING:
+        conn.executemany(
+            "INSERT OR IGNORE INTO alerting (channel, dedup_key, since, incident) VALUES (?, ?, ?, ?)",
+            [(*key, when, alert.alert_id) for key in keys],
+        )
+    touched: set[str] = set()
+    for key in keys:
+        row = conn.execute(
+            "SELECT incident FROM alerting WHERE channel = ? AND dedup_key = ?", key
+        ).fetchone()
+        touched |= {row[0]} if row and row[0] else set()
+    if alert.event in CLOSING:
+        conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)
+    _name_incidents(conn, alert.alert_id, alert.channel, touched)
+
+
+def _name_incidents(conn: sqlite3.Connection, alert_id: str, channel: str, touched: set[str]) -> None:
+    still = {
+        incident
+        for incident in touched
+        if conn.execute(
+            "SELECT 1 FROM alerting WHERE channel = ? AND incident = ? LIMIT 1", (channel, incident)
+        ).fetchone()
+    }
+    conn.execute(
+        "UPDATE outbox SET incidents = ?, closes = ? WHERE alert_id = ?",
+        (canonical(sorted(still)), canonical(sorted(touched - still)), alert_id),
+    )
+
+
 def lease(
-    conn: sqlite3.Connection, now: datetime, *, lease_s: int, limit: int, channels: Collection[str]
+    conn: sqlite3.Connection,
+    now: datetime,
+    *,
+    lease_s: int,
+    limit: int,
+    channels: Collection[str],
+    only: str = "",
 ) -> list[Sending]:
     """Take what is due for these channels; a sender that dies gives it back when the lease ends."""
-    marks = ", ".join("?" * len(channels))
-    when = stamp(now)
-    due = conn.execute(
-        f"SELECT {_COLUMNS} FROM outbox WHERE channel IN ({marks}) "
-        "AND channel NOT IN (SELECT channel FROM channel_off) "
-        "AND ((state = 'pending' AND next_at <= ?) OR (state = 'sending' AND lease_until <= ?)) "
-        "ORDER BY next_at, created_at, alert_id LIMIT ?",
-        (*sorted(channels), when, when, limit),
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM outbox WHERE {_DUE} {_IN_ORDER}"
+        "AND channel IN (SELECT value FROM json_each(:channels)) AND (:only = '' OR alert_id = :only) "
+        "ORDER BY next_at, created_at, alert_id LIMIT :limit",
+        {"now": stamp(now), "channels": canonical(sorted(channels)), "only": only, "limit": limit},
     ).fetchall()
     until = stamp(now + timedelta(seconds=lease_s))
     conn.executemany(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, lease_until = ? WHERE alert_id = ?",
-        [(until, row[0]) for row in due],
+        [(until, row[0]) for row in rows],
     )
-    return [_sending((*row[:7], row[7] + 1, *row[8:])) for row in due]
+    return [_sending((*row[:7], row[7] + 1, *row[8:])) for row in rows]
+
+
+def due(conn: sqlite3.Connection, channel: str, now: datetime) -> list[Sending]:
+    """Return what a channel is due, oldest first, with what must wait for something before it."""
+    rows = conn.execute(
+        f"SELECT {_COLUMNS} FROM outbox WHERE {_DUE} AND channel = :channel ORDER BY created_at, alert_id",
+        {"now": stamp(now), "channel": channel},
+    )
+    return [_sending(row) for row in rows]
+
+
+def sent(conn: sqlite3.Connection, channel: str, since: datetime) -> int:
+    """Return how many messages a channel had after a time; what went out within a digest is none."""
+    (count,) = conn.execute(
+        "SELECT count(*) FROM outbox WHERE channel = ? AND delivered_at > ? AND within IS NULL",
+        (channel, stamp(since)),
+    ).fetchone()
+    return int(count)
+
+
+def collapse(conn: sqlite3.Connection, digest: Alert, alert_ids: Sequence[str], now: datetime) -> bool:
+    """Put alerts into a digest, all of them or none; False when one is no longer due.
+
+    What they opened is from now on known by the digest; what was perhaps sent under an alert's own id is
+    closed with it.
+    """
+    when, ids = stamp(now), canonical(sorted(alert_ids))
+    rows = conn.execute(
+        f"SELECT alert_id, incidents, closes, attempts FROM outbox WHERE {_DUE} AND channel = :channel "
+        "AND alert_id IN (SELECT value FROM json_each(:ids))",
+        {"now": when, "ids": ids, "channel": digest.channel},
+    ).fetchall()
+    if len(rows) != len(set(alert_ids)):
+        return False
+    post(conn, [digest], n=None, at=now)
+    conn.execute(
+        "UPDATE outbox SET within = ?, state = 'pending', lease_until = NULL "
+        "WHERE alert_id IN (SELECT value FROM json_each(?))",
+        (digest.alert_id, ids),
+    )
+    conn.execute(
+        "UPDATE alerting SET incident = ? WHERE channel = ? AND incident IN (SELECT value FROM json_each(?))",
+        (digest.alert_id, digest.channel, ids),
+    )
+    touched = {digest.alert_id}
+    for alert_id, incidents, closes, attempts in rows:
+        touched |= {*json.loads(incidents), *json.loads(closes)} - {alert_id}
+        touched |= {alert_id} if attempts else set()
+    _name_incidents(conn, digest.alert_id, digest.channel, touched)
+    return True
 
 
 def delivered(conn: sqlite3.Connection, alert_id: str, now: datetime) -> None:
-    """Note that the receiver has it."""
+    """Note that the receiver has it, and what it holds."""
     conn.execute(
         "UPDATE outbox SET state = 'delivered', delivered_at = ?, lease_until = NULL, "
-        "last_error = '' WHERE alert_id = ?",
-        (stamp(now), alert_id),
+        "last_error = '' WHERE alert_id = ? OR within = ?",
+        (stamp(now), alert_id, alert_id),
     )
 
 
@@ -56,19 +179,27 @@ def retry(conn: sqlite3.Connection, alert_id: str, next_at: datetime, error: str
     )
 
 
-def bury(conn: sqlite3.Connection, alert_id: str, error: str) -> None:
-    """Give up on an alert: it becomes a dead letter, listed until it is replayed."""
-    conn.execute(
+def bury(conn: sqlite3.Connection, alert_id: str, error: str) -> str | None:
+    """Give up on an alert and on what it holds: dead letters, listed until they are replayed.
+
+    Returns its channel, or None when another sender has settled it.
+    """
+    said = safe(error)[:500]
+    row = conn.execute(
         "UPDATE outbox SET state = 'dead', lease_until = NULL, last_error = ? "
-        "WHERE alert_id = ? AND state = 'sending'",
-        (safe(error)[:500], alert_id),
-    )
+        "WHERE alert_id = ? AND state = 'sending' RETURNING channel",
+        (said, alert_id),
+    ).fetchone()
+    if row is None:
+        return None
+    conn.execute("UPDATE outbox SET state = 'dead', last_error = ? WHERE within = ?", (said, alert_id))
+    return str(row[0])
 
 
 def replay(conn: sqlite3.Connection, alert_id: str, now: datetime) -> Sending:
     """Send an alert once more, under the same id, and switch its channel on again."""
     changed = conn.execute(
-        "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, lease_until = NULL "
+        "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, lease_until = NULL, within = NULL "
         "WHERE alert_id = ? AND state <> 'sending'",
         (stamp(now), alert_id),
     ).rowcount
@@ -77,6 +208,7 @@ def replay(conn: sqlite3.Connection, alert_id: str, now: datetime) -> Sending:
         raise UsageError(f"no alert {alert_id} is in the outbox")
     if not changed:
         raise UsageError(f"alert {alert_id} is being sent at this moment")
+    conn.execute("UPDATE outbox SET state = 'pending' WHERE within = ?", (alert_id,))
     switch_on(conn, row[1], now)
     return _sending(row)
 
@@ -95,12 +227,15 @@ def switch_on(conn: sqlite3.Connection, channel: str, now: datetime) -> None:
         chain.append(conn, "channel_on", now, {"channel": channel})
 
 
-def listed(conn: sqlite3.Connection, *, state: str = "", channel: str = "") -> list[Sending]:
-    """Return the outbox, oldest first."""
+def listed(
+    conn: sqlite3.Connection, *, state: str = "", channel: str = "", within: str = ""
+) -> list[Sending]:
+    """Return the outbox, oldest first; `within`: what one digest holds."""
     rows = conn.execute(
         f"SELECT {_COLUMNS} FROM outbox WHERE (:state = '' OR state = :state) "
-        "AND (:channel = '' OR channel = :channel) ORDER BY created_at, alert_id",
-        {"state": state, "channel": channel},
+        "AND (:channel = '' OR channel = :channel) AND (:within = '' OR within = :within) "
+        "ORDER BY created_at, alert_id",
+        {"state": state, "channel": channel, "within": within},
     )
     return [_sending(row) for row in rows]
 
@@ -111,6 +246,18 @@ def channels_off(conn: sqlite3.Connection) -> dict[str, str]:
 
 
 def _sending(row: tuple[Any, ...]) -> Sending:
-    alert_id, channel, event, keys, body, state, created_at, attempts, next_at, error, done = row
+    alert_id, channel, event, keys, body, state, created_at, attempts, next_at, error, done, *more = row
     alert = Alert(alert_id, channel, event, tuple(json.loads(keys)), json.loads(body))
-    return Sending(alert, state, instant(created_at), attempts, instant(next_at), error, maybe(done))
+    within, incidents, closes = more
+    return Sending(
+        alert,
+        state,
+        instant(created_at),
+        attempts,
+        instant(next_at),
+        error,
+        maybe(done),
+        within,
+        tuple(json.loads(incidents)),
+        tuple(json.loads(closes)),
+    )

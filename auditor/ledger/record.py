@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.drift import Present, moves
 from auditor.errors import BusyError, UsageError
-from auditor.ledger import chain, cursors, memory, standing
+from auditor.ledger import chain, cursors, memory, outbox, standing
 from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.values import (
     Alert,
@@ -26,10 +26,6 @@ from auditor.spool import ordered
 
 if TYPE_CHECKING:
     from auditor.judge import Key
-
-OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind"})
-"""Events after which a channel waits to hear the end."""
-CLOSING = frozenset({"recovered", "vanished"})
 
 
 def record(
@@ -71,7 +67,7 @@ def record(
     moved = memory.remember(conn, memories, scan.coverage, n=n, at=when, previous_at=previous_at)
     cursors.keep(conn, scan.cursors, n=n)
     checkpoint("memory")
-    post(conn, alerts, n=n, at=at)
+    outbox.post(conn, alerts, n=n, at=at)
     checkpoint("outbox")
     row = {
         "n": n,
@@ -180,30 +176,3 @@ def _drift_row(n: int, one: Drift) -> tuple[Any, ...]:
         one.severity,
         safe(one.because),
     )
-
-
-def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
-    """Put alerts into the outbox, and note what each channel now waits to hear the end of."""
-    when = stamp(at)
-    for alert in alerts:
-        conn.execute(
-            "INSERT INTO outbox (alert_id, scan, channel, event, keys, body, created_at, state, "
-            "next_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
-            (
-                alert.alert_id,
-                n,
-                alert.channel,
-                alert.event,
-                canonical(alert.keys),
-                canonical(alert.body),
-                when,
-                when,
-            ),
-        )
-        keys = [(alert.channel, key) for key in alert.keys]
-        if alert.event in OPENING:
-            conn.executemany(
-                "INSERT OR IGNORE INTO alerting VALUES (?, ?, ?)", [(*key, when) for key in keys]
-            )
-        elif alert.event in CLOSING:
-            conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)

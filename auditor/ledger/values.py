@@ -166,6 +166,12 @@ class Sending:
     next_at: datetime
     last_error: str
     delivered_at: datetime | None
+    within: str | None = None
+    """The digest that it goes out in; None: by itself."""
+    incidents: tuple[str, ...] = ()
+    """Alerts that opened what it tells of, where that is still open: what a receiver knows the matter by."""
+    closes: tuple[str, ...] = ()
+    """Alerts that opened what is over with this one."""
 
 
 @dataclass(frozen=True, slots=True)

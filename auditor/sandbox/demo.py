@@ -172,11 +172,11 @@ def _week(estate: Estate, week: int, config: Config, ledger: Ledger, pack: Pack,
 def _loaded(path: Path) -> tuple[Config, Pack]:
     """Load the demonstration's configuration and the shipped rules."""
     from auditor import config, rulepack, sources
-    from auditor.alerts.webhook import Settings as Webhook
+    from auditor.alerts import routes
     from auditor.builtin import builtin
 
     sections = {f"sources.{name}": sources.source(name).Settings for name in sources.NAMES}
-    sections["alerts.webhook"] = Webhook
+    sections |= routes.sections()
     rules = builtin("rules")
     return config.load(path, sections), rulepack.load([rules], [rules / "frameworks"])
 
