@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
-from auditor.spool import ordered
+from auditor.spool import CHANGES, ordered
 from auditor.watch import Watched, attribute_drift
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
     return ordered(
         chain(settings, findings),
         key=lambda d: (d.subject_table, d.subject_key, d.rule or "", d.field or "", d.kind),
+        held=CHANGES,
     )
 
 
@@ -150,8 +151,8 @@ def moves(past: Past, present: Present, *, now: datetime) -> Iterator[Move]:
                 rules.add(standing.outcome.rule)
             yield standing
 
-    outcomes = ordered(told(), key=_key)
-    standings = ordered(stood(), key=lambda standing: _key(standing.outcome))
+    outcomes = ordered(told(), key=_key, held=CHANGES)
+    standings = ordered(stood(), key=lambda standing: _key(standing.outcome), held=CHANGES)
     hidden = _Hidden(scopes, present.coverage, rules, present.broken)
     both: Iterator[tuple[_Key, Standing | None, Outcome | None]] = heapq.merge(
         ((_key(one.outcome), one, None) for one in standings),

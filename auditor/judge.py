@@ -2,6 +2,7 @@
 
     <into>/<snapshot id>-<rule digest>/facts/<table>.parquet   what was derived
                                        outcome.parquet         what the rules say
+                                       open.parquet            what of it is open, in few bytes
                                        judgement.json          digests of both, counts, and the gaps in words
 
 The same snapshot and the same rules give the same digests on any machine: this is what a replay compares.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.canonical import quoted
 from auditor.model import LINKS, Outcome, Ref, State, Verdict
-from auditor.spool import spooled
+from auditor.spool import CHANGES, spooled
 
 if TYPE_CHECKING:
     from auditor.config_engine import Engine as Settings
@@ -107,18 +108,15 @@ class Judgement:
         return (outcome_of(row) for row in self.rows("outcome"))
 
     def index(self) -> Path:
-        """Return the file of what is open in few bytes: key, verdict, digest of the words, place; made when it is not there."""
-        path = self.dir / "open.parquet"
+        """Return the file of what is open in few bytes: key, verdict, digest of the words; made when it is not there."""
+        path = self.dir / _INDEX
         if not path.exists():
             from auditor.engines.duckdb import Engine
 
-            part = self.dir / ".open.parquet"
-            outcomes = quoted(str(self.dir / "outcome.parquet"))
+            part = self.dir / f".partial-{_INDEX}"
             with Engine(memory_limit=_ASKING, threads=1) as engine:
-                engine.execute(
-                    f"COPY ({_INDEXED} FROM read_parquet({outcomes}, file_row_number = TRUE) WHERE {_IS_OPEN}) "
-                    f"TO {quoted(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
-                )
+                engine.attach("outcome", self.dir / "outcome.parquet")
+                engine.execute(_indexing(part))
             part.replace(path)
         return path
 
@@ -140,10 +138,10 @@ class Judgement:
             engine.insert("unjudged", map(_columns, unjudged), columns=dict.fromkeys(_KEY, "TEXT"))
             engine.run("moved", _MOVED)
             engine.run("places", _PLACES)
-            rows = engine.stream(f"SELECT DISTINCT {_KEYED} FROM moved ORDER BY {_KEYED}")
-            keys = spooled(map(_key_of, rows), held=_FEW)
+            rows = engine.stream(f"SELECT {_KEYED} FROM moved ORDER BY {_KEYED}")
+            keys = spooled(map(_key_of, rows), held=CHANGES)
             listed = engine.each("outcome", _TOLD)
-            return Changed(keys, spooled(map(outcome_of, listed), held=_FEW), found["stood"])
+            return Changed(keys, spooled(map(outcome_of, listed), held=CHANGES), found["stood"])
 
     def moving(self, standing: Iterable[tuple[str, str, str]]) -> Iterator[Outcome]:
         """Yield the outcomes that open, keep or end findings: all that fail or cannot be told, and those of `standing`.
@@ -166,6 +164,7 @@ class Judgement:
             yield from map(outcome_of, engine.each("outcome", moving))
 
 
+_INDEX = "open.parquet"
 _KEY = ("rule", "subject_table", "subject_key")
 _KEYED = ", ".join(_KEY)
 _IS_OPEN = "(verdict IN ('fail', 'unknown'))"
@@ -174,26 +173,26 @@ _SAID = (
     "unknown_checks", "gaps", "refs",
 )  # fmt: skip
 # Verdict and severity are compared as they are; of the words 128 bits are, for they need not fit into memory.
-_INDEXED = (
-    f"SELECT {_KEYED}, verdict, severity, file_row_number AS place, "
-    f"unhex(md5(concat_ws(chr(31), {', '.join(f'coalesce({name}, chr(30))' for name in _SAID)}))) AS said"
-)
+_SAME = f"md5(concat_ws(chr(31), {', '.join(f'coalesce({name}, chr(30))' for name in _SAID)}))"
 _MOVED = f"""
-    SELECT {", ".join(f"coalesce(now.{name}, was.{name}) AS {name}" for name in _KEY)}, now.place
-    FROM was FULL JOIN now USING ({_KEYED})
-    WHERE was.rule IS NULL OR now.rule IS NULL OR was.verdict <> now.verdict
-      OR was.severity IS DISTINCT FROM now.severity OR was.said <> now.said
-      OR (now.verdict = 'unknown' AND starts_with(now.subject_key, '*'))
-    UNION ALL SELECT {", ".join(f"u.{name}" for name in _KEY)}, now.place FROM unjudged AS u LEFT JOIN now USING ({_KEYED})"""
-_PLACES = f"""
-    SELECT place FROM moved WHERE place IS NOT NULL UNION ALL
-    SELECT file_row_number FROM judged SEMI JOIN (SELECT {_KEYED} FROM moved WHERE place IS NULL) USING ({_KEYED})
-    WHERE NOT {_IS_OPEN}"""
+    SELECT DISTINCT {_KEYED} FROM (
+      SELECT {_KEYED} FROM was FULL JOIN now USING ({_KEYED})
+      WHERE was.verdict IS NULL OR now.verdict IS NULL OR was.verdict <> now.verdict
+        OR was.severity IS DISTINCT FROM now.severity OR was.said <> now.said
+        OR (now.verdict = 'unknown' AND starts_with(now.subject_key, '*'))
+      UNION ALL SELECT {_KEYED} FROM unjudged)"""
+_PLACES = f"SELECT file_row_number AS place FROM judged SEMI JOIN moved USING ({_KEYED})"
 _TOLD = f"""
     SELECT * EXCLUDE (file_row_number) FROM judged WHERE file_row_number IN (SELECT place FROM places)
     ORDER BY {_KEYED}, code"""
-_FEW = 16_384
-"""Changes that are held in memory; more of them wait in a file."""
+
+
+def _indexing(path: Path) -> str:
+    """Return the statement that writes the index of the table `outcome`: the same rows, the same bytes."""
+    return (
+        f"COPY (SELECT {_KEYED}, verdict, severity, unhex({_SAME}) AS said FROM outcome WHERE {_IS_OPEN} ORDER BY ALL) "
+        f"TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+    )
 
 
 def _columns(key: Key) -> dict[str, str]:
@@ -275,6 +274,7 @@ def _judged(
             correlate(engine)
             evaluate(engine, pack)
             digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}
+            engine.execute(_indexing(work / _INDEX))
             tally = _tally(engine)
             gaps = engine.rows(_GAPS)
         body = {

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _BATCH = 4096
 """Values that are held in memory at once."""
+CHANGES = 16_384
+"""Findings and what became of them that are held at once: to write them aside takes as long as to decide."""
 _CHUNK = 32
 """Values that are written and read together."""
 
@@ -29,16 +31,16 @@ def spooled(values: Iterable[T], *, held: int = _BATCH) -> Collection[T]:
     return first if len(first) < held else Spool(chain(first, source))
 
 
-def ordered(values: Iterable[T], key: Callable[[T], Any]) -> Collection[T]:
+def ordered(values: Iterable[T], key: Callable[[T], Any], *, held: int = _BATCH) -> Collection[T]:
     """Return values sorted by a key, equal ones in the order they came, as `spooled` does."""
     source = iter(values)
-    batch = sorted(islice(source, _BATCH), key=key)
-    if len(batch) < _BATCH:
+    batch = sorted(islice(source, held), key=key)
+    if len(batch) < held:
         return batch
     runs: list[Spool[T]] = []
     while batch:
         runs.append(Spool(batch))
-        batch = sorted(islice(source, _BATCH), key=key)
+        batch = sorted(islice(source, held), key=key)
     return _Merged(runs, key)
 
 

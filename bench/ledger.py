@@ -1,7 +1,9 @@
 """What it costs to take a million outcomes into the ledger: `make` writes two judgements, `record` takes one in.
 
-Counted is what a scan does between its judgement and the end of its transaction: both files of outcomes hashed, the two
-compared, what may have moved read from the ledger, drift told, alerts made, all of it recorded and on disk.
+Counted is what a scan does between its judgement and the end of its transaction: both indexes of what is open hashed
+and compared, the outcomes that differ read, what may have moved read from the ledger, drift told, alerts made, all of
+it recorded and on disk. The index is a part of judging, made there of the table at hand; made of the file it takes
+0.4 s at 5 percent open.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def ledger() -> Iterator[Figure]:
             met=True,
         )
         cpu = changed["cpu_s"]
-        what = f"the next, {changed['drift']:,} outcomes changed, {changed['open']:,} findings open: CPU"
+        moved = f"{CHANGED:,} outcomes changed, {changed['drift']:,} of them drift"
+        what = f"the next, {moved}, {changed['open']:,} findings open: CPU"
         yield Figure(what, f"{cpu:.2f} s", "2 s" if judged else "", cpu <= 2 or not judged)
         peak = changed["peak_mb"]
         what = f"its peak memory above the interpreter with all imports ({changed['base_mb']:.0f} MB)"
@@ -67,6 +70,7 @@ def make(folder: Path, n: int, share: int) -> None:
     A tenth of the changes is words alone; the others open and end findings.
     """
     from auditor.canonical import connect, quoted
+    from auditor.judge import Judgement
 
     where = folder / "judged" / f"snapshot-{n}-{_DIGEST[:12]}"
     where.mkdir(parents=True)
@@ -101,7 +105,9 @@ def make(folder: Path, n: int, share: int) -> None:
         )
     body = {"snapshot": f"snapshot-{n}", "rules": _DIGEST, "digests": {"outcome": "o" * 64}, "tally": {}}
     (where / "judgement.json").write_text(json.dumps(body))
-    print("{}")
+    begun = _cpu_s()
+    Judgement.open(where).index()
+    print(json.dumps({"index_s": _cpu_s() - begun}))
 
 
 def record(folder: Path, n: int) -> None:

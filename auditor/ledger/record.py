@@ -22,7 +22,7 @@ from auditor.ledger.values import (
     stamp,
 )
 from auditor.model import Drift, Outcome
-from auditor.spool import ordered
+from auditor.spool import CHANGES, ordered
 
 if TYPE_CHECKING:
     from auditor.judge import Key
@@ -54,7 +54,7 @@ def record(
     )
     writing = Intervals(conn, n, at, past.previous_at, scan.rules or {})
     # Read to the end before anything is written, and written in the order of the table: of a random one each row costs a page.
-    steps = ordered(moves(past, present, now=at), key=lambda move: move.finding_id)
+    steps = ordered(moves(past, present, now=at), key=lambda move: move.finding_id, held=CHANGES)
     standing.forget_unjudged(conn)
     for move in steps:
         writing.apply(move)

@@ -17,7 +17,7 @@ from auditor.drift import REGRESSION, Past, Standing, finding_id
 from auditor.ledger import memory
 from auditor.ledger.values import instant, maybe, stamp
 from auditor.model import Outcome, Ref, Verdict
-from auditor.spool import spooled
+from auditor.spool import CHANGES, spooled
 from auditor.watch import Watched
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def past(conn: sqlite3.Connection, as_of: datetime, only: Iterable[Key] | None =
         (stamp(as_of - REGRESSION - timedelta(seconds=1)),),
     )
     return Past(
-        findings=spooled(_standing(conn, some)),
+        findings=spooled(_standing(conn, some), held=CHANGES),
         resolved={finding: instant(at) for finding, at in resolved},
         previous_at=maybe(memory.last_at(conn)),
     )
