@@ -29,7 +29,9 @@ _SECRET = re.compile(
     r"[^\s\"',;&]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
 )
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 """Control and direction characters: a title is one line that reads as it is written."""
 
 
@@ -181,16 +183,16 @@ def _said(one: Drift, outcome: Outcome | None, account: str, note: RuleNote) -> 
         "code": outcome.code if outcome else None,
         "severity": one.severity,
         "field": one.field,
-        "before": _clean(one.before, 1000),
-        "after": _clean(one.after, 1000),
+        "before": clean(one.before, 1000),
+        "after": clean(one.after, 1000),
         "direction": one.direction,
-        "because": _clean(one.because, 600),
+        "because": clean(one.because, 600),
         "changed_at": iso(one.changed_at) if one.changed_at else None,
         "detected_at": iso(one.detected_at),
         "who": one.actor,
-        "who_because": _clean(one.actor_reason, 400),
+        "who_because": clean(one.actor_reason, 400),
         "controls": sorted(note.controls),
-        "remedy": _clean(note.remedy, 600) or _undo(one),
+        "remedy": clean(note.remedy, 600) or _undo(one),
         "evidence": {
             "drift_id": one.drift_id,
             "finding_id": finding_id(one.rule, one.subject_table, one.subject_key) if one.rule else None,
@@ -217,7 +219,7 @@ def _sight(coverage: Sequence[Seen | Gap]) -> Iterable[_Item]:
     for scope in sorted({*gaps, *seen}):
         table, account, region = scope
         blind = gaps.get(scope)
-        why = sorted({_clean(gap.detail or gap.reason, 300) or "" for gap in blind or ()})
+        why = sorted({clean(gap.detail or gap.reason, 300) or "" for gap in blind or ()})
         yield _Item(
             "scanner_blind" if blind else "recovered",
             dedup_key("coverage", f"{table}/{account}/{region}", "blind"),
@@ -294,10 +296,10 @@ def _shrink(body: Mapping[str, Any], data: dict[str, Any]) -> None:
         data["items_left_out"] += 1
     if len(wire(body)) > LARGEST_BYTES:
         data["items"] = [
-            {name: _clean(v, 200) if isinstance(v, str) else v for name, v in item.items()}
+            {name: clean(v, 200) if isinstance(v, str) else v for name, v in item.items()}
             for item in data["items"]
         ]
-        data["exports"]["top"] = [_clean(name, 200) for name in data["exports"]["top"]]
+        data["exports"]["top"] = [clean(name, 200) for name in data["exports"]["top"]]
 
 
 def wire(body: Mapping[str, Any]) -> bytes:
@@ -306,7 +308,7 @@ def wire(body: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def _clean(text: str | None, longest: int) -> str | None:
+def clean(text: str | None, longest: int) -> str | None:
     """Cut a text to a length and leave out what looks like a secret."""
     if text is None:
         return None
@@ -316,8 +318,12 @@ def _clean(text: str | None, longest: int) -> str | None:
 
 def line(text: str) -> str:
     """Return a text as one short line that reads as it is written, without secrets."""
-    shown = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return _clean(shown, 300) or ""
+    return clean(visible(text), 300) or ""
+
+
+def visible(text: str) -> str:
+    """Write out what cannot be seen: control characters, and those that turn a line round."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def iso(at: datetime) -> str:

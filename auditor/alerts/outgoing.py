@@ -96,7 +96,7 @@ def post(
     where = target(url)
     connection = _Connection(where, out, timeout_s)
     try:
-        connection.request(method, where.path, body, {"user-agent": "auditor", **headers})
+        connection.request(method, where.path, body, _with_agent(headers))
         response = connection.getresponse()
         connection.in_time()  # or a head that was cut off would count as whole
         got: dict[str, str] = {}
@@ -105,6 +105,11 @@ def post(
         return Reply(response.status, got, response.read(_HEARD_BYTES))
     finally:
         connection.done()
+
+
+def _with_agent(headers: Mapping[str, str]) -> dict[str, str]:
+    named = any(name.lower() == "user-agent" for name in headers)
+    return dict(headers) if named else {"user-agent": "auditor", **headers}
 
 
 def send(
@@ -205,7 +210,8 @@ class Deadline:
     def guards(self, sock: socket.socket) -> None:
         """Cut this socket when time is up."""
         with self._lock:
-            self._sock = sock
+            self._let_go()
+            self._sock = sock.dup()  # whatever is laid over it, the connection is one
         _ = self.left_s
 
     def looked_up(self, host: str, port: int, limits: Limits, lookup: Lookup) -> str:
@@ -230,13 +236,28 @@ class Deadline:
     def done(self) -> None:
         """Let go."""
         self._timer.cancel()
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def _cut(self) -> None:
         with self._lock:
             self._over = True
             if self._sock is not None:
                 with suppress(OSError):
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                    self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def connected(host: str, port: int, limits: Limits, lookup: Lookup, deadline: Deadline) -> socket.socket:
+    """Look a host up once, judge it, and connect to that address."""
+    address = deadline.looked_up(host, port, limits, lookup)
+    sock = socket.create_connection((address, port), timeout=deadline.left_s)
+    deadline.guards(sock)
+    return sock
 
 
 class _Connection(http.client.HTTPConnection):
@@ -255,13 +276,10 @@ class _Connection(http.client.HTTPConnection):
         if self._out.outgoing.proxy:
             plain = self._through(self._out.outgoing.proxy, limits)
         else:
-            address = self._deadline.looked_up(self.host, self.port, limits, self._out.lookup)
-            plain = socket.create_connection((address, self.port), timeout=self._deadline.left_s)
+            plain = connected(self.host, self.port, limits, self._out.lookup, self._deadline)
         self.sock = plain
-        self._deadline.guards(plain)
         secured = self._context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
-        self.sock = secured  # before the handshake, so that time's end cuts that too
-        self._deadline.guards(secured)
+        self.sock = secured
         secured.do_handshake()
 
     def _through(self, proxy: str, limits: Limits) -> socket.socket:
@@ -271,10 +289,7 @@ class _Connection(http.client.HTTPConnection):
         parts = urlsplit(proxy)
         own = Limits(frozenset({parts.hostname or ""}), Limits.of(("127.0.0.0/8", "::1/128")).networks)
         port = parts.port or 3128
-        address = self._deadline.looked_up(parts.hostname or "", port, own, look_up)
-        sock = socket.create_connection((address, port), timeout=self._deadline.left_s)
-        self.sock = sock
-        self._deadline.guards(sock)
+        self.sock = sock = connected(parts.hostname or "", port, own, look_up, self._deadline)
         host = f"[{self.host}]" if ":" in self.host else self.host
         sock.sendall(
             f"CONNECT {host}:{self.port} HTTP/1.1\r\nHost: {host}:{self.port}\r\n\r\n".encode("ascii")

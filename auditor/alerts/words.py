@@ -1,0 +1,173 @@
+"""A message in words for people, before a channel gives it its form; every text in it is safe to show on one line.
+
+What comes from the clouds is a stranger's: a job's name may hold markup, a link, or letters that turn the line round.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from auditor.alerts.compose import LARGEST_BYTES, clean, visible
+from auditor.ledger import Sending
+
+_T = TypeVar("_T")
+_LINK = re.compile(r"(?i)\b(https?|ftp|file|javascript|data|vbscript)(:)(?=/|[^\s/])")
+_MENTION = re.compile(r"(?<![\w.+-])@(?=\w)")
+_LONGEST = 600
+_SHORT = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One matter that a message tells of."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """(label, text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a message says."""
+
+    alert_id: str
+    title: str
+    event: str
+    severity: str
+    at: str
+    facts: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Part, ...] = ()
+    left_out: int = 0
+    """Matters that are not told in full."""
+    look: str = ""
+    """The command that tells the rest."""
+
+    @property
+    def more(self) -> str:
+        """Say how many matters are left out, and where they are; empty when none is."""
+        if not self.left_out:
+            return ""
+        return f"and {self.left_out} more: {self.look or 'auditor drift'}"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the message as plain text."""
+        yield self.title
+        yield ""
+        yield from (f"{label}: {text}" for label, text in self.facts)
+        for part in self.parts:
+            yield ""
+            yield part.title
+            yield from (f"  {label}: {text}" for label, text in part.facts)
+        if self.more:
+            yield ""
+            yield self.more
+
+
+def said(sending: Sending) -> Words:
+    """Return what an alert says, of the message that machines are sent."""
+    body = sending.alert.body
+    data: Mapping[str, Any] = body.get("data") or {}
+    items = [*data.get("items", ()), *data.get("alerts", ())]
+    return Words(
+        alert_id=sending.alert.alert_id,
+        title=safe(data.get("title") or sending.alert.event, 300),
+        event=sending.alert.event,
+        severity=str(data.get("severity") or "low"),
+        at=str(body.get("timestamp") or ""),
+        facts=tuple(_facts(sending, data)),
+        parts=tuple(_part(item) for item in items),
+        left_out=int(data.get("items_left_out") or 0) + int(data.get("alerts_left_out") or 0),
+        look=safe(data.get("look") or "", 200),
+    )
+
+
+def fitted(
+    words: Words, make: Callable[[Words], _T], size: Callable[[_T], int], most: int = LARGEST_BYTES
+) -> _T:
+    """Return what `make` makes of a message, with as much left out as brings it under a size; it says how much."""
+    made = make(words)
+    while size(made) > most:
+        shorter = _shorter(words)
+        if shorter == words:
+            return made
+        words = shorter
+        made = make(words)
+    return made
+
+
+def _shorter(words: Words) -> Words:
+    if len(words.parts) > 1:
+        keep = len(words.parts) * 3 // 4
+        return replace(words, parts=words.parts[:keep], left_out=words.left_out + len(words.parts) - keep)
+    cut = tuple(
+        Part(part.title[:_SHORT], tuple((k, v[:_SHORT]) for k, v in part.facts)) for part in words.parts
+    )
+    short = replace(
+        words, title=words.title[:_SHORT], parts=cut, facts=tuple((k, v[:_SHORT]) for k, v in words.facts)
+    )
+    if short != words or not words.parts:
+        return short
+    return replace(words, parts=(), left_out=words.left_out + 1)
+
+
+def safe(value: object, longest: int = _LONGEST) -> str:
+    """Return a text as one line: hidden characters are written out, no link can be clicked, nobody is called."""
+    text = visible(clean(str(value), longest * 2) or "")
+    text = _LINK.sub(r"\1[\2]", text).replace("](", "] (").replace("{{", "{ {")
+    text = _MENTION.sub("(at)", text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _facts(sending: Sending, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Event", f"{sending.alert.event.replace('_', ' ')}, {data.get('severity') or 'low'}"
+    lost = data.get("undelivered")
+    if isinstance(lost, Mapping):
+        yield "Not delivered by", f"{safe(lost.get('route'), 100)}: {safe(lost.get('because'), 300)}"
+        yield "Send it again", safe(lost.get("look"), 200)
+    exports = data.get("exports")
+    if isinstance(exports, Mapping) and exports.get("count"):
+        top = ", ".join(safe(each, 150) for each in exports.get("top") or ())
+        yield "Exports affected", f"{exports['count']}: {top}"
+    yield "Alert", sending.alert.alert_id
+
+
+_LABELS = (
+    ("resource", "Resource"),
+    ("resource_type", "Kind"),
+    ("account", "Account"),
+    ("region", "Region"),
+    ("zone", "Zone"),
+    ("owner", "Owner"),
+    ("code", "Rule"),
+    ("field", "Setting"),
+    ("before", "Before"),
+    ("after", "After"),
+    ("because", "Because"),
+    ("changed_at", "Changed"),
+    ("detected_at", "Detected"),
+    ("since", "Last seen before"),
+)
+
+
+def _part(item: Mapping[str, Any]) -> Part:
+    if "alert_id" in item:  # of a digest
+        return Part(safe(item.get("title") or "", 300))
+    facts = [(label, safe(item[key])) for key, label in _LABELS if item.get(key)]
+    if item.get("who") or item.get("who_because"):
+        who = item.get("who") or f"not known: {item.get('who_because')}"
+        facts.append(("Who", safe(who)))
+    if item.get("controls"):
+        facts.append(("Controls", safe(", ".join(map(str, item["controls"])), 300)))
+    if item.get("remedy"):
+        facts.append(("Fix", safe(item["remedy"])))
+    evidence = item.get("evidence") or {}
+    if evidence.get("finding_id"):
+        facts.append(("Evidence", f"auditor explain {safe(evidence['finding_id'], 80)}"))
+    elif evidence.get("drift_id"):
+        facts.append(("Evidence", f"drift {safe(evidence['drift_id'], 80)}"))
+    change = item.get("change") or "changed"
+    what = item.get("rule") or item.get("field") or item.get("resource_type") or ""
+    return Part(safe(f"{what} {change}: {item.get('resource') or ''}", 300), tuple(facts))
