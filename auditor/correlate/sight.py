@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +28,30 @@ class _Reading:
     reason: str
 
 
+class _Place:
+    """Readings of one table and account, by what they are of: there may be one of each of very many resources."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[_Reading]] = defaultdict(list)
+        self._unread: list[_Reading] = []
+        """Gaps of single resources."""
+
+    def add(self, reading: _Reading) -> None:
+        base = reading.resource.partition("#")[0]
+        self._of[base].append(reading)
+        if not reading.complete and base != "*":
+            self._unread.append(reading)
+
+    def every(self) -> Iterator[_Reading]:
+        for readings in self._of.values():
+            yield from readings
+
+    def about(self, resource: str | None) -> list[_Reading]:
+        """Return what may say something of a resource, or of the whole: that one was read says nothing of others."""
+        more = self._unread if resource is None else self._of.get(resource, ()) if resource != "*" else ()
+        return [*self._of.get("*", ()), *more]
+
+
 class Sight:
     """Answers whether a table was read to its end in a place and over a time.
 
@@ -36,13 +60,13 @@ class Sight:
     """
 
     def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
-        self._readings: dict[tuple[str, str], list[_Reading]] = defaultdict(list)
+        self._readings: dict[tuple[str, str], _Place] = defaultdict(_Place)
         self._jobs: dict[datetime, list[str]] = {}
         self._whole: dict[tuple[str, str, str, str | None], list[list[tuple[datetime, datetime]]]] = {}
         for row in coverage:
             place = (row["table_name"], row["account"] or "*")
             words = "" if row["complete"] else _words(row)
-            self._readings[place].append(
+            self._readings[place].add(
                 _Reading(
                     row["region"] or "*",
                     row["resource"] or "*",
@@ -112,14 +136,16 @@ class Sight:
                 return True
         return False
 
+    def _every(self, table: str, account: str) -> Iterable[_Reading]:
+        place = self._readings.get((table, account))
+        return place.every() if place else ()
+
     def _spans(
         self, table: str, account: str, region: str, resource: str | None
     ) -> list[list[tuple[datetime, datetime]]]:
         """Return the times that were read without a break, of the account and of all; none if a gap is there at any time."""
         names = (account, "*")
-        placed = [
-            [r for r in self._readings.get((table, name), ()) if _meets(r.region, region)] for name in names
-        ]
+        placed = [[r for r in self._every(table, name) if _meets(r.region, region)] for name in names]
         if not all(reading.complete for readings in placed for reading in readings):
             return []
         found = []
@@ -154,7 +180,8 @@ class Sight:
         found: list[str] = []
         complete = False
         for name in accounts:
-            placed = [r for r in self._readings.get((table, name), ()) if _meets(r.region, region)]
+            place = self._readings.get((table, name))
+            placed = [r for r in place.about(resource) if _meets(r.region, region)] if place else []
             readings = [reading for reading in placed if _touches(reading, from_at, until_at)]
             found += [
                 reading.words
