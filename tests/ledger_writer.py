@@ -3,6 +3,7 @@
 python ledger_writer.py PATH record DAY CHECKPOINT     kill -9 itself at a checkpoint of that scan
 python ledger_writer.py PATH many FIRST COUNT          record so many scans, waiting its turn
 python ledger_writer.py PATH send URL WHEN CA          kill -9 itself before or after a message went
+python ledger_writer.py PATH drain URL CA HOURS        send by the routes a and b until nothing is left
 python ledger_writer.py PATH migrate STEP              kill -9 itself within or after a migration
 """
 
@@ -79,6 +80,27 @@ def send(path: str, url: str, when: str, trusted: str) -> None:
         deliver(ledger, {"hook": Way(dying)}, lambda: day(50), lease_s=60)
 
 
+def drain(path: str, url: str, trusted: str, hours: str) -> None:
+    """Send by two routes until nothing is left, six hours a round, the first of them from so many hours on."""
+    os.environ["HOOK"] = "whsec_" + "A" * 43 + "="
+    way_out = Out(Outgoing(("127.0.0.1/32",), trusted))
+    ways = {
+        name: Way(
+            webhook.channel(webhook.Settings(url=f"{url}/{name}", secret="env:HOOK", timeout_s=10), way_out),
+            5,
+        )
+        for name in ("a", "b")
+    }
+    at = day(0) + timedelta(hours=int(hours))
+    with Ledger.open(path, busy_s=30) as ledger:
+        for _ in range(100):
+            if not [row for row in ledger.outbox() if row.state in ("pending", "sending")]:
+                return
+            now = at = at + timedelta(hours=6)
+            deliver(ledger, ways, lambda now=now: now)  # type: ignore[misc]
+    sys.exit(3)
+
+
 def migrate(path: str, step: str) -> None:
     def second(database: object) -> None:
         database.execute("CREATE TABLE added (n INTEGER) STRICT")  # type: ignore[attr-defined]
@@ -93,6 +115,6 @@ def migrate(path: str, step: str) -> None:
 
 
 if __name__ == "__main__":
-    {"record": record, "many": many, "send": send, "migrate": migrate}[sys.argv[2]](
+    {"record": record, "many": many, "send": send, "drain": drain, "migrate": migrate}[sys.argv[2]](
         sys.argv[1], *sys.argv[3:]
     )

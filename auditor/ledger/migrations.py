@@ -212,6 +212,7 @@ _DIGESTS = (
     "ALTER TABLE outbox ADD COLUMN incidents TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE outbox ADD COLUMN closes TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE alerting ADD COLUMN incident TEXT",
+    "CREATE INDEX alerting_incident ON alerting (channel, incident)",
     "CREATE INDEX outbox_within ON outbox (within) WHERE within IS NOT NULL",
 )
 

@@ -70,7 +70,8 @@ def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
         touched |= {row[0]} if row and row[0] else set()
     if alert.event in CLOSING:
         conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)
-    _name_incidents(conn, alert.alert_id, alert.channel, touched)
+    if touched:
+        _name_incidents(conn, alert.alert_id, alert.channel, touched)
 
 
 def _name_incidents(conn: sqlite3.Connection, alert_id: str, channel: str, touched: set[str]) -> None:
