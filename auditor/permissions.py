@@ -88,10 +88,11 @@ class Permissions:
             for part in parted(self.statements)
         ]
 
-    def statement_for(self, action: str) -> dict[str, Any] | None:
-        """Return the statement to add where this one action is denied; None when it is not among them."""
-        found = [replace(each, actions=(action,)) for each in self.statements if action in each.actions]
-        return found[0].document() if found else None
+    def statements_for(self, action: str) -> list[dict[str, Any]]:
+        """Return the statements to add where this one action is denied: as many as there are kinds of resources it is for."""
+        return [
+            replace(each, actions=(action,)).document() for each in self.statements if action in each.actions
+        ]
 
 
 def permissions(

@@ -310,6 +310,15 @@ def test_delivery_is_permitted_to_the_receivers_that_are_named_and_to_nothing_el
     assert permissions(config, "delivery", every=True).actions == delivery.actions
 
 
+def test_every_action_that_a_channel_declares_is_in_the_permissions_of_delivery() -> None:
+    from auditor.alerts.routes import CHANNELS, channel
+
+    delivery = permissions(None, "delivery")
+    declared = {action for name in CHANNELS for action in getattr(channel(name), "ACTIONS", ())}
+    assert declared <= {*delivery.actions, *delivery.gcp}
+    assert "sns:Publish" in declared
+
+
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not on this machine")
 @pytest.mark.filterwarnings("default")
 def test_terraform_fmt_leaves_the_hcl_as_it_is(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from auditor.errors import AuditorError
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 SECTIONS = {
-    "First steps": ("demo", "init", "config", "permissions"),
+    "First steps": ("demo", "init", "config", "permissions", "doctor"),
     "Scan": ("scan", "status"),
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
     "Rules and controls": ("rules", "controls", "waivers"),

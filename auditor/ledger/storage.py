@@ -17,6 +17,16 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+def damaged(error: sqlite3.DatabaseError) -> bool:
+    """Say whether SQLite complains of the file itself."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+
+
+def busy(error: sqlite3.DatabaseError) -> bool:
+    """Say whether SQLite complains of another writer."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY
+
+
 @contextmanager
 def told(path: Path) -> Iterator[None]:
     """Say what SQLite says in the operator's words."""

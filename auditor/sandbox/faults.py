@@ -13,6 +13,7 @@ KINDS = {
     "cut": "a body shorter than its Content-Length",
     "empty": "200 with nothing in it",
     "expire": "the credentials have expired",
+    "off": "AWS alone: the account has not enabled the region, which knows none of its credentials",
     "garbage": "200 with bytes that are not the protocol",
     "truncate": "a first page that promises more, then a failure on the second",
 }

@@ -140,6 +140,11 @@ class GcpCloud:
         with self._store.lock:
             self._access.put_policy(resource, policy)
 
+    def withhold(self, project: str, permission: str) -> None:
+        """Let TestIamPermissions say that the caller lacks a permission."""
+        with self._store.lock:
+            self._access.withheld.add((project, permission))
+
     def put_audit_config(self, resource: str, service: str, types: Mapping[str, Sequence[str]]) -> None:
         """Set which Data Access log types are on for a service, each with the members it exempts."""
         with self._store.lock:

@@ -16,7 +16,11 @@ import grpc
 from google.cloud import iam_admin_v1 as iam
 from google.cloud import resourcemanager_v3 as manager
 from google.iam.v1 import policy_pb2
-from google.iam.v1.iam_policy_pb2 import GetIamPolicyRequest
+from google.iam.v1.iam_policy_pb2 import (
+    GetIamPolicyRequest,
+    TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
+)
 from google.protobuf.json_format import ParseDict
 
 from auditor.sandbox.gcp_store import Call, Operation, Store, raw
@@ -36,6 +40,8 @@ class AccessBook:
         self._roles: dict[str, Any] = {}
         self._accounts: dict[str, Any] = {}
         self._keys: dict[str, dict[str, Any]] = {}
+        self.withheld: set[tuple[str, str]] = set()
+        """Project and permission that the caller lacks; every other one it has."""
 
     def put_project(self, project: str, *, parent: str, number: str, state: str) -> None:
         message = raw(manager.Project)
@@ -158,6 +164,10 @@ def operations(store: Store, book: AccessBook) -> dict[str, list[Operation]]:
         "google.cloud.resourcemanager.v3.Projects": [
             policies["google.cloud.resourcemanager.v3.Projects"],
             Operation(
+                "resourcemanager", "TestIamPermissions", TestIamPermissionsRequest, TestIamPermissionsResponse,
+                _resource, answers.granted,
+            ),
+            Operation(
                 "resourcemanager", "GetProject", manager.GetProjectRequest, manager.Project, _named, answers.project
             ),
         ],
@@ -229,6 +239,12 @@ class _Answers:
         known = {"projects": self._book.project(name), "folders": self._book.folder(resource)}
         if known.get(kind, resource) is None:
             _deny(call, resource)
+
+    def granted(self, request: Any, call: Call) -> Any:
+        self.exists(request.resource, call)
+        project = request.resource.removeprefix("projects/")
+        has = [each for each in request.permissions if (project, each) not in self._book.withheld]
+        return TestIamPermissionsResponse(permissions=has)
 
     def cluster(self, resource: str, call: Call) -> None:
         parts = resource.split("/")

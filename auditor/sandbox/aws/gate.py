@@ -70,6 +70,13 @@ REFUSALS = {
         "sts": ("ExpiredToken", 403),
         "backup": ("ExpiredTokenException", 403),
     },
+    "off": {
+        "": ("UnrecognizedClientException", 400),
+        "s3": ("InvalidToken", 400),
+        "s3control": ("InvalidToken", 400),
+        "iam": ("InvalidClientTokenId", 403),
+        "sts": ("InvalidClientTokenId", 403),
+    },
 }
 """What each service says of a fault: error code and HTTP status, by its API reference (Common Errors)."""
 
@@ -78,6 +85,7 @@ WORDS = {
     "throttle": "Rate exceeded",
     "fail": "We encountered an internal error. Please try again.",
     "expire": "The security token included in the request is expired",
+    "off": "The security token included in the request is invalid.",
 }
 GARBAGE = b"\xff\xfe\x00\xc3\x28 this is not the protocol \x80\x81"
 
