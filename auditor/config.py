@@ -122,7 +122,8 @@ class Config:
         rows: list[dict[str, Any]] = []
         for each in fields(self):
             if each.compare:
-                _rows(each.name, getattr(self, each.name), self.lines, rows)
+                name = "alerts" if each.name == "outgoing" else each.name  # both stand in one section
+                _rows(name, getattr(self, each.name), self.lines, rows)
         return rows
 
     def problem(self, path: Path, message: str) -> str:

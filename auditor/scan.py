@@ -172,6 +172,7 @@ def _scanned(
         rules=notes,
         coverage=coverage,
         alerting=before.alerting,
+        previous_at=before.previous_at,
     )
     if progress:
         progress("recording", {})

@@ -7,7 +7,7 @@ import json
 import pytest
 from ledger_case import RULES, T0, day, outcome
 
-from auditor.alerts.compose import LARGEST_BYTES, Route, compose, dedup_key, wire
+from auditor.alerts.compose import LARGEST_BYTES, Route, compose, dedup_key, iso, wire
 from auditor.drift import Past, Present, Standing, compare
 from auditor.ledger import Alert
 from auditor.model import Drift, Gap, Outcome, Seen
@@ -24,7 +24,7 @@ def told(
     standing = (Standing(outcome(before), T0, T0),) if before else ()
     drift = compare(Past(standing, previous_at=T0), Present(after), now=day(1))
     keys = frozenset({("hook", KEY)} if alerting else ())
-    return compose(drift, after, routes=[route], now=day(1), rules=RULES, alerting=keys)
+    return compose(drift, after, routes=[route], now=day(1), rules=RULES, alerting=keys, previous_at=T0)
 
 
 def setting(value: str, bucket: str = ARN) -> Watched:
@@ -41,6 +41,7 @@ def test_an_alert_says_what_where_since_when_who_and_what_to_do() -> None:
     assert item["owner"] == "owner@example.com"
     assert item["controls"] == ["soc2/A1.2"]
     assert item["remedy"] == "Switch versioning on."
+    assert (item["looked_before_at"], item["detected_at"]) == (iso(T0), iso(day(1)))
     assert item["who"] is None
     assert item["who_because"]
     assert item["evidence"]["finding_id"] == Standing(outcome("fail"), T0, None).finding_id

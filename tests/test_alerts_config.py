@@ -120,6 +120,26 @@ def test_a_channel_may_serve_several_routes(tmp_path: Path) -> None:
     assert config.alerts["phi"].route("phi").zones == ("phi",)
 
 
+def test_a_control_that_no_rule_supports_is_told_with_its_line(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from auditor.cli._channels import check_controls
+
+    text = '[alerts.webhook]\ncontrols = ["soc2/*", "socks/*"]\n'
+    config = read(tmp_path, text)
+    pack = SimpleNamespace(rules=[SimpleNamespace(controls=("soc2/A1.2",))])
+    with pytest.raises(
+        ConfigError, match=r"config.toml:2: alerts.webhook.controls\[1\]: 'socks/\*' fits no control"
+    ):
+        check_controls(config, pack)  # type: ignore[arg-type]
+
+
+def test_what_alerts_may_reach_is_shown_where_it_stands(tmp_path: Path) -> None:
+    shown = {row["key"]: row for row in read(tmp_path, '[alerts]\nallow = ["10.0.0.1/32"]\n').show()}
+    assert shown["alerts.allow"] == {"key": "alerts.allow", "value": ["10.0.0.1/32"], "set": True}
+    assert shown["alerts.proxy"]["set"] is False
+
+
 def test_no_password_of_a_proxy_is_repeated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, '[alerts]\nproxy = "http://user:hunter2@proxy:3128"\n')

@@ -57,16 +57,17 @@ def compose(
     rules: Mapping[str, RuleNote] | None = None,
     coverage: Sequence[Seen | Gap] = (),
     alerting: AbstractSet[tuple[str, str]] = frozenset(),
+    previous_at: datetime | None = None,
 ) -> list[Alert]:
     """Return the messages each route is due, in a fixed order.
 
     `exports` are rows of the table `export`; `alerting` is `Before.alerting`: what each channel was
-    told of and not yet told the end of.
+    told of and not yet told the end of; `previous_at` is when the scan before this one looked.
     """
     if not routes:
         return []
     wanted = _Wanted(routes, alerting)
-    items = [*_drifted(drift, outcomes, rules or {}, wanted), *_sight(coverage)]
+    items = [*_drifted(drift, outcomes, rules or {}, wanted, previous_at), *_sight(coverage)]
     reached = list(exports) if items else []
     alerts = []
     for route in routes:
@@ -116,7 +117,11 @@ def rank(severity: str) -> int:
 
 
 def _drifted(
-    drift: Iterable[Drift], outcomes: Iterable[Outcome], rules: Mapping[str, RuleNote], wanted: _Wanted
+    drift: Iterable[Drift],
+    outcomes: Iterable[Outcome],
+    rules: Mapping[str, RuleNote],
+    wanted: _Wanted,
+    previous_at: datetime | None,
 ) -> Iterable[_Item]:
     causes: dict[str, str] = {}
     told: list[tuple[Drift, str, str]] = []
@@ -134,7 +139,7 @@ def _drifted(
         account = (outcome.account or outcome.project if outcome else None) or _account(one)
         actor = one.actor or causes.get(one.subject_key)
         group = ("by", actor, account) if actor else ("of", account, one.rule or _setting(one))
-        said = _said(one, outcome, account, rules.get(one.rule or "", RuleNote()))
+        said = _said(one, outcome, account, rules.get(one.rule or "", RuleNote()), previous_at)
         yield _Item(event, key, group, one.severity, one.subject_key, said)
 
 
@@ -171,12 +176,20 @@ def _account(one: Drift) -> str:
     return parts[4] if len(parts) > 5 and parts[0] == "arn" else ""
 
 
-def _said(one: Drift, outcome: Outcome | None, account: str, note: RuleNote) -> dict[str, Any]:
+def _region(one: Drift) -> str:
+    parts = one.subject_key.split(":", 5)
+    return parts[3] if len(parts) > 5 and parts[0] == "arn" else ""
+
+
+def _said(
+    one: Drift, outcome: Outcome | None, account: str, note: RuleNote, previous_at: datetime | None
+) -> dict[str, Any]:
     return {
         "change": one.kind,
         "resource": one.subject_key,
         "resource_type": one.subject_table,
         "account": account or None,
+        "region": _region(one) or None,
         "owner": outcome.owner if outcome else None,
         "zone": outcome.zone if outcome else None,
         "rule": one.rule,
@@ -189,6 +202,7 @@ def _said(one: Drift, outcome: Outcome | None, account: str, note: RuleNote) -> 
         "because": clean(one.because, 600),
         "changed_at": iso(one.changed_at) if one.changed_at else None,
         "detected_at": iso(one.detected_at),
+        "looked_before_at": iso(previous_at) if previous_at else None,
         "who": one.actor,
         "who_because": clean(one.actor_reason, 400),
         "controls": sorted(note.controls),

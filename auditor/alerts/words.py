@@ -148,7 +148,7 @@ _LABELS = (
     ("because", "Because"),
     ("changed_at", "Changed"),
     ("detected_at", "Detected"),
-    ("since", "Last seen before"),
+    ("looked_before_at", "The scan before looked"),
 )
 
 

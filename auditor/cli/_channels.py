@@ -7,6 +7,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from auditor.alerts.deliver import Way
     from auditor.config import Config
+    from auditor.rulepack import Pack
+
+
+def check_controls(config: Config, pack: Pack) -> None:
+    """Raise ConfigError for every glob of a route that fits no control: such a route would hear of nothing."""
+    from fnmatch import fnmatchcase
+
+    from auditor.errors import ConfigError
+
+    known = sorted({control for rule in pack.rules for control in rule.controls})
+    wrong = [
+        config.problem(("alerts", name, "controls", at), f"{glob!r} fits no control that a rule supports")
+        for name, settings in sorted(config.alerts.items())
+        for at, glob in enumerate(settings.controls)
+        if known and not any(fnmatchcase(control, glob) for control in known)
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong), remedy="`auditor controls` lists them.")
 
 
 def ways(config: Config) -> dict[str, Way]:

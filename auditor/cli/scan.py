@@ -70,6 +70,7 @@ def command(
 
 
 def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool) -> int:
+    from auditor.cli._channels import check_controls
     from auditor.ledger import local_owner
     from auditor.scan import scan
 
@@ -78,6 +79,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool) 
     config.tables(
         (*pack.rules, *pack.broken_rules)
     )  # a parameter that no rule has is told before a cloud is asked
+    check_controls(config, pack)
     with this.ledger(create=True) as ledger:
         with _progress(this) as progress:
             done = scan(
