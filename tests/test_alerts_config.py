@@ -79,7 +79,7 @@ def test_every_mistake_of_a_route_is_told_at_once_with_its_line(tmp_path: Path) 
             "alerts.audit.severity: 'hihg' is none of 'critical', 'high', 'medium', 'low'; did you mean 'high'?",
         ),
         ("controls", "alerts.audit.controls[0]: '[soc2' is not a glob: '[' is not closed"),
-        ("timeout_s", "alerts.webhook.timeout_s: must be at least 1"),
+        ("timeout_s", "alerts.webhook.timeout_s: must be between 1 and 120"),
         ('fallback = "webhook"', "alerts.webhook.fallback: falls back on itself"),
         ('url = "http://b', "alerts.webhook.url: an address is https://host/path"),
         ("[alerts.webhook]", "alerts.webhook.secret: is missing: messages are signed"),

@@ -268,8 +268,8 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, where: Target, out: Out, timeout_s: float) -> None:
         super().__init__(where.host, where.port, timeout=timeout_s)
         self._out = out
-        self._deadline = Deadline(timeout_s)
         self._context = trust(out.outgoing)
+        self._deadline = Deadline(timeout_s)
 
     def connect(self) -> None:
         limits = Limits.of(self._out.outgoing.allow)

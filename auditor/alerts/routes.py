@@ -25,6 +25,8 @@ Event = Literal[
 EVENTS: tuple[str, ...] = get_args(Event)
 """What a message may tell of."""
 USUAL: tuple[Event, ...] = tuple(event for event in get_args(Event) if event != "went_unknown")
+_LONGEST_S = 120
+"""Well within the lease of an alert, after which another sender takes it."""
 Severity = Literal["critical", "high", "medium", "low"]
 CHANNELS = tuple(sorted(path.stem for path in (Path(__file__).parent / "channels").glob("[a-z]*.py")))
 """Every channel: module, and section of the configuration in one; nothing else has to be told of it."""
@@ -58,8 +60,8 @@ class Wants:
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Yield what does not fit together, as (key, what)."""
-        if self.timeout_s < 1:
-            yield "timeout_s", "must be at least 1"
+        if not 1 <= self.timeout_s <= _LONGEST_S:
+            yield "timeout_s", f"must be between 1 and {_LONGEST_S}"
 
     def route(self, channel: str) -> Route:
         """Return what it wants to hear."""
