@@ -3,7 +3,7 @@
 python ledger_writer.py PATH record DAY CHECKPOINT     kill -9 itself at a checkpoint of that scan
 python ledger_writer.py PATH many FIRST COUNT          record so many scans, waiting its turn
 python ledger_writer.py PATH send URL WHEN CA          kill -9 itself before or after a message went
-python ledger_writer.py PATH drain URL CA HOURS        send by the routes a and b until nothing is left
+python ledger_writer.py PATH drain URL CA HOURS RATE   send by the routes a and b until nothing is left
 python ledger_writer.py PATH migrate STEP              kill -9 itself within or after a migration
 """
 
@@ -80,14 +80,14 @@ def send(path: str, url: str, when: str, trusted: str) -> None:
         deliver(ledger, {"hook": Way(dying)}, lambda: day(50), lease_s=60)
 
 
-def drain(path: str, url: str, trusted: str, hours: str) -> None:
+def drain(path: str, url: str, trusted: str, hours: str, rate: str) -> None:
     """Send by two routes until nothing is left, six hours a round, the first of them from so many hours on."""
     os.environ["HOOK"] = "whsec_" + "A" * 43 + "="
     way_out = Out(Outgoing(("127.0.0.1/32",), trusted))
     ways = {
         name: Way(
             webhook.channel(webhook.Settings(url=f"{url}/{name}", secret="env:HOOK", timeout_s=10), way_out),
-            5,
+            int(rate),
         )
         for name in ("a", "b")
     }

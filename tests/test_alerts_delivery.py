@@ -230,9 +230,9 @@ def test_a_lease_that_is_taken_late_is_counted_from_then(ledger: Ledger) -> None
     assert next(each.delivered_at for each in ledger.outbox()) > seen[0]  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "rate"), [(1, 5), (2, 0)])
 def test_senders_killed_under_a_lossy_receiver_lose_nothing_and_repeat_nothing_under_another_id(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, rate: int
 ) -> None:
     path = tmp_path / "ledger.sqlite3"
     originals = [alert("opened", "a", n) for n in range(40)]
@@ -249,6 +249,7 @@ def test_senders_killed_under_a_lossy_receiver_lose_nothing_and_repeat_nothing_u
                 f"https://127.0.0.1:{receiver.port}",
                 certificates()[0],
                 restart * 600,
+                rate,
             )
             process: subprocess.Popen[bytes] = other(*arguments)
             child[0] = process.pid
