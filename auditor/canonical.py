@@ -379,18 +379,26 @@ _HAVE: dict[tuple[int, int, int, int], frozenset[str]] = {}
 """The columns of files that were described before: a scan reads each of its tables several times."""
 
 
+def described_as(path: Path, columns: Iterable[str]) -> frozenset[str]:
+    """Remember which columns a file has, as it is now: whoever wrote it need not ask."""
+    if len(_HAVE) >= _FILES:
+        _HAVE.clear()
+    have = _HAVE[_this(path)] = frozenset(columns)
+    return have
+
+
+def _this(path: Path) -> tuple[int, int, int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
 def from_parquet(connection: DuckDBPyConnection, path: Path, columns: Mapping[str, str]) -> str:
     """Return the SQL relation of a Parquet file with exactly `columns`: what it lacks is NULL."""
     file = f"read_parquet({quoted(str(path))})"
-    stat = path.stat()
-    this = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
-    have = _HAVE.get(this)
+    have = _HAVE.get(_this(path))
     if have is None:
         described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()
-        have = frozenset(row[0] for row in described)
-        if len(_HAVE) >= _FILES:
-            _HAVE.clear()
-        _HAVE[this] = have
+        have = described_as(path, (row[0] for row in described))
     picked = ", ".join(
         f"{name(column) if column in have else 'NULL'}::{kind} AS {name(column)}"
         for column, kind in columns.items()

@@ -32,6 +32,7 @@ from auditor.canonical import (
     Lines,
     canonical,
     connect,
+    described_as,
     digest,
     digest_of_blocks,
     from_ndjson,
@@ -42,6 +43,7 @@ from auditor.canonical import (
     sql_columns,
     stamp,
 )
+from auditor.databases import Borrowed
 from auditor.errors import VerificationError
 from auditor.model import Window
 from auditor.runs import Runs
@@ -361,7 +363,7 @@ class Writer:
             raise self.unwritten
         tables: dict[str, Any] = dict(about.get("tables", {}))
         todo = [table for table in self._schema if self._schema[table].kind != "fact"]
-        with connect(spill=self._spill / "duckdb") as connection:
+        with Borrowed(spill=self._spill / "duckdb") as connection:
             for table in todo:
                 if table not in tables or table in only:
                     tables[table] = self._table(connection, table)
@@ -400,6 +402,7 @@ class Writer:
                 "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
             )
             PACKED.keep(described, entry["digest"], path)
+        described_as(path, columns)
         ordered.unlink()
         entry["sources"] = sorted(spool.sources) if spool else []
         return entry

@@ -20,7 +20,6 @@ from auditor.canonical import (
     SQL_TYPES,
     Lines,
     aware,
-    connect,
     digest,
     from_ndjson,
     from_parquet,
@@ -31,10 +30,13 @@ from auditor.canonical import (
     sorted_texts,
     sql_columns,
 )
+from auditor.databases import Borrowed
 from auditor.schema import Column, Table, Type
 from auditor.schema import tables as schema_tables
 
 if TYPE_CHECKING:
+    from duckdb import Statement
+
     from auditor.snapshot import Snapshot
 
 
@@ -47,6 +49,12 @@ _FEW, _FEW_BYTES = 64, 32_768
 """Fewer rows than this are handed over as one text, for which no file is opened."""
 
 
+_MOST_PARSED = 1024
+_PARSED: dict[str, Statement | None] = {}
+"""Statements of this process by their text: to parse one takes as long as to run it over a small estate. A process that
+scans once meets most of them once: they are parsed for keeps when they come again."""
+
+
 class Engine:
     """A context in which steps run; everything in it is gone at its end."""
 
@@ -54,7 +62,8 @@ class Engine:
         self._folder = tempfile.TemporaryDirectory(prefix="auditor-engine-")
         self._dir = Path(self._folder.name)
         spill = self._dir / "spill"
-        self._connection = connect(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
+        self._borrowed = Borrowed(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
+        self._connection = self._borrowed.connection
         self._described: dict[str, Table] = {}
         self._views: set[str] = set()
         self._made: set[str] = set()
@@ -78,7 +87,7 @@ class Engine:
 
     def close(self) -> None:
         """Give back memory and temporary files."""
-        self._connection.close()
+        self._borrowed.close()
         self._folder.cleanup()
 
     def load(self, snapshot: Snapshot | None) -> None:
@@ -125,14 +134,26 @@ class Engine:
 
     def run(self, step: str, sql: str) -> None:
         """Make the table `step` from one SELECT."""
-        self._connection.execute(f"CREATE OR REPLACE TABLE {name(step)} AS {sql}")
+        self._connection.execute(self._parsed(f"CREATE OR REPLACE TABLE {name(step)} AS {sql}"))
         self._made.add(step)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run one statement for what it does."""
         if dropped := _DROPPED.match(sql):
             self._made.discard(dropped[1])
-        self._connection.execute(sql, list(params))
+        self._connection.execute(self._parsed(sql), list(params))
+
+    def _parsed(self, sql: str) -> Statement | str:
+        """Return a statement parsed, no name in it looked up, once its text was met before; the text until then."""
+        known = _PARSED.get(sql)
+        if known is None:
+            if len(_PARSED) >= _MOST_PARSED:
+                _PARSED.clear()
+            met = sql in _PARSED
+            _PARSED[sql] = None
+            if met and len(found := self._connection.extract_statements(sql)) == 1:
+                known = _PARSED[sql] = found[0]
+        return known or sql
 
     def insert(
         self,
@@ -171,14 +192,14 @@ class Engine:
         rows = f"SELECT {listed} FROM {source}"
         if table not in self._made:
             try:
-                self._connection.execute(f"CREATE TABLE {name(table)} AS {rows}", params)
+                self._connection.execute(self._parsed(f"CREATE TABLE {name(table)} AS {rows}"), params)
             except duckdb.CatalogException:
                 self._made.add(table)  # by `execute`
             else:
                 self._made.add(table)
                 return
         self._writable(table)
-        self._connection.execute(f"INSERT INTO {name(table)} ({listed}) {rows}", params)
+        self._connection.execute(self._parsed(f"INSERT INTO {name(table)} ({listed}) {rows}"), params)
 
     def _table(self, table: str, columns: Mapping[str, Type] | None) -> Table:
         if columns is not None:
@@ -220,7 +241,7 @@ class Engine:
         return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), json)
 
     def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
-        found = self._connection.execute(sql, list(params))
+        found = self._connection.execute(self._parsed(sql), list(params))
         described = found.description or ()
         names = [column[0] for column in described]
         # What DuckDB hands out as it should be is left alone: a Python call a value costs more than the query.

@@ -1,0 +1,109 @@
+"""Databases in memory, each lent to one user at a time: to start one costs as much as fifty small statements.
+
+Who borrows gets a catalog of its own, attached for it and detached after: nothing of one user is seen by the next. A
+database that broke, or that spilled, is not lent again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from auditor.canonical import connect, quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_Size = tuple[str, int]
+"""Memory limit and threads: they are a whole database's."""
+_MOST_IDLE = 4
+_LENT = "lent"
+"""The catalog of who borrows."""
+
+
+class Borrowed:
+    """A connection to an empty catalog; its memory, threads and spilled bytes are limited as `canonical.connect` says."""
+
+    def __init__(
+        self, *, memory_limit: str = "64MB", threads: int = 1, spill: Path, spill_mb: int = 0
+    ) -> None:
+        self._size = (memory_limit, threads)
+        self._database, self.connection = _IDLE.take(self._size, spill, spill_mb) or _started(
+            self._size, spill, spill_mb
+        )
+
+    def __enter__(self) -> DuckDBPyConnection:
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop everything in it, and keep the database for the next one if it is sound."""
+        import duckdb
+
+        try:
+            self.connection.execute("USE memory")
+            self.connection.execute(f"DETACH {_LENT}")
+            self.connection.close()
+            self._database.execute("SET temp_directory = ''")  # refused by one that spilled
+        except duckdb.Error:
+            self._database.close()
+        else:
+            _IDLE.keep(self._size, self._database)
+
+
+def _started(size: _Size, spill: Path, spill_mb: int) -> tuple[DuckDBPyConnection, DuckDBPyConnection]:
+    database = connect(memory_limit=size[0], threads=size[1], spill=spill, spill_mb=spill_mb)
+    return database, _opened(database)
+
+
+def _opened(database: DuckDBPyConnection) -> DuckDBPyConnection:
+    connection = database.cursor()  # its temporary tables go with it
+    connection.execute(f"ATTACH ':memory:' AS {_LENT}; USE {_LENT}")
+    return connection
+
+
+class _Idle:
+    """The databases that wait, of this process: a forked one must not use its parent's."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, _Size, DuckDBPyConnection]] = []
+        self._lock = Lock()
+
+    def take(
+        self, size: _Size, spill: Path, spill_mb: int
+    ) -> tuple[DuckDBPyConnection, DuckDBPyConnection] | None:
+        """Return an idle database of a size and a connection to it, spilling to `spill`; None where there is none."""
+        import duckdb
+
+        while (database := self._pop(size)) is not None:
+            most = "max_temp_directory_size"
+            with suppress(duckdb.Error):  # it broke
+                database.execute(f"SET temp_directory = {quoted(str(spill))}")
+                database.execute(f"SET {most} = '{spill_mb}MB'" if spill_mb else f"RESET {most}")
+                return database, _opened(database)
+            database.close()
+        return None
+
+    def _pop(self, size: _Size) -> DuckDBPyConnection | None:
+        with self._lock:
+            for at, (pid, found, database) in enumerate(self._waiting):
+                if (pid, found) == (os.getpid(), size):
+                    del self._waiting[at]
+                    return database
+        return None
+
+    def keep(self, size: _Size, database: DuckDBPyConnection) -> None:
+        """Let a database wait; the one that waits longest goes when there are too many."""
+        with self._lock:
+            self._waiting.append((os.getpid(), size, database))
+            gone = self._waiting.pop(0)[2] if len(self._waiting) > _MOST_IDLE else None
+        if gone is not None:
+            gone.close()
+
+
+_IDLE = _Idle()
