@@ -52,7 +52,7 @@ def evaluate(engine: Engine, pack: Pack) -> None:
     whole: list[dict[str, Any]] = []
     for rules in kinds:
         table = rules[0].table
-        applied = [Applied(rule, estate.values(rule), history=estate.covers(rule)) for rule in rules]
+        applied = [_applied(rule, estate.values(rule), history=estate.covers(rule)) for rule in rules]
         unset = {each.rule.id: each.unset for each in applied}
         whole += [_not_configured(rule, unset[rule.id]) for rule in rules if unset[rule.id]]
         judged = tuple(each for each in applied if not unset[each.rule.id])
@@ -73,6 +73,19 @@ def evaluate(engine: Engine, pack: Pack) -> None:
     whole += [_not_loaded(broken) for broken in pack.broken_rules if broken.id and broken.id not in known]
     whole += [_switched_off(off) for off in pack.off]
     engine.execute(_WHOLE, [json.dumps(whole, ensure_ascii=False)])
+
+
+_APPLIED: dict[str, tuple[Rule, str, Applied]] = {}
+"""Each rule as it was judged last, with all that its sentences are made of: a rule says the same from scan to scan."""
+
+
+def _applied(rule: Rule, values: Values, *, history: bool) -> Applied:
+    """Return a rule with its parameters: as it was judged last when rule, parameters and history are the same."""
+    told = f"{history} {values!r}"
+    last = _APPLIED.get(rule.id)
+    if last is None or last[0] is not rule or last[1] != told:
+        last = _APPLIED[rule.id] = rule, told, Applied(rule, values, history=history)
+    return last[2]
 
 
 def examples(pack: Pack) -> Iterator[tuple[Rule, Example, str, str]]:

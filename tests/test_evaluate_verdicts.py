@@ -75,6 +75,17 @@ def test_limit_is_that_of_the_zone_and_unknown_where_the_zone_is(
     assert outcome["params"] == {"most": limit}
 
 
+def test_one_pack_judges_again_by_what_was_set_anew(tmp_path: Path) -> None:
+    pack = pack_of(tmp_path, LIMIT)
+    thing = {"name": "t", "zone": "phi", "lag_s": 50000}
+    told = []
+    for most in (43200, 60000, 43200):
+        params = [PARAMS[0], PARAMS[1] | {"value": most}]
+        outcome = judge(pack, [thing], zones=["phi", "internal"], params=params)[-1]
+        told.append((outcome["verdict"], outcome["params"]["most"]))
+    assert told == [("fail", 43200), ("pass", 60000), ("fail", 43200)]
+
+
 def test_limit_that_no_zone_changes_needs_no_zone(tmp_path: Path) -> None:
     outcome = one(tmp_path, LIMIT, {"lag_s": 50000}, zones=["internal"], params=PARAMS[:1])
     assert (outcome["verdict"], outcome["params"]) == ("pass", {"most": 93600})

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from auditor.rulelang.compile import Read, gap_list, literal, quoted
 from auditor.rulelang.rule import Rule
-from auditor.rulelang.saying import Applied, Part
+from auditor.rulelang.saying import Applied, Part, Truth
 from auditor.rulelang.template import SAID, WRITTEN, said_as
 from auditor.rulelang.truths import truths_sql
 from auditor.schema import Column, Table
@@ -198,12 +198,24 @@ _SAYINGS = (
 )
 
 
+_MOST_WORDED = 256
+"""Rows of one rule that are remembered."""
+
+
 def _row_of(lot: Lot, heard: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a rule says to some truths in some zone as a row of `_saying`."""
+    """Return what a rule says to some truths in some zone as a row of `_saying`; it is put in words once."""
     applied = lot.rules[heard["rule"] - 1]
-    rule, saying = applied.rule, applied.say(heard["truths"], heard["zone_key"])
-    row = {
-        **heard,
+    known = (*heard["truths"], heard["zone_key"], lot.columns, lot.reads)
+    if (row := applied.rows.get(known)) is None:
+        if len(applied.rows) >= _MOST_WORDED:
+            applied.rows.clear()
+        row = applied.rows[known] = _worded(lot, applied, heard["truths"], heard["zone_key"])
+    return {**heard, **row}
+
+
+def _worded(lot: Lot, applied: Applied, truths: Sequence[Truth], zone: str | None) -> dict[str, Any]:
+    rule, saying = applied.rule, applied.say(truths, zone)
+    row: dict[str, Any] = {
         "id": rule.id,
         "code": rule.code,
         "severity": rule.severity,

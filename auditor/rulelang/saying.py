@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from auditor.rulelang.compile import Clause, Read
 from auditor.rulelang.rule import ParamValue, Rule, canonical
@@ -106,6 +107,10 @@ class Applied:
         self._links = links_of(rule.table)
         self._known = frozenset(column.name for column in rule.table.columns)
         self._refs = (*self._of_links(rule.clauses, "refs"), *({"refs"} & self._known))
+        self.truths = ""
+        """The SQL of its truths, once it was made."""
+        self.rows: dict[Any, Mapping[str, Any]] = {}
+        """What was said before, as `judge` hands it to the engine."""
         self._varying = frozenset(
             name for name in rule.params if len({repr(given.get(name)) for given in values.values()}) > 1
         )

@@ -31,7 +31,9 @@ _NAME = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)\"""")
 
 def truths_sql(applied: Applied) -> str:
     """Return SQL for the list of the truths of a rule's clauses, in the order of `saying.clauses_of`."""
-    return f"[{', '.join(_bound(applied, clause) for clause in applied.clauses.values())}]"
+    if not applied.truths:
+        applied.truths = f"[{', '.join(_bound(applied, clause) for clause in applied.clauses.values())}]"
+    return applied.truths
 
 
 def _bound(applied: Applied, clause: Clause) -> str:
