@@ -244,12 +244,15 @@ def judge(
 
 _SMALL_MB, _MEDIUM_MB = 64, 256
 _SMALL_BYTES, _MEDIUM_BYTES = 24_000_000, 64_000_000
+_TINY_MB, _TINY_BYTES = 128, 500_000
+"""What is tiny leaves room: at 128 MB nothing is spilled that the next step reads back, a seventh of judging it."""
 
 
 def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
     """Return how much memory to try, in MB: by the size of the evidence, then more, then all that is allowed."""
     size = sum(path.stat().st_size for path in (snapshot.dir / "tables").iterdir())
-    first = (_SMALL_MB, _SMALL_BYTES), (_MEDIUM_MB, _MEDIUM_BYTES)
+    small = _TINY_MB if size <= _TINY_BYTES else _SMALL_MB
+    first = (small, _SMALL_BYTES), (_MEDIUM_MB, _MEDIUM_BYTES)
     return [*(mb for mb, largest in first if mb < memory_mb and size <= largest), memory_mb]
 
 
@@ -266,7 +269,7 @@ def _judged(
     from auditor.evaluate import evaluate
 
     work = Path(tempfile.mkdtemp(prefix=".partial-", dir=into))
-    threads = 1 if held_mb <= _SMALL_MB else 2
+    threads = 1 if held_mb < _MEDIUM_MB else 2
     try:
         with opened(
             settings, snapshot, memory_limit=f"{held_mb}MB", threads=threads, spill_mb=spill_mb
