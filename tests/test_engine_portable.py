@@ -10,6 +10,7 @@ from auditor.engines.spark import far
 
 STEPS = {step.name: step for step in correlate.steps() if step.language == "sql"}
 HERE = {
+    "42_unattributed_object.sql": "writes lists as JSON",
     "52_job_template.sql": "unnests a list of job ids in JSON",
     "65_point.sql": "reads a tag by a path that is computed",
     "67_point_size.sql": "takes a quantile over a window",
@@ -18,10 +19,7 @@ HERE = {
 }
 """Steps that another engine would not understand; they read small tables alone, so only DuckDB ever runs them."""
 IN_WORK = {
-    "42_unattributed_object.sql",
-    "90_object_dir.sql",
     "90_object_place.sql",
-    "90_object_sample.sql",
 }
 
 

@@ -17,8 +17,7 @@ counted AS (
         count(*) AS sse_c_unseen,
         0 AS by_declared,
         count(*) AS by_nobody_seen,
-        min(v.last_modified) AS oldest_at,
-        min_by(v.key, v.last_modified) AS oldest_key
+        min(v.last_modified) AS oldest_at
     FROM s3_object_version v
     LEFT JOIN written_key w ON w.bucket = v.bucket AND w.key = v.key
     WHERE v.is_latest AND NOT v.is_delete_marker AND w.key IS NULL
@@ -36,8 +35,7 @@ counted AS (
         sum(CASE WHEN is_latest AND sse_c IS NULL THEN 1 ELSE 0 END),
         sum(CASE WHEN is_latest AND witness = 'declared' THEN 1 ELSE 0 END),
         sum(CASE WHEN is_latest AND witness IS NULL THEN 1 ELSE 0 END),
-        min(last_modified),
-        min_by(key, last_modified)
+        min(last_modified)
     FROM followed
     WHERE NOT is_delete_marker
     GROUP BY bucket, dir, storage_class
@@ -54,7 +52,6 @@ SELECT
     CAST(sum(sse_c_unseen) AS BIGINT) AS sse_c_unseen,
     CAST(sum(by_declared) AS BIGINT) AS by_declared,
     CAST(sum(by_nobody_seen) AS BIGINT) AS by_nobody_seen,
-    min(oldest_at) AS oldest_at,
-    min_by(oldest_key, oldest_at) AS oldest_key
+    min(oldest_at) AS oldest_at
 FROM counted
 GROUP BY bucket, dir, coalesce(storage_class, '')

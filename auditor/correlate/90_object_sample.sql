@@ -26,4 +26,4 @@ wrong AS (
 )
 SELECT bucket, dir, kind, min(key) AS key
 FROM wrong
-GROUP BY bucket, dir, kind, EXTRACT(SECOND FROM last_modified) % 5
+GROUP BY bucket, dir, kind, second(last_modified) % 5

@@ -1,8 +1,9 @@
 -- What is known of the objects of each group, by storage class: few rows of many directories.
 WITH placed AS (
-    SELECT p.place, p.declared, d.*
+    SELECT p.place, p.declared, d.*, o.oldest_key
     FROM object_dir d
     JOIN object_place p ON p.bucket = d.bucket AND p.dir = d.dir
+    LEFT JOIN object_oldest o ON o.bucket = d.bucket AND o.dir = d.dir AND o.storage_class = d.storage_class
 ),
 counted AS (
     SELECT

@@ -1,0 +1,28 @@
+-- What lies in each directory of what belongs to no export, and what kinds of writers wrote it.
+WITH prefixes AS (
+    SELECT DISTINCT bucket, prefix, plen FROM export_output
+),
+lengths AS (
+    SELECT DISTINCT bucket, plen FROM prefixes
+),
+under AS (
+    SELECT DISTINCT d.bucket, d.dir
+    FROM (SELECT DISTINCT bucket, dir FROM free) d
+    JOIN lengths l ON l.bucket = d.bucket AND l.plen <= length(d.dir)
+    JOIN prefixes p ON p.bucket = d.bucket AND p.plen = l.plen AND p.prefix = substr(d.dir, 1, l.plen)
+)
+SELECT
+    f.bucket, f.dir,
+    max(f.account) AS account,
+    max(f.region) AS region,
+    CAST(count(*) AS BIGINT) AS objects,
+    CAST(sum(f.bytes) AS BIGINT) AS bytes,
+    min(f.last_modified) AS first_at,
+    max(f.last_modified) AS last_at,
+    max(CASE WHEN u.dir IS NULL THEN FALSE ELSE TRUE END) AS under_export,
+    CAST(sum(CASE WHEN f.witness = 'foreign' THEN 1 ELSE 0 END) AS BIGINT) AS by_foreign,
+    CAST(sum(CASE WHEN f.witness = 'job' THEN 1 ELSE 0 END) AS BIGINT) AS by_job,
+    CAST(sum(CASE WHEN f.witness = 'declared' THEN 1 ELSE 0 END) AS BIGINT) AS by_declared
+FROM free f
+LEFT JOIN under u ON u.bucket = f.bucket AND u.dir = f.dir
+GROUP BY f.bucket, f.dir
