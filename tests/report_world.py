@@ -148,7 +148,7 @@ def two_weeks(folder: Path) -> Place:
     place.scan(later(hostile(), SECOND), SECOND, drift=(changed, unsigned), alerts=alerts)
     place.ledger.lease_alerts(SECOND, lease_s=60, limit=10, channels=["webhook"])
     place.ledger.alert_delivered("a-0", SECOND)
-    place.ledger.alert_failed("a-1", None, HOSTILE)
+    place.ledger.alert_dead("a-1", HOSTILE, now=SECOND)
     return place
 
 

@@ -65,6 +65,15 @@ CASES = [
 ledger alone, which is always at hand: no case of unknown can come, only its loss, which stops the scan."""
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251  # the commands read the clock
+
+
+@pytest.fixture(autouse=True)
+def _now() -> None:
+    """Begin each test now: the module is read minutes before its tests run, and the commands read the clock."""
+    global NOW  # noqa: PLW0603
+    NOW = datetime.now(UTC).replace(microsecond=0)  # noqa: TID251
+
+
 CONFIG = """
 [aws]
 regions = ["eu-west-1"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
 from auditor.sandbox.aws.books import Params, Record, Refused
 
+_T = TypeVar("_T")
 SERVICES = {"tagging": "resourcegroupstaggingapi"}
 """Names in signatures that are not botocore's names of the service."""
 _NAMED_BY = (
@@ -125,16 +128,26 @@ def _route(asked: Asked) -> None:
     asked.operation, asked.params = str(asked.model.name), dict(params)
 
 
+def _made(make: Callable[[], _T]) -> _T:
+    """Return what needs routes, which are made on first use; made again when another thread's trees came between.
+
+    The lock holds back our own threads alone: whatever else of the process reads syntax trees is counted too.
+    """
+    with MAKING_ROUTES:
+        for _ in range(9):
+            with suppress(SystemError):
+                return make()
+        return make()
+
+
 def _understand(asked: Asked) -> None:
     from moto.core.parse import PROTOCOL_PARSERS
     from moto.core.routing import get_service_router
     from werkzeug.exceptions import NotFound
 
     request = asked.request
-    with MAKING_ROUTES:
-        router = get_service_router(asked.service)
     try:
-        asked.model, labels = router.match(request)
+        asked.model, labels = _made(lambda: get_service_router(asked.service).match(request))
     except (NotFound, NotImplementedError) as error:
         raise Refused(
             "UnknownOperationException", f"nothing is asked by {request.method} {request.path}"
