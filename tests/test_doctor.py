@@ -605,7 +605,9 @@ def test_a_route_is_connected_to_and_nothing_is_sent(tmp_path: Path, monkeypatch
         assert CANARY not in repr(each)
 
 
-def test_every_channel_that_can_be_configured_can_be_tried_without_sending() -> None:
+def test_every_channel_that_can_be_configured_is_tried_without_sending_or_says_that_it_cannot_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from auditor.alerts.outgoing import Out
     from auditor.alerts.reach import reach
     from auditor.alerts.routes import CHANNELS, channel
@@ -619,17 +621,47 @@ def test_every_channel_that_can_be_configured_can_be_tried_without_sending() -> 
     given = {
         "url": "https://hooks.example/x", "host": "mail.example", "routing_key": "",
         "bus": "arn:aws:events:eu-west-1:111111111111:event-bus/security",
-        "topic": "arn:aws:sns:eu-west-1:111111111111:alerts",
+        "topic": "arn:aws:sns:eu-west-1:111111111111:alerts", "urls": ("env:RECEIVER",),
     }  # fmt: skip
+    monkeypatch.setenv("RECEIVER", f"ntfys://hooks.example/{CANARY}")
     for name in CHANNELS:
         form = channel(name).Settings
         settings = form(**{key: value for key, value in given.items() if key in form.__dataclass_fields__})
-        found = reach(settings, Out(Outgoing(), lookup))
+        found = reach(settings, Out(Outgoing(), lookup), route=name)
+        if name == "apprise":  # only Apprise knows where its addresses lead, and it does nothing but send
+            assert (found.reached, found.said) == (None, "there is no way to try it without sending")
+            assert found.remedy == "`auditor alerts test apprise` sends one message."
+            continue
         assert found.reached is False, name
         assert "a metadata service" in found.said
     assert ("sns.eu-west-1.amazonaws.com", 443) in asked
     assert ("events.eu-west-1.amazonaws.com", 443) in asked
     assert ("mail.example", 587) in asked
+
+
+def test_a_route_by_apprise_whose_messages_would_all_be_refused_is_not_left_at_untried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from auditor.alerts.channels import apprise
+    from auditor.alerts.outgoing import Out
+    from auditor.alerts.reach import reach
+
+    settings = apprise.Settings(urls=("env:FIRST", "env:SECOND"))
+    monkeypatch.setenv("FIRST", f"ntfys://hooks.example/{CANARY}")
+    unreadable = reach(settings, Out())
+    assert (unreadable.reached, unreadable.said) == (
+        False,
+        "the environment has no SECOND, which env:SECOND names",
+    )
+    monkeypatch.setenv("SECOND", f"ntfys://hooks.example/{CANARY}")
+    assert reach(settings, Out()).reached is None
+    proxied = reach(settings, Out(Outgoing(proxy="http://127.0.0.1:3128")))
+    assert (proxied.reached, proxied.said) == (False, "Apprise cannot be sent through [alerts] proxy")
+    monkeypatch.setattr(apprise, "find_spec", lambda _name: None)
+    absent = reach(settings, Out())
+    assert (absent.reached, absent.remedy) == (False, "pip install 'auditor[apprise]'")
+    for each in (unreadable, proxied, absent):
+        assert CANARY not in repr(each)
 
 
 def test_a_route_that_cannot_be_reached_is_a_warning_on_the_page_and_its_path_is_not_shown(

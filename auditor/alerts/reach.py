@@ -27,20 +27,21 @@ class Reach:
     remedy: str = ""
 
 
-def reach(settings: Any, out: Out, *, timeout_s: float = 5) -> Reach:
+def reach(settings: Any, out: Out, *, route: str = "ROUTE", timeout_s: float = 5) -> Reach:
     """Look up a receiver's name, connect to it or to the proxy before it, and hang up; see that its secrets can be read.
 
-    Of an address only host and port are ever told: its path may be a secret.
+    Of an address only host and port are ever told: its path may be a secret. A channel whose addresses only a library
+    of others understands is not guessed at: it comes out as not tried.
     """
     try:
+        settings.ready(out.outgoing)
         secrets = dict(_secrets(settings))
         where = _where(settings, secrets)
     except ConfigError as error:
         return Reach(False, error.what, error.remedy or "Mend it in the configuration.")
     if where is None:
-        return Reach(
-            None, "there is no way to try it without sending", "`auditor alerts test` sends a message."
-        )
+        said = "there is no way to try it without sending"
+        return Reach(None, said, f"`auditor alerts test {route}` sends one message.")
     host, port = where
     name, limits = f"{host}:{port}", Limits.of(out.outgoing.allow)
     try:
@@ -65,8 +66,9 @@ def _secrets(settings: Any) -> Iterator[tuple[str, str]]:
     """Yield every setting that is a reference to a secret, with what it refers to."""
     for each in fields(settings):
         value = getattr(settings, each.name)
-        if isinstance(value, str) and value.startswith(("env:", "file:")):
-            yield each.name, reveal(value)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, str) and one.startswith(("env:", "file:")):
+                yield each.name, reveal(one)
 
 
 def _where(settings: Any, secrets: dict[str, str]) -> tuple[str, int] | None:

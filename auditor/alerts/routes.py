@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from auditor.config_alerts import Outgoing
 from auditor.config_sections import Glob
 
 Event = Literal[
@@ -62,6 +63,9 @@ class Wants:
         """Yield what does not fit together, as (key, what)."""
         if not 1 <= self.timeout_s <= _LONGEST_S:
             yield "timeout_s", f"must be between 1 and {_LONGEST_S}"
+
+    def ready(self, outgoing: Outgoing) -> None:
+        """Raise ConfigError for what lies outside its section and would refuse every message: most need nothing."""
 
     def route(self, channel: str) -> Route:
         """Return what it wants to hear."""

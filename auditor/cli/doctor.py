@@ -175,7 +175,9 @@ def _routes(config: Any) -> Iterator[Check]:
         return
     out = Out(config.outgoing)
     pool = ThreadPoolExecutor(len(names))
-    asked = {name: pool.submit(reach, config.alerts[name], out, timeout_s=_ROUTE_S) for name in names}
+    asked = {
+        name: pool.submit(reach, config.alerts[name], out, route=name, timeout_s=_ROUTE_S) for name in names
+    }
     for name, answer in asked.items():
         try:
             found = answer.result(timeout=2 * _ROUTE_S)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 
 from auditor.alerts.apprise_child import MISSING
@@ -21,6 +22,7 @@ from auditor.alerts.outgoing import Out, quoted
 from auditor.alerts.routes import Wants
 from auditor.alerts.secret import reveal
 from auditor.alerts.words import Words, fitted, said
+from auditor.config_alerts import Outgoing
 from auditor.config_sections import Secret
 from auditor.errors import ConfigError
 from auditor.ledger import Sending
@@ -46,13 +48,19 @@ class Settings(Wants):
         if not all(self.urls):
             yield "urls", "holds an empty address"
 
+    def ready(self, outgoing: Outgoing) -> None:
+        """Raise ConfigError where a proxy is set, which it does not know, or where it is not installed."""
+        if outgoing.proxy:
+            raise ConfigError("Apprise cannot be sent through [alerts] proxy", remedy="Use another channel.")
+        if find_spec("apprise") is None:
+            raise _absent()
+
 
 def channel(settings: Settings, out: Out) -> Send:
     """Return the function that sends by Apprise. `[alerts] proxy` has no meaning for it: it is refused."""
 
     def send_one(sending: Sending, _now: datetime) -> Answer:
-        if out.outgoing.proxy:
-            raise ConfigError("Apprise cannot be sent through [alerts] proxy", remedy="Use another channel.")
+        settings.ready(out.outgoing)
         urls = [reveal(reference) for reference in settings.urls]
         words = said(sending)
         asked = {
@@ -65,6 +73,10 @@ def channel(settings: Settings, out: Out) -> Send:
         return _sent(asked, settings.timeout_s, urls)
 
     return send_one
+
+
+def _absent() -> ConfigError:
+    return ConfigError("Apprise is not installed", remedy="pip install 'auditor[apprise]'")
 
 
 def _text(words: Words) -> str:
@@ -87,7 +99,7 @@ def _sent(asked: dict[str, Any], timeout_s: int, urls: list[str]) -> Answer:
     except subprocess.TimeoutExpired:
         return Answer("retry", f"Apprise took longer than {timeout_s} s")
     if done.returncode == MISSING:
-        raise ConfigError("Apprise is not installed", remedy="pip install 'auditor[apprise]'")
+        raise _absent()
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [""])[-1]
         return Answer("retry", quoted(f"Apprise failed: {last}", urls))
