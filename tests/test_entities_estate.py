@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from entities import AWAY, BUCKET, EU, HOME, NOW, US, ago, bucket, derived, estate, facts, point
+from entities import AWAY, BUCKET, EU, HOME, JOBS_SEEN, NOW, US, ago, bucket, derived, estate, facts, point
 
 from auditor.correlate.schedules import interval_s
 
@@ -287,6 +287,53 @@ def test_lifecycle_counts_noncurrent_versions_dates_and_only_where_exports_write
     dated = [{"Status": "Enabled", "Filter": {"And": {"Prefix": ""}}, "Expiration": {"Date": "2030-01-01"}}]
     found = facts(estate(s3_bucket=[bucket(lifecycle=dated)], export=[export()]), "bucket")[BUCKET]
     assert (found["expires_current"], found["expire_current_s"]) == (True, 0)
+
+
+JOBS_HIDDEN = JOBS_SEEN | {"complete": False, "reason": "denied", "detail": "access denied"}
+
+
+@pytest.mark.parametrize("coverage", [[JOBS_HIDDEN], []])
+def test_where_jobs_are_hidden_a_rule_beside_the_known_exports_may_still_reach_one(
+    coverage: list[dict[str, Any]],
+) -> None:
+    def of(*rules: dict[str, Any]) -> dict[str, Any]:
+        held = [bucket(lifecycle=list(rules))]
+        return facts(estate(s3_bucket=held, export=[export()], coverage=coverage), "bucket")[BUCKET]
+
+    beside = {"Status": "Enabled", "Filter": {"Prefix": "b/"}, "Expiration": {"Days": 1}}
+    whole = {"Status": "Enabled", "Filter": {}, "Expiration": {"Days": 30}}
+    found = of(beside)
+    assert (found["expires_current"], found["expire_current_s"]) == (None, None)
+    assert found["expires_noncurrent"] is False, "no rule ends those"
+    assert found["exports_says"].startswith("which prefixes exports write was not seen: ")
+    found = of(beside, whole)
+    assert (found["expires_current"], found["expire_current_s"]) == (None, None), "it may go after a day"
+    found = of(beside | {"Expiration": {"Days": 60}}, whole)
+    assert (found["expires_current"], found["expire_current_s"]) == (True, 30 * 86_400), (
+        "that one hides nothing"
+    )
+    assert of()["expires_current"] is False
+
+
+@pytest.mark.parametrize(
+    ("selector", "seen"),
+    [
+        ("arn:aws:s3:::exports-phi/", True),
+        ("arn:aws:s3:::exports-phi/a/", None),
+        ("arn:aws:s3:::other/", False),
+    ],
+)
+def test_where_jobs_are_hidden_data_events_of_a_prefix_may_leave_an_export_out(
+    selector: str, seen: Any
+) -> None:
+    trail = {
+        "arn": "arn:t", "name": "t", "account": HOME, "region": EU, "multi_region": False, "logging": True,
+        "write_data_arns": [selector],
+    }  # fmt: skip
+    tables = estate(export=[export()], cloudtrail_trail=[trail], coverage=[JOBS_HIDDEN])
+    assert facts(tables, "bucket")[BUCKET]["data_events"] is seen
+    without = estate(coverage=[JOBS_HIDDEN])
+    assert facts(without, "bucket")[BUCKET]["export_bucket"] is None
 
 
 def test_configured_zone_serves_only_a_bucket_whose_tags_were_read_and_hold_none() -> None:
@@ -605,7 +652,7 @@ def test_scan_counts_failures_to_read_apart_from_what_the_estate_left_off() -> N
     assert (found["read_whole"], found["differing"]) == (True, [])
     denied = facts(estate(coverage=[off, {**off, "reason": "denied"}]), "scan")["2026-W10"]
     assert (denied["read_whole"], denied["gap_sources"]) == (False, ["aws_cloudtrail"])
-    assert facts(estate(), "scan")["2026-W10"]["read_whole"] is None
+    assert facts(estate(coverage=[]), "scan")["2026-W10"]["read_whole"] is None
 
 
 def test_pause_between_scans_counts_from_the_last_finished_one() -> None:

@@ -357,6 +357,21 @@ def test_replication_takes_in_what_exports_write_or_it_is_none(
     assert says in found["replicates_says"]
 
 
+def test_where_jobs_are_hidden_rules_of_prefixes_may_leave_an_export_out() -> None:
+    def of(prefix: str, written: str) -> Any:
+        tables: dict[str, Any] = {
+            "s3_bucket": [bucket(replication=[rule(Filter={"Prefix": prefix})])],
+            "config_export": [{"name": written, "bucket": NAME, "prefix": written}],
+            "coverage": [],
+        }
+        return facts(estate(**tables), "bucket")[BUCKET]
+
+    assert of("claims/", "claims/a/")["replicates"] is None
+    assert "exports write was not seen" in of("claims/", "claims/a/")["replicates_says"]
+    assert of("", "claims/a/")["replicates"] is True
+    assert of("logs/", "claims/a/")["replicates"] is False, "one that is known is left out"
+
+
 def test_an_unread_setting_leaves_replication_open() -> None:
     assert replicating(rule(SourceSelectionCriteria={}), encryption=None)["replicates"] is None
     found = facts(estate(s3_bucket=[bucket(replication=None)]), "bucket")[BUCKET]

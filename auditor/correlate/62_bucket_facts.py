@@ -11,6 +11,7 @@ from auditor.correlate import Tables
 from auditor.correlate.encrypting import Keys
 from auditor.correlate.guarding import guarded_by_tls, opened
 from auditor.correlate.replicating import health, replicated
+from auditor.correlate.sight import Sight
 from auditor.correlate.zoning import NONE_SEEN, Row, parsed, seconds
 
 TABLE = "bucket_facts"
@@ -64,6 +65,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     replicas = {row["bucket"]: row for row in tables["s3_replica"]}
     regions = {row["arn"]: row["region"] for row in tables["s3_bucket"]}
     restores_seen = _read_back(tables["coverage"], "backup_restore_job")
+    hidden = "; ".join(Sight(tables["coverage"]).gaps("dataproc_job", None))
     prefixes: dict[str, set[str]] = defaultdict(set)
     for row in tables["config_export"]:
         prefixes[row["bucket"]].add(row["prefix"].partition("{")[0].partition("*")[0])
@@ -85,9 +87,10 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "tags": parsed(bucket["tags"]),
             "tag_zone": own[arn]["tag_zone"],
             "zone_known": own[arn]["zone_known"],
-            "export_bucket": bool(written),
+            "export_bucket": True if written else None if hidden else False,
+            "exports_says": f"which prefixes exports write was not seen: {hidden}" if hidden else "",
             **_keyed(bucket, keys),
-            **replicated(bucket, written, regions),
+            **replicated(bucket, written, regions, hidden),
             **health(bucket, replicas.get(bucket["bucket"]), now["as_of"]),
             **_public(bucket, accounts.get(bucket["account"], {})),
             "acls_disabled": None
@@ -96,8 +99,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             **opened(bucket["policy"], bucket["account"], trusted),
             **guarded_by_tls(bucket["policy"], arn, bucket["account"]),
             **_demanded(zones.get(zone, {}) if zone else {}, bucket["region"]),
-            **_recorded(bucket, tables["cloudtrail_trail"], written),
-            **_lifecycle(parsed(bucket["lifecycle"]), written),
+            **_recorded(bucket, tables["cloudtrail_trail"], written, bool(hidden)),
+            **_lifecycle(parsed(bucket["lifecycle"]), written, bool(hidden)),
             **_planned(protections.get(arn), tables["backup_plan_rule"]),
             "plans_alike": alike.get(arn),
             **_held(points[arn], now),
@@ -146,14 +149,15 @@ def _demanded(zone: Row, region: str | None) -> dict[str, Any]:
     }
 
 
-def _recorded(bucket: Row, trails: Collection[Row], written: Sequence[str]) -> dict[str, Any]:
+def _recorded(bucket: Row, trails: Collection[Row], written: Sequence[str], hidden: bool) -> dict[str, Any]:
     """Return what records writes to the bucket: data events of a trail that is on, or access logs."""
     seen: set[bool | None] = set()
     for trail in trails:
         if trail["region"] != bucket["region"] and trail["multi_region"] is False:
             continue
         arns = parsed(trail["write_data_arns"])
-        covers = None if arns is None else any(_covers(arn, bucket["bucket"], written) for arn in arns)
+        told = {_covers(arn, bucket["bucket"], written, hidden) for arn in arns or ()}
+        covers = None if arns is None or told == {None} or told == {None, False} else True in told
         facts = (covers, trail["logging"], trail["multi_region"] or trail["region"] == bucket["region"])
         seen.add(False if False in facts else None if None in facts else True)
     events = True if True in seen else None if None in seen else False
@@ -167,23 +171,41 @@ def _recorded(bucket: Row, trails: Collection[Row], written: Sequence[str]) -> d
     }
 
 
-def _covers(selector: str, bucket: str, written: Sequence[str]) -> bool:
-    """Tell whether a data event selector takes in the bucket, or all that exports write in it."""
+def _covers(selector: str, bucket: str, written: Sequence[str], hidden: bool) -> bool | None:
+    """Tell whether a data event selector takes in the bucket, or all that exports write in it.
+
+    Where exports are hidden, one of them may write beside a prefix that takes in all the others.
+    """
     if selector in ("*", "arn:aws:s3", "arn:aws:s3:::"):
         return True
     name, _, prefix = selector.removeprefix("arn:aws:s3:::").partition("/")
     if name != bucket:
         return False
     prefix = prefix.removesuffix("*")
-    return not prefix or (bool(written) and all(path.startswith(prefix) for path in written))
+    if not prefix:
+        return True
+    if not all(path.startswith(prefix) for path in written):
+        return False
+    return None if hidden else bool(written)
 
 
-def _lifecycle(rules: list[Row] | None, written: Sequence[str]) -> dict[str, Any]:
-    """Return the soonest that a rule expires what exports write; a rule elsewhere in the bucket is no matter."""
-    if rules is None:
-        return dict.fromkeys(
-            ("expires_current", "expire_current_s", "expires_noncurrent", "expire_noncurrent_s")
-        )
+def _lifecycle(rules: list[Row] | None, written: Sequence[str], hidden: bool) -> dict[str, Any]:
+    """Return the soonest that a rule expires what exports write; a rule elsewhere in the bucket is no matter.
+
+    Unless exports are hidden: one of them may write where that rule reaches, and what it would change is not known.
+    """
+    soonest = _soonest(rules or [], written)
+    widest = _soonest(rules or [], ()) if hidden else soonest
+    facts: dict[str, Any] = {}
+    for which, at, most in zip(("current", "noncurrent"), soonest, widest, strict=True):
+        known = rules is not None and at == most
+        facts[f"expires_{which}"] = at is not None if known else None
+        facts[f"expire_{which}_s"] = at if known else None
+    return facts
+
+
+def _soonest(rules: Collection[Row], written: Sequence[str]) -> tuple[int | None, int | None]:
+    """Return after how many seconds current and noncurrent versions under the prefixes go; without prefixes, any."""
     current, noncurrent = [], []
     for rule in rules:
         if rule.get("Status") != "Enabled" or not _meets(_prefix(rule), written):
@@ -195,12 +217,7 @@ def _lifecycle(rules: list[Row] | None, written: Sequence[str]) -> dict[str, Any
             current.append(0)  # on that date whatever is there goes, even what was written the day before
         if "NoncurrentDays" in (old := rule.get("NoncurrentVersionExpiration") or {}):
             noncurrent.append(int(old["NoncurrentDays"]) * _DAY)
-    return {
-        "expires_current": bool(current),
-        "expire_current_s": min(current, default=None),
-        "expires_noncurrent": bool(noncurrent),
-        "expire_noncurrent_s": min(noncurrent, default=None),
-    }
+    return min(current, default=None), min(noncurrent, default=None)
 
 
 def _prefix(rule: Row) -> str:

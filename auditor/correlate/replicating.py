@@ -12,8 +12,12 @@ SLOW = timedelta(hours=24)
 """What waits longer than this fails: S3 replicates most objects within 15 minutes, some within hours."""
 
 
-def replicated(bucket: Row, written: Sequence[str], regions: Mapping[str, str | None]) -> dict[str, Any]:
+def replicated(
+    bucket: Row, written: Sequence[str], regions: Mapping[str, str | None], hidden: str
+) -> dict[str, Any]:
     """Return whether enabled rules take in all that exports write (`written`), or else the whole bucket.
+
+    Where exports are `hidden`, in words, one of them may write beside the prefixes that rules take in.
 
     A rule that does not select objects encrypted by KMS leaves them out (Amazon S3 User Guide, "Replicating encrypted
     objects"), and versioning must be on.
@@ -28,6 +32,9 @@ def replicated(bucket: Row, written: Sequence[str], regions: Mapping[str, str | 
     unsure = kms is None and len(fit) < len(whole)
     paths = list(written) or [""]
     missed = [path for path in paths if not any(path.startswith(_prefix(rule)) for rule in fit)]
+    if not missed and hidden and not any(_prefix(rule) == "" for rule in fit):
+        says = f"its rules take in some prefixes, and which of them exports write was not seen: {hidden}"
+        return {"replicates": None, "replicates_says": says, "replicates_elsewhere": None}
     if not missed:
         elsewhere = [_elsewhere(rule, bucket, regions) for rule in fit]
         far = True if True in elsewhere else None if None in elsewhere else False

@@ -229,7 +229,12 @@ TABLES = (
         json("tags", "map of tags"),
         text("tag_zone", "what the zone tag says; empty when there is none"),
         boolean("zone_known", "the zone, by tag or configuration, is a declared one"),
-        boolean("export_bucket", "a declared or seen export writes to it"),
+        boolean(
+            "export_bucket",
+            "a declared or seen export writes to it; NULL when exports may be hidden",
+            why="exports_says",
+        ),
+        text("exports_says", "why it is not known which prefixes exports write; empty when it is"),
         boolean("customer_key", "its default key is a customer's, not AWS's own", why="key_says"),
         text("key_says", "why that is not known; empty when it is"),
         text(
@@ -280,14 +285,23 @@ TABLES = (
         boolean(
             "data_events",
             "a trail that is on records writes to all that exports write here",
+            why="exports_says",
             **seen(("cloudtrail_trail", "account"), may="raise"),
         ),
         boolean("access_logs", "server access logs are on"),
         text("recorded_by", "what records writes, in words"),
-        boolean("expires_current", "a lifecycle rule expires current versions of what exports write"),
-        integer("expire_current_s", "the soonest of them; 0 for a rule with a date"),
-        boolean("expires_noncurrent", "a lifecycle rule expires noncurrent versions of what exports write"),
-        integer("expire_noncurrent_s", "the soonest of them"),
+        boolean(
+            "expires_current",
+            "a lifecycle rule expires current versions of what exports write",
+            why="exports_says",
+        ),
+        integer("expire_current_s", "the soonest of them; 0 for a rule with a date", why="exports_says"),
+        boolean(
+            "expires_noncurrent",
+            "a lifecycle rule expires noncurrent versions of what exports write",
+            why="exports_says",
+        ),
+        integer("expire_noncurrent_s", "the soonest of them", why="exports_says"),
         boolean(
             "in_plan",
             "a selection of a backup plan takes it; NULL when undecided",
