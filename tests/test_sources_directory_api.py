@@ -115,6 +115,17 @@ def test_okta_whose_pages_lead_back_to_one_another_is_left_and_told() -> None:
     assert (seen, {gap.reason for gap in gaps}) == ([], {"suspect"})
 
 
+@pytest.mark.parametrize(("users", "whole"), [(200, False), (199, True)])
+def test_full_page_of_okta_without_a_link_may_be_the_first_of_many(users: int, whole: bool) -> None:
+    with Okta() as server:
+        for number in range(users):
+            server.user(f"00u{number}", f"user{number}@acme.example")
+        server.planned = [(200, {}, list(server.users.values()))]  # as a proxy hands it on that drops Link
+        _, _, seen, gaps = read(directory_okta, okta(server))
+    assert ("directory_user" in seen) is whole
+    assert whole or {gap.reason for gap in gaps} == {"suspect"}
+
+
 def test_no_gap_and_no_record_holds_the_token_or_its_header() -> None:
     with Okta() as server:
         server.planned = [(401, {}, {"errorSummary": "a-token"})]

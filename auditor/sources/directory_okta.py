@@ -104,6 +104,9 @@ def _listed(http: Http, path: str, params: Mapping[str, Any], operation: str) ->
             if not isinstance(item, dict):
                 raise Malformed(f"okta:{operation} lists what is no object")
             yield item
+        if len(items) >= params["limit"] and not answer.headers.get("Link"):
+            # Okta links every page of a listing to itself at least: without that nobody can tell whether more follow.
+            raise Suspect(f"okta:{operation} answers a full page without a Link header; a proxy may drop it")
         url, asked = _next(answer), None
         if url in seen:
             raise Suspect(f"okta:{operation} sends us in a circle")
