@@ -23,6 +23,7 @@ from auditor.ledger import (
     storage,
     waivers,
 )
+from auditor.ledger.agenda import Agenda
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import record
 from auditor.ledger.signoffs import SignOff
@@ -264,6 +265,16 @@ class Ledger:
                     remedy="Nothing was removed. Try again when it is done.",
                 )
             yield
+
+    def scan_running(self, now: datetime) -> Lease | None:
+        """Return the slot that somebody scans now; None when nobody does, or who did has ended."""
+        with self._read() as conn:
+            return slots.running(conn, now)
+
+    @property
+    def agenda(self) -> Agenda:
+        """What is planned, who leads, and when all was last well."""
+        return Agenda(self._write, self._read)
 
     # Findings and drift
 

@@ -96,7 +96,27 @@ def begin(
         "INSERT INTO lease VALUES (?, ?, ?, ?, ?)",
         (safe(slot), token, safe(owner), stamp(now), stamp(until)),
     )
-    return Lease(slot, token, owner, until)
+    return Lease(slot, token, owner, until, now)
+
+
+def running(
+    conn: sqlite3.Connection, now: datetime, *, gone: Callable[[str], bool] = is_gone
+) -> Lease | None:
+    """Return the slot that is being scanned: the one for which `begin` would be refused."""
+    rows = conn.execute("SELECT slot, token, owner, until, begun_at FROM lease ORDER BY token DESC")
+    for slot, token, owner, until, begun_at in rows:
+        if instant(until) > now and not gone(owner):
+            return Lease(slot, token, owner, instant(until), instant(begun_at))
+    return None
+
+
+def note_missed(conn: sqlite3.Connection, slot: str, *, due_at: datetime, now: datetime) -> None:
+    """Enter a slot that nobody took, once."""
+    known = conn.execute(
+        "SELECT 1 FROM scan WHERE slot = ? AND state <> 'interrupted'", (safe(slot),)
+    ).fetchone()
+    if known is None:
+        _note(conn, "missed_scan", slot, at=due_at, now=now, about="")
 
 
 def renew(conn: sqlite3.Connection, lease: Lease, lease_s: int, now: datetime) -> Lease:
@@ -108,7 +128,7 @@ def renew(conn: sqlite3.Connection, lease: Lease, lease_s: int, now: datetime) -
     ).rowcount
     if not changed:
         raise BusyError(f"slot {lease.slot} was taken over by another scan")
-    return Lease(lease.slot, lease.token, lease.owner, until)
+    return Lease(lease.slot, lease.token, lease.owner, until, lease.begun_at)
 
 
 def release(conn: sqlite3.Connection, lease: Lease, now: datetime) -> None:

@@ -37,6 +37,7 @@ class Lease:
     """Grows with every lease given: an older one is fenced off."""
     owner: str
     until: datetime
+    begun_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
