@@ -41,7 +41,11 @@ from auditor.config_sections import (
     Writer,
     Zone,
 )
+from auditor.config_service import Delivery, Schedule, Service
 from auditor.errors import ConfigError
+
+_NOT_JUDGED_BY = ("state", "limits", "engine", "report", "outgoing", "schedule", "service", "delivery")
+"""Fields that no verdict depends on: where and when it runs, and where things go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,9 @@ class Config:
     """What alerts may reach, and by what way."""
     report: Any = field(default_factory=Report)
     signing: Signing = field(default_factory=Signing)
+    schedule: Schedule = field(default_factory=Schedule)
+    service: Service = field(default_factory=Service)
+    delivery: Delivery = field(default_factory=Delivery)
     path: str = field(default="config.toml", compare=False)
     lines: Mapping[Path, int] = field(default_factory=dict, repr=False, compare=False)
     """Where each key stands in the file."""
@@ -101,7 +108,7 @@ class Config:
         resolved = {
             each.name: _plain(getattr(self, each.name))
             for each in fields(self)
-            if each.compare and each.name not in ("state", "limits", "engine", "report", "outgoing")
+            if each.compare and each.name not in _NOT_JUDGED_BY
         }
         for cloud in ("aws", "gcp"):
             resolved[cloud]["endpoint"] = bool(resolved[cloud]["endpoint"])

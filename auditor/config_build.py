@@ -39,6 +39,7 @@ from auditor.config_sections import (
     Zone,
     ZoneFile,
 )
+from auditor.config_service import Delivery, Schedule, Service, check_service
 
 SECTIONS: dict[str, type[Any]] = {
     "state": State,
@@ -51,6 +52,9 @@ SECTIONS: dict[str, type[Any]] = {
     "horizons": Horizons,
     "report": Report,
     "signing": Signing,
+    "schedule": Schedule,
+    "service": Service,
+    "delivery": Delivery,
 }
 """Tables that are one value each."""
 LISTS: dict[str, type[Any]] = {
@@ -89,6 +93,7 @@ def sections_of(
     given["subjects"] = _subjects(reading, raw)
     given["sources"] = _sources(reading, raw, sections)
     given["outgoing"], given["alerts"] = alerts_of(reading, raw, sections)
+    given["scan"] = check_service(reading, given, raw)
     _cross_check(reading, given)
     if reading.problems:
         return None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor import config_engine, config_sections
+from auditor import config_engine, config_sections, config_service
 from auditor.alerts import routes
 from auditor.config import Config, load, secret
 from auditor.config_alerts import Outgoing
@@ -268,6 +268,7 @@ def test_every_setting_stands_in_the_example_with_its_default() -> None:
             "state": config_sections.State, "limits": config_sections.Limits, "engine": config_engine.Engine, "aws": config_sections.Aws,
             "gcp": config_sections.Gcp, "scan": config_sections.Scan, "horizons": config_sections.Horizons,
             "report": config_sections.Report, "signing": config_sections.Signing, "alerts": Outgoing,
+            "schedule": config_service.Schedule, "service": config_service.Service, "delivery": config_service.Delivery,
         }.items()
     }  # fmt: skip
     places |= {

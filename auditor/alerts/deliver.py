@@ -76,16 +76,19 @@ def deliver(
     only: str = "",
     limit: int = 1000,
     lease_s: int = 300,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Delivery:
     """Send what is due by these routes, each alert at most once in this run; `only` one, by its id and at any rate.
 
-    An attempt must end within the lease; the clock is read before and after each.
+    An attempt must end within the lease; the clock is read before and after each. Once it is `stopping` none is begun.
     """
     done = Delivery()
     room = dict.fromkeys(ways, limit)
     if not only:
         room = {name: _room(ledger, name, way, clock(), limit) for name, way in sorted(ways.items())}
     for _ in range(limit):
+        if stopping():
+            break
         open_ = [name for name, left in room.items() if left > 0]
         due = (
             ledger.lease_alerts(clock(), lease_s=lease_s, limit=1, channels=open_, only=only) if open_ else []

@@ -48,9 +48,18 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read everything anew, and compare it with what earlier scans carried over.",
 )
+@click.option(
+    "--no-send", is_flag=True, help="Leave alerts in the outbox, for `auditor serve` or `alerts send`."
+)
 @answering
 def command(
-    at: datetime | None, slot: str, fail_on: str | None, dry_run: bool, snapshot: Path | None, full: bool
+    at: datetime | None,
+    slot: str,
+    fail_on: str | None,
+    dry_run: bool,
+    snapshot: Path | None,
+    full: bool,
+    no_send: bool,
 ) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
 
@@ -66,10 +75,11 @@ def command(
         return 0
     if snapshot:
         return _again(this, snapshot)
-    return _scan(this, at or this.now(), slot, fail_on, full)
+    return _scan(this, at or this.now(), slot, fail_on, full, no_send)
 
 
-def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool) -> int:
+def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, no_send: bool) -> int:
+    from auditor.alerts import Delivery
     from auditor.cli._channels import check_controls
     from auditor.ledger import local_owner
     from auditor.scan import scan
@@ -85,7 +95,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool) 
             done = scan(
                 config, ledger, pack, now=now, slot=slot, owner=local_owner(), full=full, progress=progress
             )
-        sent = _deliver(this, ledger)
+        sent = Delivery() if no_send else _deliver(this, ledger)
         failing = _failing(ledger, done, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE

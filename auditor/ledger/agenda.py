@@ -71,6 +71,16 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The scan that answered a slot."""
+
+    scan: str
+    at: datetime
+    """When it looked."""
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """The last time that all was well."""
 
@@ -230,20 +240,20 @@ class Desk:
         if slot.job == SCAN:
             slots.note_missed(self._conn, slot.name, due_at=slot.due_at, now=now)
 
-    def scan_within(self, from_at: datetime, until_at: datetime | None) -> tuple[str, datetime] | None:
-        """Return a scan that was finished and looked in `[from_at, until_at)`, and when it looked."""
+    def scan_within(self, from_at: datetime, until_at: datetime | None) -> Answered | None:
+        """Return a scan that was finished and looked in `[from_at, until_at)`."""
         row = self._conn.execute(
-            "SELECT scan, at FROM scan WHERE state = 'finished' AND at >= ? AND (? = '' OR at < ?) ORDER BY at LIMIT 1",
+            "SELECT scan, at, complete FROM scan WHERE state = 'finished' AND at >= ? AND (? = '' OR at < ?) ORDER BY at LIMIT 1",
             (stamp(from_at), _or_empty(until_at), _or_empty(until_at)),
         ).fetchone()
-        return None if row is None else (str(row[0]), instant(row[1]))
+        return None if row is None else Answered(str(row[0]), instant(row[1]), bool(row[2]))
 
-    def scan_of(self, slot_name: str) -> tuple[str, datetime] | None:
-        """Return the scan that answered a slot, and when it looked."""
+    def scan_of(self, slot_name: str) -> Answered | None:
+        """Return the scan that answered a slot."""
         row = self._conn.execute(
-            "SELECT scan, at FROM scan WHERE slot = ? AND state = 'finished'", (safe(slot_name),)
+            "SELECT scan, at, complete FROM scan WHERE slot = ? AND state = 'finished'", (safe(slot_name),)
         ).fetchone()
-        return None if row is None else (str(row[0]), instant(row[1]))
+        return None if row is None else Answered(str(row[0]), instant(row[1]), bool(row[2]))
 
     def well(self, at: datetime, scan: str | None, kind: str = SCAN) -> None:
         """Note that all was well."""

@@ -13,7 +13,7 @@ from itertools import groupby, pairwise
 from typing import Any, Literal, Protocol
 
 from auditor.ledger import Lease, Ledger
-from auditor.ledger.agenda import SCAN, DeposedError, Desk, Leader, Slot
+from auditor.ledger.agenda import SCAN, Answered, DeposedError, Desk, Leader, Slot
 from auditor.service.election import Election
 from auditor.timetable import Timetable, between, following, latest
 
@@ -126,7 +126,7 @@ class Instance:
             return  # another was faster
         self._beat_s, self._stands_by = mono_s, ""
         before = there.holder if there and there.holder else None
-        self.tell("leading", {"term": self.lead.term, "after": before})
+        self.tell("leading", {"term": self.lead.term, **({"after": before} if before else {})})
         self._resume(ledger, now)
 
     def _deposed(self, because: str) -> None:
@@ -134,6 +134,26 @@ class Instance:
         self.tell("deposed", {"because": because})
         self.lead = None
         self._running.clear()
+
+    @property
+    def running(self) -> dict[str, str]:
+        """What runs: job to slot."""
+        return {name: each.slot.name for name, each in sorted(self._running.items())}
+
+    def busy(self) -> bool:
+        """Say whether a run of this process goes on."""
+        return any(each.run is not None and each.run.ended() is None for each in list(self._running.values()))
+
+    def cut(self) -> list[str]:
+        """End the runs of this process that go on, and name their jobs."""
+        going = [
+            (name, each.run)
+            for name, each in sorted(self._running.items())
+            if each.run and each.run.ended() is None
+        ]
+        for _, run in going:
+            run.stop()
+        return [name for name, _ in going]
 
     def resign(self, ledger: Ledger, now: datetime) -> None:
         """Give back what is being run and the lead, for another to take up at once."""
@@ -291,13 +311,10 @@ class Instance:
                 desk.again(slot, said=said, failed=failed and slot is running.slot)
         return done is not None
 
-    def _done(
-        self, desk: Desk, slot: Slot, done: tuple[str, datetime], now: datetime, *, said: str = ""
-    ) -> None:
-        scan, at = done
-        desk.end(slot, "done", now, scan=scan, said=said)
-        desk.well(at, scan)
-        self.tell("done", _about(slot, scan=scan, said=said))
+    def _done(self, desk: Desk, slot: Slot, done: Answered, now: datetime, *, said: str = "") -> None:
+        desk.end(slot, "done", now, scan=done.scan, said=said)
+        desk.well(done.at, done.scan)
+        self.tell("done", _about(slot, scan=done.scan, complete=done.complete, said=said))
 
 
 def _about(slot: Slot, **more: Any) -> dict[str, Any]:
