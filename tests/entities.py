@@ -144,15 +144,13 @@ FOLLOWED: dict[str, Type] = {
 
 
 def _listed(versions: Any) -> Estate:
-    """Return the tables that hold versions: all in the listing, followed and written those an event tells of."""
+    """Return the tables that hold versions: all in the listing, followed those of the keys an event tells of."""
     named = [{"version_id": f"v{number}", **row} for number, row in enumerate(versions)]
-    told = [
-        row
+    keys = {
+        (row["bucket"], row["key"])
         for row in named
-        if not row["is_latest"]
-        or row["is_delete_marker"]
-        or any(row[name] is not None for name in ("own_key", "sse_c", "witness"))
-    ]
+        if any(row[name] is not None for name in ("own_key", "sse_c", "witness"))
+    }
     listed = {column.name for column in schema_tables()["s3_object_version"].columns}
     said = {True: "SHA256", False: "none", None: None}
     return {
@@ -160,8 +158,8 @@ def _listed(versions: Any) -> Estate:
             {**{name: value for name, value in row.items() if name in listed}, "checksums": said[row["checksummed"]]}
             for row in named
         ],
-        "followed": told,
-        "written": [{"bucket": row["bucket"], "key": row["key"]} for row in told if row["is_latest"]],
+        "followed": [row for row in named if (row["bucket"], row["key"]) in keys],
+        "written": [{"bucket": bucket, "key": key} for bucket, key in sorted(keys)],
     }  # fmt: skip
 
 

@@ -121,7 +121,14 @@ def _followed(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for version in versions:
         keys[version["bucket"], version["key"]].append(version)
     for same in keys.values():
-        same.sort(key=lambda row: (bool(row["is_latest"]), row["last_modified"], row["version_id"]))
+        same.sort(
+            key=lambda row: (
+                bool(row["is_latest"]),
+                row["last_modified"],
+                row["is_delete_marker"],
+                row["version_id"],
+            )
+        )
         for index, row in enumerate(same):
             after = same[index + 1] if index + 1 < len(same) else None
             again = next((later for later in same[index + 1 :] if not later["is_delete_marker"]), None)

@@ -146,3 +146,19 @@ def test_another_bucket_changes_nothing() -> None:
 
     found = {name: row for name, row in _by_steps(more).items() if not name.startswith("far-")}
     assert found == _by_steps(estate)
+
+
+def test_of_a_version_and_a_delete_marker_of_one_second_the_marker_is_the_later() -> None:
+    estate = _estate(3, objects=60, jobs=1) | {"s3_data_event": []}
+    export = estate["export_output"][0] | {"bucket": "one", "prefix": "a/", "plen": 2, "found_by": "label",
+                                           "from_at": at(5), "until_at": at(6)}  # fmt: skip
+    here = estate["s3_object_version"][0] | {"bucket": "one", "key": "a/p", "dir": "a/", "is_latest": False}
+    rows = [
+        here | {"version_id": "1", "last_modified": at(5, 1), "is_delete_marker": True},
+        here | {"version_id": "2", "last_modified": at(5, 1), "is_delete_marker": False},
+        here | {"version_id": "0", "last_modified": at(5, 3), "is_delete_marker": False, "is_latest": True},
+    ]
+
+    wrote = _by_steps(estate | {"s3_object_version": rows, "export_output": [export]})
+
+    assert wrote[export["export_id"]]["deleted_at"] == at(5, 1)

@@ -175,7 +175,7 @@ def test_ten_thousand_objects_come_to_the_same_totals_and_the_same_hash_of_every
     assert all(
         here[name][0]
         for name in (
-            "25_burst.sql",
+            "26_burst.sql",
             "28_lost_version.sql",
             "29_stray_write.sql",
             "42_unattributed_object.sql",

@@ -1,6 +1,6 @@
--- The versions that are not told by themselves, with what became of each and who wrote it. A version that is its key's
--- latest, and of whose key no data event tells, is told by itself: nothing overwrote it, and nobody was seen writing it.
--- It is not here, and steps that need all versions read the others from the listing.
+-- Every version of the keys that a data event tells of, with what became of each and who wrote it.
+-- Versions of other keys are not here: nobody was seen writing them, so they are told in cells (22_cell), and when they
+-- were overwritten by the hour (25_overwritten).
 -- `witness` is the kind of the writer's credential (14_credential); NULL when no event tells.
 -- `exists_at`: a multipart object's last_modified is the START of its upload; it exists when the upload completes.
 -- `rewritten`: the same job wrote the key again, over a delete marker or not: that is neither an overwrite nor a loss.
@@ -10,16 +10,11 @@
 WITH written_key AS (
     SELECT DISTINCT bucket, key FROM written
 ),
-followed_key AS (
-    SELECT bucket, key FROM s3_object_version WHERE is_delete_marker OR NOT coalesce(is_latest, FALSE)
-    UNION
-    SELECT bucket, key FROM written_key
-),
 near_one AS (
     SELECT v.bucket, v.key, v.version_id, v.account, v.region, v.dir, v.last_modified, v.bytes, v.storage_class, v.checksums,
         coalesce(v.is_latest, FALSE) AS is_latest, v.is_delete_marker
     FROM s3_object_version v
-    JOIN followed_key k ON k.bucket = v.bucket AND k.key = v.key
+    JOIN written_key k ON k.bucket = v.bucket AND k.key = v.key
 ),
 exact AS (
     SELECT v.bucket, v.key, v.version_id, max(w.event_id) AS event_id, count(DISTINCT w.event_id) AS events
@@ -67,7 +62,7 @@ ordered AS (
         lead(n.is_delete_marker) OVER later AS next_is_marker,
         count(CASE WHEN NOT n.is_delete_marker THEN 1 END) OVER later AS nth
     FROM named n
-    WINDOW later AS (PARTITION BY n.bucket, n.key ORDER BY n.is_latest, n.last_modified, n.version_id)
+    WINDOW later AS (PARTITION BY n.bucket, n.key ORDER BY n.is_latest, n.last_modified, n.is_delete_marker, n.version_id)
 ),
 again AS (
     SELECT o.bucket, o.key, o.nth, o.job_uuid FROM ordered o WHERE NOT o.is_delete_marker AND o.job_uuid IS NOT NULL
@@ -86,5 +81,3 @@ SELECT
     j.checksums <> 'none' AS checksummed, j.own_key, j.sse_c,
     j.event_id, j.event_at, j.access_key_id, j.principal_arn, j.kind AS witness, j.job_uuid
 FROM judged j
-LEFT JOIN written_key w ON w.bucket = j.bucket AND w.key = j.key
-WHERE j.is_delete_marker OR NOT j.is_latest OR w.key IS NOT NULL

@@ -5,62 +5,41 @@
 WITH written_key AS (
     SELECT DISTINCT bucket, key FROM written
 ),
-grouped AS (
+version AS (
     SELECT
-        v.bucket, v.dir, date_trunc('hour', v.last_modified) AS hr,
-        min(v.last_modified) AS lo,
-        max(v.last_modified) AS hi,
-        max(v.last_modified) AS last,
-        max(CASE WHEN ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS' THEN NULL ELSE v.last_modified END) AS part_hi,
-        sum(CASE WHEN ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS' THEN 0 ELSE 1 END) AS objects,
-        0 AS rewritten,
-        sum(CASE WHEN ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS' THEN 0 ELSE v.bytes END) AS bytes,
-        sum(CASE WHEN v.storage_class IN ('GLACIER', 'DEEP_ARCHIVE') THEN 1 ELSE 0 END) AS unsupported,
-        sum(CASE WHEN v.version_id = 'null' THEN 1 ELSE 0 END) AS unversioned,
-        CAST(NULL AS TIMESTAMP) AS superseded_at,
-        CAST(NULL AS TIMESTAMP) AS taken_at,
-        CAST(NULL AS TIMESTAMP) AS deleted_at
+        v.bucket, v.dir, v.last_modified, v.last_modified AS exists_at, FALSE AS rewritten, v.bytes, v.storage_class,
+        ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS' AS marks
     FROM s3_object_version v
     LEFT JOIN written_key w ON w.bucket = v.bucket AND w.key = v.key
-    WHERE v.is_latest AND NOT v.is_delete_marker AND w.key IS NULL
-    GROUP BY v.bucket, v.dir, date_trunc('hour', v.last_modified)
+    WHERE NOT v.is_delete_marker AND w.key IS NULL
     UNION ALL
     SELECT
-        bucket, dir, date_trunc('hour', last_modified) AS hr,
-        min(last_modified), max(last_modified), max(exists_at),
-        max(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' THEN NULL ELSE exists_at END),
-        sum(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' THEN 0 ELSE 1 END),
-        sum(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' OR NOT rewritten THEN 0 ELSE 1 END),
-        sum(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' THEN 0 ELSE bytes END),
-        sum(CASE WHEN storage_class IN ('GLACIER', 'DEEP_ARCHIVE') THEN 1 ELSE 0 END),
-        sum(CASE WHEN version_id = 'null' THEN 1 ELSE 0 END),
-        min(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' THEN NULL ELSE superseded_at END),
-        min(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' OR NOT superseded_by_other THEN NULL ELSE superseded_at END),
-        min(CASE WHEN ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' THEN NULL ELSE deleted_at END)
+        bucket, dir, last_modified, exists_at, rewritten, bytes, storage_class,
+        ends_with(key, '/_SUCCESS') OR key = '_SUCCESS' AS marks
     FROM followed
     WHERE NOT is_delete_marker AND (witness IS NULL OR witness IN ('ambiguous', 'no_issue'))
-    GROUP BY bucket, dir, date_trunc('hour', last_modified)
 ),
 cells AS (
     SELECT
-        bucket, dir, hr, min(lo) AS lo, max(hi) AS hi, max(last) AS last, max(part_hi) AS part_hi,
-        sum(objects) AS objects, sum(rewritten) AS rewritten, sum(bytes) AS bytes,
-        sum(unsupported) AS unsupported, sum(unversioned) AS unversioned,
-        min(superseded_at) AS superseded_at, min(taken_at) AS taken_at, min(deleted_at) AS deleted_at,
+        bucket, dir, date_trunc('hour', last_modified) AS hr,
+        min(last_modified) AS lo,
+        max(last_modified) AS hi,
+        max(exists_at) AS last,
+        max(CASE WHEN NOT marks THEN exists_at END) AS part_hi,
+        count(CASE WHEN NOT marks THEN 1 END) AS objects,
+        count(CASE WHEN rewritten AND NOT marks THEN 1 END) AS rewritten,
+        sum(CASE WHEN NOT marks THEN bytes END) AS bytes,
+        count(CASE WHEN storage_class IN ('GLACIER', 'DEEP_ARCHIVE') THEN 1 END) AS unsupported,
         dir LIKE '%/\_temporary/%' ESCAPE '\' OR dir LIKE '\_temporary/%' ESCAPE '\'
          OR dir LIKE '%.spark-staging-%' OR dir LIKE '%/\_\_magic%' ESCAPE '\' AS staging
-    FROM grouped
-    GROUP BY bucket, dir, hr
+    FROM version
+    GROUP BY bucket, dir, date_trunc('hour', last_modified)
 )
 SELECT
     bucket, dir, hr, lo, hi, last, staging,
     CASE WHEN NOT staging THEN part_hi END AS part_hi,
-    CAST(CASE WHEN staging THEN 0 ELSE objects END AS BIGINT) AS objects,
-    CAST(CASE WHEN staging THEN 0 ELSE rewritten END AS BIGINT) AS rewritten,
-    CAST(CASE WHEN staging THEN 0 ELSE bytes END AS BIGINT) AS bytes,
-    CAST(unsupported AS BIGINT) AS unsupported,
-    CAST(unversioned AS BIGINT) AS unversioned,
-    CASE WHEN NOT staging THEN superseded_at END AS superseded_at,
-    CASE WHEN NOT staging THEN taken_at END AS taken_at,
-    CASE WHEN NOT staging THEN deleted_at END AS deleted_at
+    CASE WHEN staging THEN 0 ELSE objects END AS objects,
+    CASE WHEN staging THEN 0 ELSE rewritten END AS rewritten,
+    CAST(CASE WHEN staging OR bytes IS NULL THEN 0 ELSE bytes END AS BIGINT) AS bytes,
+    unsupported
 FROM cells

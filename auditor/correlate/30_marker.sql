@@ -2,7 +2,10 @@
 -- A marker belongs to the export its version is attributed to by event, else to the one whose prefix is longest
 -- and whose window holds it. A listed file is there when a version of it is this export's, lost when one was and is
 -- gone, elsewhere when all that is left of it is others', and missing when nothing is.
-WITH placed AS (
+WITH lengths AS (
+    SELECT DISTINCT bucket, plen FROM export_output
+),
+placed AS (
     SELECT
         m.bucket, m.key, m.version_id, m.form, m.cut, m.last_modified,
         o.export_id, o.from_at, o.until_at,
@@ -11,7 +14,8 @@ WITH placed AS (
             ORDER BY CASE WHEN w.export_id = o.export_id THEN 0 ELSE 1 END, o.plen DESC, o.from_at DESC, o.export_id DESC
         ) AS rank
     FROM s3_manifest m
-    JOIN export_output o ON o.bucket = m.bucket AND substr(m.key, 1, o.plen) = o.prefix
+    JOIN lengths l ON l.bucket = m.bucket AND l.plen <= length(m.key)
+    JOIN export_output o ON o.bucket = m.bucket AND o.plen = l.plen AND o.prefix = substr(m.key, 1, l.plen)
     LEFT JOIN witnessed w ON w.bucket = m.bucket AND w.key = m.key AND w.version_id = m.version_id
     WHERE w.export_id = o.export_id
        OR (w.export_id IS NULL AND m.last_modified BETWEEN o.from_at AND o.until_at)

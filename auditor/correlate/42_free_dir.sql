@@ -1,15 +1,6 @@
 -- What lies in each directory of what belongs to no export, and what kinds of writers wrote it.
-WITH prefixes AS (
-    SELECT DISTINCT bucket, prefix, plen FROM export_output
-),
-lengths AS (
-    SELECT DISTINCT bucket, plen FROM prefixes
-),
-under AS (
-    SELECT DISTINCT d.bucket, d.dir
-    FROM (SELECT DISTINCT bucket, dir FROM free) d
-    JOIN lengths l ON l.bucket = d.bucket AND l.plen <= length(d.dir)
-    JOIN prefixes p ON p.bucket = d.bucket AND p.plen = l.plen AND p.prefix = substr(d.dir, 1, l.plen)
+WITH under AS (
+    SELECT DISTINCT bucket, dir FROM above
 )
 SELECT
     f.bucket, f.dir,

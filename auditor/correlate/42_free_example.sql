@@ -1,7 +1,7 @@
 -- The first five keys of each directory of what belongs to no export.
-SELECT bucket, dir, key, version_id, rank
+SELECT bucket, dir, key, rank
 FROM (
-    SELECT bucket, dir, key, version_id, row_number() OVER (PARTITION BY bucket, dir ORDER BY key, version_id) AS rank
+    SELECT bucket, dir, key, row_number() OVER (PARTITION BY bucket, dir ORDER BY key) AS rank
     FROM free
 ) ranked
 WHERE rank <= 5

@@ -8,19 +8,19 @@ counted AS (
     SELECT
         v.bucket, v.dir, v.storage_class,
         count(*) AS versions,
-        count(*) AS objects,
-        sum(CASE WHEN v.checksums = 'none' THEN 1 ELSE 0 END) AS unchecked,
-        sum(CASE WHEN v.checksums IS NULL THEN 1 ELSE 0 END) AS unchecked_unseen,
+        count(CASE WHEN v.is_latest THEN 1 END) AS objects,
+        count(CASE WHEN v.is_latest AND v.checksums = 'none' THEN 1 END) AS unchecked,
+        count(CASE WHEN v.is_latest AND v.checksums IS NULL THEN 1 END) AS unchecked_unseen,
         0 AS other_key,
-        count(*) AS key_unseen,
+        count(CASE WHEN v.is_latest THEN 1 END) AS key_unseen,
         0 AS sse_c,
-        count(*) AS sse_c_unseen,
+        count(CASE WHEN v.is_latest THEN 1 END) AS sse_c_unseen,
         0 AS by_declared,
-        count(*) AS by_nobody_seen,
+        count(CASE WHEN v.is_latest THEN 1 END) AS by_nobody_seen,
         min(v.last_modified) AS oldest_at
     FROM s3_object_version v
     LEFT JOIN written_key w ON w.bucket = v.bucket AND w.key = v.key
-    WHERE v.is_latest AND NOT v.is_delete_marker AND w.key IS NULL
+    WHERE NOT v.is_delete_marker AND w.key IS NULL
     GROUP BY v.bucket, v.dir, v.storage_class
     UNION ALL
     SELECT

@@ -119,8 +119,7 @@ TABLES = (
         text("bucket", "bucket"),
         text("dir", "directory"),
         text("key", "key"),
-        text("version_id", "version id"),
-        integer("rank", "from 1, by key and version id"),
+        integer("rank", "from 1, by key"),
     ),
     _step(
         "free_writer",
