@@ -20,7 +20,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 SECTIONS = {
     "First steps": ("demo", "init", "config", "permissions", "doctor"),
-    "Scan": ("scan", "status", "serve"),
+    "Scan": ("scan", "status", "serve", "watch"),
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
     "Rules and controls": ("rules", "controls", "waivers"),
     "People": ("offboarding", "access-review", "reviews"),

@@ -90,6 +90,31 @@ class Heartbeat:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An alert that waits for delivery."""
+
+    alert_id: str
+    route: str
+    since: datetime
+    attempts: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Signs of life, for one who only reads."""
+
+    last_scan: tuple[str, datetime] | None
+    """The last finished scan, and when it looked."""
+    first_due_at: datetime | None
+    """The first slot that was ever planned."""
+    leader: Leader | None
+    waiting: int
+    oldest: Waiting | None
+    """The alert that waits longest."""
+
+
 def slot_name(due_at: datetime) -> str:
     """Name a slot by its time in UTC, as a scan without a slot is named."""
     return f"{due_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -172,6 +197,27 @@ class Agenda:
                 "SELECT at, scan, told_at, said FROM heartbeat WHERE kind = ?", (kind,)
             ).fetchone()
             return None if row is None else Heartbeat(instant(row[0]), row[1], maybe(row[2]), row[3])
+
+    def signs(self) -> Signs:
+        """Return the signs of life that a ledger of any schema has."""
+        with self._read() as conn:
+            scan = conn.execute(
+                "SELECT scan, at, slot FROM scan WHERE state = 'finished' ORDER BY at DESC LIMIT 1"
+            ).fetchone()
+            waiting = conn.execute(
+                "SELECT alert_id, channel, created_at, attempts, last_error FROM outbox "
+                "WHERE state IN ('pending', 'sending') ORDER BY created_at, alert_id"
+            ).fetchall()
+            known = {row[0] for row in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            leader = _leader(conn) if "leader" in known else None
+            first = conn.execute("SELECT min(due_at) FROM slot").fetchone()[0] if "slot" in known else None
+        return Signs(
+            last_scan=None if scan is None else (str(scan[0]), instant(scan[1])),
+            first_due_at=maybe(first),
+            leader=leader,
+            waiting=len(waiting),
+            oldest=_waiting(waiting[0]) if waiting else None,
+        )
 
     def counts(self) -> dict[str, Any]:
         """Return what a dashboard shows: findings, slots, the outbox; numbers alone."""
@@ -287,6 +333,11 @@ class Desk:
 def _leader(conn: sqlite3.Connection) -> Leader | None:
     row = conn.execute("SELECT holder, term, beat, since, until FROM leader").fetchone()
     return None if row is None else Leader(row[0], row[1], row[2], instant(row[3]), instant(row[4]))
+
+
+def _waiting(row: tuple[Any, ...]) -> Waiting:
+    alert_id, route, since, attempts, error = row
+    return Waiting(alert_id, route, instant(since), attempts, error)
 
 
 def _sign(leader: Leader | None) -> tuple[int, int] | None:

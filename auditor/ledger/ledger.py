@@ -90,6 +90,12 @@ class Ledger:
         where = Path(path)
         return cls(storage.connect(where, busy_s=busy_s, create=create), where, checkpoint)
 
+    @classmethod
+    def look(cls, path: Path | str, *, busy_s: float = 5.0) -> Self:
+        """Open a ledger to read alone; see `storage.look`."""
+        where = Path(path)
+        return cls(storage.look(where, busy_s=busy_s), where, _nowhere)
+
     def close(self) -> None:
         self._conn.close()
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
 from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSION, create
@@ -68,6 +69,27 @@ def connect(path: Path, *, busy_s: float, create: bool = True) -> sqlite3.Connec
             if version < VERSION:
                 _migrate(conn, path, version)
             conn.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            conn.close()
+            raise
+    return conn
+
+
+def look(path: Path, *, busy_s: float) -> sqlite3.Connection:
+    """Open a ledger to read alone: nothing is created, migrated or written, whatever is asked of the connection.
+
+    One of an older schema is read as it is. Raises what `connect` raises.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: there is no ledger", remedy="`auditor scan` makes one.")
+    # Without a log beside it nobody has it open, and it is one complete file. Opened in any other way, SQLite would make the
+    # files that writers share, and who only reads may be another user: then no writer could open them.
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    with told(path):
+        uri = f"file:{quote(str(path.absolute()))}?{how}"
+        conn = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
+        try:
+            _version(conn, path)
         except BaseException:
             conn.close()
             raise
