@@ -228,6 +228,16 @@ def test_a_version_that_is_listed_twice_and_not_the_same_lets_the_bucket_be_list
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_two_versions_of_a_key_that_are_both_its_latest_let_the_bucket_be_listed(
+    filled: AwsCloud, form: str
+) -> None:
+    items = filled.inventory_items(BUCKET)
+    filled.put_inventory(BUCKET, into=INTO, form=form)
+    filled.deliver_inventory(BUCKET, at=DELIVERED, items=[*items, items[2] | {"VersionId": "another"}])
+    by_listing(filled, "marks two versions of a key as its latest, 1 times")
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("column", ["Size", "LastModifiedDate", "StorageClass", "IsLatest", "IsDeleteMarker"])
 def test_a_row_without_what_every_row_has_lets_the_bucket_be_listed(
     filled: AwsCloud, form: str, column: str

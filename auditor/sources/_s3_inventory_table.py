@@ -96,6 +96,7 @@ class _Table:
                 self._hard_keys(columns)
                 self._copy(self._rows(columns, hard=True), into)
         self._right(into)
+        self._one_latest(into)
         return self._once(into)
 
     def _one(self, sql: str) -> tuple[Any, ...]:
@@ -265,6 +266,19 @@ class _Table:
             raise Unusable(f"lists {other} objects of other buckets")
         if lacking:
             raise Unusable(f"has {lacking} rows without a key, a size, a storage class or a time")
+
+    def _one_latest(self, into: Path) -> None:
+        """Refuse a delivery that marks two versions of a key as its latest: which of them was overwritten it does not tell."""
+        file = _file(into)
+        self.connection.execute(
+            f"CREATE TABLE latest AS SELECT hash(key) AS h FROM {file} WHERE is_latest GROUP BY h HAVING count(*) > 1"
+        )
+        (keys,) = self._one(
+            f"SELECT count(*) FROM (SELECT key FROM {file} WHERE is_latest AND hash(key) IN (SELECT h FROM latest) "
+            "GROUP BY key HAVING count(DISTINCT version_id) > 1)"
+        )
+        if keys:
+            raise Unusable(f"marks two versions of a key as its latest, {keys} times")
 
     def _once(self, into: Path) -> int:
         """Keep one of rows that are there twice; Unusable when two rows of one version differ. Returns the rows left."""
