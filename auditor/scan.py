@@ -167,12 +167,14 @@ def _scanned(
         drift,
         moving.outcomes,
         exports,
-        _routes(config),
+        routes(config),
         now=now,
         rules=notes,
         coverage=coverage,
         alerting=before.alerting,
         previous_at=before.previous_at,
+        restraints=before.restraints,
+        parents=_parents(before),
     )
     if progress:
         progress("recording", {})
@@ -286,8 +288,15 @@ def _from(carried: Snapshot | None, config: Config, now: datetime, full: bool) -
     return max(start, last - OVERLAP) if last else start
 
 
-def _routes(config: Config) -> list[Route]:
+def routes(config: Config) -> list[Route]:
+    """Return what each route that has an address wants to hear."""
     return [settings.route(name) for name, settings in sorted(config.alerts.items()) if settings.on]
+
+
+def _parents(before: Before) -> Mapping[str, str]:
+    """Return the vault of each recovery point that was there: its own key does not name it."""
+    rows = before.tables.get("history_point", ())
+    return {str(row["arn"]): str(row["vault_arn"]) for row in rows if row["vault_arn"]}
 
 
 def _memories(

@@ -15,7 +15,7 @@ from test_alerts_channels import HOSTILE, sending, told
 
 from auditor.alerts.aws_client import ended
 from auditor.alerts.channels import eventbridge, sns
-from auditor.alerts.compose import LARGEST_BYTES
+from auditor.alerts.text import LARGEST_BYTES
 
 REGION = "eu-west-1"
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:alerts"

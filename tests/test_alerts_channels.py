@@ -15,10 +15,11 @@ from ledger_case import RULES, T0, day, outcome
 
 from auditor.alerts import routes
 from auditor.alerts.channels import pagerduty, pubsub, slack, teams, webhook
-from auditor.alerts.compose import LARGEST_BYTES, compose, wire
+from auditor.alerts.compose import compose
 from auditor.alerts.deliver import Answer, Way, deliver
 from auditor.alerts.notices import digest, undelivered
 from auditor.alerts.routes import Route
+from auditor.alerts.text import LARGEST_BYTES, wire
 from auditor.drift import Past, Present, compare
 from auditor.ledger import Alert, Ledger, Sending
 

@@ -7,7 +7,10 @@ import json
 import pytest
 from ledger_case import RULES, T0, day, outcome
 
-from auditor.alerts.compose import LARGEST_BYTES, Route, compose, dedup_key, iso, wire
+from auditor.alerts.compose import compose
+from auditor.alerts.items import dedup_key
+from auditor.alerts.routes import Route
+from auditor.alerts.text import LARGEST_BYTES, iso, wire
 from auditor.drift import Past, Present, Standing, compare
 from auditor.ledger import Alert
 from auditor.model import Drift, Gap, Outcome, Seen
@@ -85,15 +88,16 @@ def test_forty_changes_by_one_hand_are_one_message() -> None:
         for n, bucket in enumerate(buckets)
     ]  # fmt: skip
     past = Past(watch=tuple(setting("Enabled", b) for b in buckets), previous_at=T0)
-    judged = [outcome("fail", bucket) for bucket in buckets]
+    judged = [outcome("fail", bucket, rule=f"rule-{n}") for bucket in buckets for n in range(3)]
     present = Present(judged, [setting("Suspended", b) for b in buckets], changes=changes)
     alerts = compose(compare(past, present, now=day(1)), judged, routes=[HOOK], now=day(1))
-    assert sorted(alert.event for alert in alerts) == ["opened", "worsened"]
-    for alert in alerts:
-        data = alert.body["data"]
-        assert data["count"] == len(alert.keys) == 40
-        assert len(data["items"]) + data["items_left_out"] == 40
-        assert len(wire(alert.body)) <= LARGEST_BYTES
+    (alert,) = alerts
+    data = alert.body["data"]
+    assert data["count"] == len(alert.keys) == 160
+    assert data["events"] == {"opened": 120, "worsened": 40}
+    assert len(data["items"]) + data["items_left_out"] == 160
+    assert data["look"] == "auditor drift"
+    assert len(wire(alert.body)) <= LARGEST_BYTES
 
 
 def test_the_exports_a_change_touches_are_counted() -> None:

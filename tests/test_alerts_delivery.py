@@ -19,8 +19,8 @@ from ledger_case import T0, day, scan
 from test_alerts_channels import alert
 from test_ledger_survival import other
 
-from auditor.alerts.compose import LARGEST_BYTES, wire
 from auditor.alerts.deliver import Answer, Delivery, Way, deliver
+from auditor.alerts.text import LARGEST_BYTES, wire
 from auditor.errors import UsageError
 from auditor.ledger import Alert, Ledger, Sending
 

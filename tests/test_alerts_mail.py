@@ -17,8 +17,8 @@ from alert_case import NOW, out, served
 from test_alerts_channels import no_harm, sending, told
 
 from auditor.alerts.channels import mail
-from auditor.alerts.compose import LARGEST_BYTES
 from auditor.alerts.deliver import Answer
+from auditor.alerts.text import LARGEST_BYTES
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SENDER, TO = "auditor@example.com", ("a@example.com", "b@example.com")

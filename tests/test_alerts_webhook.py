@@ -18,8 +18,8 @@ from test_ledger_survival import other
 
 from auditor.alerts.channels import webhook
 from auditor.alerts.channels.webhook import Settings
-from auditor.alerts.compose import wire
 from auditor.alerts.deliver import LONGEST_WAIT_S, SCHEDULE_S, Answer, Way, deliver, wait_s
+from auditor.alerts.text import wire
 from auditor.errors import ConfigError
 from auditor.ledger import Alert, Ledger
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_case import T0, day, outcome
 
-from auditor.alerts.compose import Route
 from auditor.alerts.compose import compose as alerts
+from auditor.alerts.routes import Route
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables

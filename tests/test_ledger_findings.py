@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from ledger_case import RULES, day, outcome, scan
 
-from auditor.alerts.compose import Route, compose
+from auditor.alerts.compose import compose
+from auditor.alerts.routes import Route
 from auditor.drift import Past, Present, compare
 from auditor.errors import UsageError
 from auditor.ledger import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from auditor.alerts.compose import rank
+from auditor.alerts.items import rank
 from auditor.alerts.notices import digest, severity, tried, undelivered
 from auditor.errors import AuditorError
 from auditor.ledger import Alert, Ledger, Sending

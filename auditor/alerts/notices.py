@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from auditor.alerts.compose import LARGEST_BYTES, iso, line, rank, wire
+from auditor.alerts.items import rank
+from auditor.alerts.text import LARGEST_BYTES, iso, line, wire
 from auditor.ledger import Alert, Sending
 
 _NAMED = 100

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from auditor.config_alerts import Outgoing
-from auditor.config_sections import Glob
+from auditor.config_sections import Duration, Glob
 
 Event = Literal[
     "opened",
@@ -22,10 +22,14 @@ Event = Literal[
     "vanished",
     "scanner_blind",
     "went_unknown",
+    "acknowledged",
+    "reminder",
+    "waiver_expiring",
 ]
 EVENTS: tuple[str, ...] = get_args(Event)
 """What a message may tell of."""
 USUAL: tuple[Event, ...] = tuple(event for event in get_args(Event) if event != "went_unknown")
+_SHORTEST_S = 3600
 _LONGEST_S = 120
 """Well within the lease of an alert, after which another sender takes it."""
 Severity = Literal["critical", "high", "medium", "low"]
@@ -41,6 +45,10 @@ class Wants:
     """The least severe matter it is told of."""
     events: tuple[Event, ...] = USUAL
     """What it is told of. The end of a matter is told to whoever heard of it."""
+    remind_critical: Duration = 4 * 3600
+    """After how long an open matter is told again that nobody works on; 0s: never."""
+    remind_high: Duration = 24 * 3600
+    """The same of what is high. What is less severe stands in the weekly report."""
     zones: tuple[str, ...] = ()
     """Zones it is told of; empty: all. What is in no known zone is told to every route."""
     controls: tuple[Glob, ...] = ()
@@ -63,6 +71,9 @@ class Wants:
         """Yield what does not fit together, as (key, what)."""
         if not 1 <= self.timeout_s <= _LONGEST_S:
             yield "timeout_s", f"must be between 1 and {_LONGEST_S}"
+        for key in ("remind_critical", "remind_high"):
+            if 0 < getattr(self, key) < _SHORTEST_S:
+                yield key, "must be an hour at least, or 0s for never"
 
     def ready(self, outgoing: Outgoing) -> None:
         """Raise ConfigError for what lies outside its section and would refuse every message: most need nothing."""
@@ -70,7 +81,13 @@ class Wants:
     def route(self, channel: str) -> Route:
         """Return what it wants to hear."""
         return Route(
-            channel, self.severity, self.events, zones=self.zones, controls=self.controls, owners=self.owners
+            channel,
+            self.severity,
+            self.events,
+            zones=self.zones,
+            controls=self.controls,
+            owners=self.owners,
+            remind={"critical": self.remind_critical, "high": self.remind_high},
         )
 
 
@@ -86,6 +103,8 @@ class Route:
     zones: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
+    remind: Mapping[str, int] = field(default_factory=lambda: {"critical": 4 * 3600, "high": 24 * 3600})
+    """Seconds after which what is so severe is told again; 0, or not named: never."""
 
     def concerns(self, zone: str | None, controls: tuple[str, ...], owner: str | None) -> bool:
         """Say whether a matter is one of those it hears of; what is not known leaves nothing out."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from auditor.alerts.compose import LARGEST_BYTES, clean, visible
+from auditor.alerts.text import LARGEST_BYTES, clean, visible
 from auditor.ledger import Sending
 
 _T = TypeVar("_T")
@@ -127,11 +127,36 @@ def _facts(sending: Sending, data: Mapping[str, Any]) -> Iterator[tuple[str, str
     if isinstance(lost, Mapping):
         yield "Not delivered by", f"{safe(lost.get('route'), 100)}: {safe(lost.get('because'), 300)}"
         yield "Send it again", safe(lost.get("look"), 200)
+    yield from _more(data)
     exports = data.get("exports")
     if isinstance(exports, Mapping) and exports.get("count"):
         top = ", ".join(safe(each, 150) for each in exports.get("top") or ())
         yield "Exports affected", f"{exports['count']}: {top}"
     yield "Alert", sending.alert.alert_id
+
+
+def _more(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a message says beside its matters: what it stands for, who decided what, what to run."""
+    if isinstance(data.get("events"), Mapping):
+        yield "Of these", ", ".join(f"{count} {safe(name, 40)}" for name, count in data["events"].items())
+    for key, label in (("hides", "Findings that cannot be judged"), ("inhibited", "Gone with it")):
+        if isinstance(data.get(key), Mapping):
+            yield label, f"{data[key].get('count')}: {safe(data[key].get('look'), 100)}"
+    silence = data.get("silence")
+    if isinstance(silence, Mapping):
+        yield "Silence", f"{safe(silence.get('author'), 100)}: {safe(silence.get('reason'), 300)}"
+        yield "It lasted", f"{safe(silence.get('from'), 40)} to {safe(silence.get('until'), 40)}"
+        kept = ", ".join(f"{count} {safe(name, 40)}" for name, count in (silence.get("held") or {}).items())
+        yield "It kept back", f"{kept or 'reminders'}: {safe(silence.get('look'), 100)}"
+    waiver = data.get("waiver")
+    if isinstance(waiver, Mapping):
+        yield "Waiver", f"{safe(waiver.get('waiver_id'), 40)} until {safe(waiver.get('ends_at'), 40)}"
+        who = f"{safe(waiver.get('approver'), 100)}, asked for by {safe(waiver.get('requester'), 100)}"
+        yield "Approved by", f"{who}: {safe(waiver.get('reason'), 300)}"
+        yield "To renew it", safe(waiver.get("renew"), 150)
+    if data.get("acknowledge"):
+        yield "Open since", f"{safe(data.get('since'), 40)}; told {data.get('told')} times at most"
+        yield "Work on it", safe(data["acknowledge"], 150)
 
 
 _LABELS = (
@@ -146,6 +171,8 @@ _LABELS = (
     ("before", "Before"),
     ("after", "After"),
     ("because", "Because"),
+    ("since", "Since"),
+    ("told", "Times told"),
     ("changed_at", "Changed"),
     ("detected_at", "Detected"),
     ("looked_before_at", "The scan before looked"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from auditor.alerts.deliver import Way
+    from auditor.alerts.deliver import Clock, Delivery, Way
     from auditor.config import Config
+    from auditor.ledger import Ledger
     from auditor.rulepack import Pack
 
 
@@ -39,3 +40,12 @@ def ways(config: Config) -> dict[str, Way]:
         for name, settings in sorted(config.alerts.items())
         if settings.on
     }
+
+
+def told(config: Config, ledger: Ledger, clock: Clock) -> Delivery:
+    """Write what time alone made due, then send all that is due."""
+    from auditor.alerts import deliver, remind
+    from auditor.scan import routes
+
+    remind(ledger, routes(config), clock())
+    return deliver(ledger, ways(config), clock)

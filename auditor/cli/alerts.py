@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli._app import App, answering, app
+from auditor.cli._lifecycle import ack, silence, silences, unsilence
 from auditor.errors import AuditorError, UsageError
 
 if TYPE_CHECKING:
     from auditor.ledger import Sending
 
-STATES = ("pending", "sending", "delivered", "dead")
+STATES = ("pending", "sending", "delivered", "dead", "held")
 
 
 @click.group("alerts", invoke_without_command=True)
@@ -24,12 +25,18 @@ def command() -> None:
         _list(app())
 
 
+for each in (ack, silence, silences, unsilence):
+    command.add_command(each)
+
+
 @command.command("list")
 @click.option(
     "--state", type=click.Choice(STATES), default=None, metavar="STATE", help=f"One of {', '.join(STATES)}."
 )
 @click.option("--route", "--channel", default="", help="Route.")
-@click.option("--within", default="", metavar="DIGEST", help="What one digest holds.")
+@click.option(
+    "--within", default="", metavar="ID", help="What one digest, one silence or one flapping holds."
+)
 @answering
 def list_(state: str | None, route: str, within: str) -> None:
     """List the outbox, oldest first."""
@@ -100,22 +107,22 @@ def row_of(row: Sending) -> dict[str, Any]:
         "delivered_at": row.delivered_at,
         "last_error": row.last_error,
         "within": row.within,
+        "held": row.held,
     }
 
 
 @command.command("send")
 @answering
 def send() -> None:
-    """Send what is due now; every scan does so when it is done."""
-    from auditor.alerts import deliver
-    from auditor.cli._channels import ways
+    """Send what is due now, reminders too; every scan does so when it is done."""
+    from auditor.cli._channels import told, ways
 
     this = app()
     rows: list[Sending] = []
     known = ways(this.config())
     if this.ledger_path.exists():
         with this.ledger() as ledger:
-            deliver(ledger, known, this.now)
+            told(this.config(), ledger, this.now)
             rows = [row for row in ledger.outbox() if row.state in ("pending", "sending") and not row.within]
     for route in sorted({row.alert.channel for row in rows} - set(known)):
         waiting = sum(row.alert.channel == route for row in rows)

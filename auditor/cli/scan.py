@@ -80,7 +80,7 @@ def command(
 
 def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, no_send: bool) -> int:
     from auditor.alerts import Delivery
-    from auditor.cli._channels import check_controls
+    from auditor.cli._channels import check_controls, told
     from auditor.ledger import local_owner
     from auditor.scan import scan
 
@@ -95,7 +95,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
             done = scan(
                 config, ledger, pack, now=now, slot=slot, owner=local_owner(), full=full, progress=progress
             )
-        sent = Delivery() if no_send else _deliver(this, ledger)
+        sent = Delivery() if no_send else told(config, ledger, this.now)
         failing = _failing(ledger, done, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE
@@ -135,13 +135,6 @@ def _lines(this: App) -> Any:
         this.tell(f"{event} {said}")
 
     return say
-
-
-def _deliver(this: App, ledger: Ledger) -> Delivery:
-    from auditor.alerts import deliver
-    from auditor.cli._channels import ways
-
-    return deliver(ledger, ways(this.config()), this.now)
 
 
 def _failing(ledger: Ledger, done: Scan, fail_on: str) -> int:

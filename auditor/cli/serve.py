@@ -84,6 +84,7 @@ def _service(this: App, config: Config, log: Log) -> Service:
     from auditor.config_service import scan_times
     from auditor.ledger import local_owner
     from auditor.ledger.slots import is_gone
+    from auditor.scan import routes
     from auditor.service.condition import Condition
     from auditor.service.election import Election
     from auditor.service.instance import Instance
@@ -102,6 +103,7 @@ def _service(this: App, config: Config, log: Log) -> Service:
         clock=this.now,
         mono=time.monotonic,
         ping=_ping(config),
+        routes=routes(config),
     )
 
 

@@ -224,14 +224,20 @@ class Agenda:
         with self._read() as conn:
             open_ = "SELECT verdict, severity, count(*) FROM finding WHERE until_scan IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
             oldest = (
-                "SELECT min(created_at) FROM outbox WHERE state IN ('pending', 'sending') AND within IS NULL"
+                "SELECT min(created_at) FROM outbox WHERE state IN ('pending', 'sending') "
+                "AND within IS NULL AND held IS NULL"
             )
             return {
                 "findings": conn.execute(open_).fetchall(),
                 "slots": conn.execute(
                     "SELECT job, state, count(*) FROM slot GROUP BY 1, 2 ORDER BY 1, 2"
                 ).fetchall(),
-                "outbox": dict(conn.execute("SELECT state, count(*) FROM outbox GROUP BY 1 ORDER BY 1")),
+                "outbox": dict(
+                    conn.execute(
+                        "SELECT CASE WHEN held IS NOT NULL AND state = 'pending' AND within IS NULL THEN 'held' "
+                        "ELSE state END, count(*) FROM outbox GROUP BY 1 ORDER BY 1"
+                    )
+                ),
                 "waiting_since": maybe(conn.execute(oldest).fetchone()[0]),
                 "channels_off": conn.execute("SELECT count(*) FROM channel_off").fetchone()[0],
                 "entries": conn.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()[0],

@@ -182,6 +182,7 @@ def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int,
     yield from _scan_troubles(conn, entries)
     yield from _bound_troubles(conn, entries)
     yield from _signed_troubles(conn, entries)
+    yield from _sending_troubles(conn)
 
 
 def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
@@ -241,19 +242,23 @@ def _first(row: tuple[Any, ...]) -> Any:
 
 
 def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
-    """Compare waivers, sign-offs and baselines with what the chain says of them."""
-    told: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {
-        "waiver": {},
-        "sign_off": {},
-        "baseline": {},
+    """Compare what people decided with what the chain says of it."""
+    keys = {
+        "waiver": "waiver_id",
+        "sign_off": "sign_off_id",
+        "baseline": "name",
+        "silence": "silence_id",
+        "acknowledgement": "ack_id",
     }
-    keys = {"waiver": "waiver_id", "sign_off": "sign_off_id", "baseline": "name"}
+    ends = {"waiver_revoked": "waiver", "silence_ended": "silence"}
+    told: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {table: {} for table in keys}
     for entry in entries:
         if entry.kind in told:
             told[entry.kind][entry.body[keys[entry.kind]]] = (entry.seq, dict(entry.body))
-        elif entry.kind == "waiver_revoked":
-            seq, body = told["waiver"].get(entry.body["waiver_id"], (entry.seq, {}))
-            told["waiver"][entry.body["waiver_id"]] = (entry.seq, {**body, **entry.body})
+        elif (table := ends.get(entry.kind)) is not None:
+            name = entry.body[keys[table]]
+            seq, body = told[table].get(name, (entry.seq, {}))
+            told[table][name] = (entry.seq, {**body, **entry.body})
     for table, rows in told.items():
         cursor = conn.execute(f"SELECT * FROM {table} ORDER BY 1")
         names = [column[0] for column in cursor.description]
@@ -267,3 +272,30 @@ def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
                 yield seq, f"entry {seq}: {table} was changed in {', '.join(wrong)}"
         for key, (seq, _) in rows.items():
             yield seq, f"entry {seq}: {table} {key} is missing"
+
+
+def _sending_troubles(conn: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+    """Look through how alerts are sent: nothing is kept back that does not say so itself, or names what is not there.
+
+    No entry repeats it, for it changes with every attempt: what was told, and to whom, is bound; when it arrived is not.
+    """
+    of: dict[str, str] = dict(conn.execute("SELECT alert_id, channel FROM outbox"))
+    for alert_id, channel, within, held, said, *known in conn.execute(
+        "SELECT alert_id, channel, within, held, json_extract(body, '$.data.held.by'), incidents, closes FROM outbox "
+        "WHERE within IS NOT NULL OR held IS NOT NULL OR incidents <> '[]' OR closes <> '[]' ORDER BY alert_id"
+    ):
+        if held is not None and said is None:
+            yield 0, f"alert {alert_id} is kept from being sent, and does not say so itself (table outbox)"
+        if within is not None and of.get(within) != channel:
+            yield 0, f"alert {alert_id} goes out within {within}, which is not there (table outbox)"
+        for text in known:
+            if text != canonical(_names(text)) or any(of.get(name) != channel for name in _names(text)):
+                yield 0, f"alert {alert_id} names alerts that are not there (table outbox)"
+
+
+def _names(text: str) -> list[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return [""]
+    return [str(each) for each in found] if isinstance(found, list) else [""]

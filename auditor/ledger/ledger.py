@@ -9,24 +9,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import BusyError, VerificationError
+from auditor.errors import BusyError, UsageError, VerificationError
 from auditor.ledger import (
     chain,
     cursors,
     handed_out,
+    matters,
     memory,
     outbox,
     queries,
     signoffs,
+    silences,
     slots,
     standing,
     storage,
     waivers,
 )
 from auditor.ledger.agenda import Agenda
+from auditor.ledger.matters import Due, Told
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import record
 from auditor.ledger.signoffs import SignOff
+from auditor.ledger.silences import Acknowledgement, Silence
 from auditor.ledger.values import (
     Alert,
     Before,
@@ -185,7 +189,8 @@ class Ledger:
             ]
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
             left = cursors.every(conn)
-        return Before(past, dict(sorted(tables.items())), alerting, left)
+            restraints = matters.restraints(conn, as_of)
+        return Before(past, dict(sorted(tables.items())), alerting, left, restraints)
 
     def judged(self) -> Judged | None:
         """Return what the last finished scan was judged by; None before the first."""
@@ -529,6 +534,88 @@ class Ledger:
         """Return the outbox, oldest first; state `dead` lists the dead letters, `within` what a digest holds."""
         with self._read() as conn:
             return outbox.listed(conn, state=state, channel=channel, within=within)
+
+    # An alert's life
+
+    def tell_due(self, made: Callable[[Due], Told], now: datetime) -> int:
+        """Write what time alone made due, in one transaction; return how many messages that is.
+
+        `made` says it of what stands, and may be asked twice: nothing is locked where nothing is due.
+        """
+        with self._read() as conn:
+            if not made(matters.due(conn, now)):
+                return 0
+        with self._write() as conn:
+            told = made(matters.due(conn, now))
+            outbox.post(conn, told.alerts, n=None, at=now)
+            for alert_id, silence in told.passed_on:
+                matters.pass_on(conn, [alert_id], held=silence)
+            for alert_id, within in told.released:
+                matters.pass_on(conn, [alert_id], within=within)
+            matters.note(conn, told.notices, now)
+            return len(told.alerts)
+
+    def acknowledge(
+        self,
+        word: str,
+        found: Sequence[tuple[str, str]] = (),
+        *,
+        reason: str,
+        by: str,
+        now: datetime,
+        told: Callable[[str, Mapping[str, str]], Alert],
+    ) -> list[Acknowledgement]:
+        """Enter that somebody works on an alert's matters, or on those `found`; every channel that heard of them is `told`."""
+        with self._write() as conn:
+            asked = list(found) or matters.key_of(conn, word)
+            if not asked:
+                raise UsageError(
+                    f"{word} is neither an alert nor a finding that is open",
+                    remedy="`auditor alerts list` and `auditor findings` list them.",
+                )
+            done = silences.acknowledge(conn, asked, reason=reason, author=by, now=now)
+            named = {each.dedup_key: each.resource for each in done}
+            heard = matters.alerting(conn, named)
+            notes = [
+                told(channel, {key: named[key] for key in keys}) for channel, keys in sorted(heard.items())
+            ]
+            outbox.post(conn, notes, n=None, at=now)
+            return done
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """Return every acknowledgement, oldest first."""
+        with self._read() as conn:
+            return silences.acknowledgements(conn)
+
+    def silence(
+        self,
+        *,
+        reason: str,
+        by: str,
+        until: datetime,
+        now: datetime,
+        rule: str = "",
+        resource: str = "",
+        zone: str = "",
+        owner: str = "",
+    ) -> Silence:
+        """Enter a silence; UsageError says why one cannot be."""
+        with self._write() as conn:
+            return silences.add(
+                conn, reason=reason, author=by, until=until, now=now, rule=rule, resource=resource, zone=zone,
+                owner=owner,
+            )  # fmt: skip
+
+    def end_silence(self, silence_id: str, *, by: str, reason: str, now: datetime) -> Silence:
+        """End a silence before its time."""
+        with self._write() as conn:
+            return silences.end(conn, silence_id, by=by, reason=reason, now=now)
+
+    def silences(self) -> list[tuple[Silence, int, int]]:
+        """Return every silence, over or not, with the messages it held back and the matters these told of."""
+        with self._read() as conn:
+            held = silences.counts(conn)
+            return [(each, *held.get(each.silence_id, (0, 0))) for each in silences.every(conn)]
 
     # The file
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from auditor.ledger.agenda_tables import AGENDA
+from auditor.ledger.lifecycle_tables import LIFECYCLE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +20,7 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS, *AGENDA):
+    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS, *AGENDA, *LIFECYCLE):
         conn.execute(statement)
 
 
@@ -233,6 +234,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _steps(*_UNJUDGED),
     _steps(*_DIGESTS),
     _steps(*AGENDA),
+    _steps(*LIFECYCLE),
 )
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)

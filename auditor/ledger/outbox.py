@@ -10,36 +10,33 @@ from typing import Any
 
 from auditor.errors import UsageError
 from auditor.ledger import chain
+from auditor.ledger.silences import ACKED
 from auditor.ledger.values import Alert, Sending, canonical, instant, maybe, safe, stamp
-
-OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind"})
-"""Events after which a channel waits to hear the end."""
-CLOSING = frozenset({"recovered", "vanished"})
 
 _COLUMNS = (
     "alert_id, channel, event, keys, body, state, created_at, attempts, next_at, last_error, delivered_at, "
-    "within, incidents, closes"
+    "within, incidents, closes, held"
 )
 _DUE = (
-    "within IS NULL AND channel NOT IN (SELECT channel FROM channel_off) "
+    "within IS NULL AND held IS NULL AND channel NOT IN (SELECT channel FROM channel_off) "
     "AND ((state = 'pending' AND next_at <= :now) OR (state = 'sending' AND lease_until <= :now)) "
 )
 _IN_ORDER = (
     # The end of a matter never overtakes its beginning, which may be waiting for its next attempt.
     "AND NOT EXISTS (SELECT 1 FROM outbox AS sooner, json_each(sooner.keys) AS theirs "
-    "WHERE sooner.state IN ('pending', 'sending') AND sooner.within IS NULL "
+    "WHERE sooner.state IN ('pending', 'sending') AND sooner.within IS NULL AND sooner.held IS NULL "
     "AND sooner.channel = outbox.channel AND sooner.created_at < outbox.created_at "
     "AND theirs.value IN (SELECT value FROM json_each(outbox.keys))) "
 )
 
 
 def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
-    """Put alerts into the outbox, and note what each channel now waits to hear the end of."""
+    """Put alerts into the outbox, and note what each channel now waits to hear the end of; what is held it was not told."""
     when = stamp(at)
     for alert in alerts:
         conn.execute(
             "INSERT INTO outbox (alert_id, scan, channel, event, keys, body, created_at, state, "
-            "next_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+            "next_at, held) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
             (
                 alert.alert_id,
                 n,
@@ -49,18 +46,42 @@ def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at
                 canonical(alert.body),
                 when,
                 when,
+                alert.held,
             ),
         )
-        _follow(conn, alert, when)
+        if alert.held is None:
+            _follow(conn, alert, when)
+        else:
+            conn.executemany(
+                "INSERT INTO holding VALUES (?, ?, ?)",
+                [(alert.alert_id, key, canonical(alert.matters.get(key, {}))) for key in alert.keys],
+            )
 
 
 def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
     """Keep by which alert the receiver knows each matter, and say what is over."""
     keys = [(alert.channel, key) for key in alert.keys]
-    if alert.event in OPENING:
+    opens = [(alert.channel, key) for key in alert.opening]
+    conn.executemany(
+        "INSERT OR IGNORE INTO alerting (channel, dedup_key, since, incident, told) VALUES (?, ?, ?, ?, 0)",
+        [(*key, when, alert.alert_id) for key in opens],
+    )
+    conn.executemany(
+        "UPDATE alerting SET raised_at = ?, said = ?, flapping = ? WHERE channel = ? AND dedup_key = ?",
+        [
+            (
+                when,
+                canonical(alert.matters.get(key[1], {})),
+                alert.alert_id if alert.event == "flapping" else None,
+                *key,
+            )
+            for key in opens
+        ],
+    )
+    if opens or alert.event == "reminder":
         conn.executemany(
-            "INSERT OR IGNORE INTO alerting (channel, dedup_key, since, incident) VALUES (?, ?, ?, ?)",
-            [(*key, when, alert.alert_id) for key in keys],
+            "UPDATE alerting SET told_at = ?, told = told + 1 WHERE channel = ? AND dedup_key = ?",
+            [(when, *key) for key in opens or keys],
         )
     touched: set[str] = set()
     for key in keys:
@@ -68,10 +89,23 @@ def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
             "SELECT incident FROM alerting WHERE channel = ? AND dedup_key = ?", key
         ).fetchone()
         touched |= {row[0]} if row and row[0] else set()
-    if alert.event in CLOSING:
-        conn.executemany("DELETE FROM alerting WHERE channel = ? AND dedup_key = ?", keys)
+    conn.executemany(
+        "DELETE FROM alerting WHERE channel = ? AND dedup_key = ?",
+        [(alert.channel, key) for key in alert.closing],
+    )
+    if alert.event == "acknowledged":
+        touched = {each for each in touched if _all_acked(conn, alert.channel, each)}
     if touched:
         _name_incidents(conn, alert.alert_id, alert.channel, touched)
+
+
+def _all_acked(conn: sqlite3.Connection, channel: str, incident: str) -> bool:
+    """Say whether somebody works on everything that a receiver knows as one incident."""
+    row = conn.execute(
+        f"SELECT 1 FROM alerting WHERE channel = ? AND incident = ? AND NOT {ACKED} LIMIT 1",
+        (channel, incident),
+    ).fetchone()
+    return row is None
 
 
 def _name_incidents(conn: sqlite3.Connection, alert_id: str, channel: str, touched: set[str]) -> None:
@@ -200,8 +234,8 @@ def bury(conn: sqlite3.Connection, alert_id: str, error: str) -> str | None:
 def replay(conn: sqlite3.Connection, alert_id: str, now: datetime) -> Sending:
     """Send an alert once more, under the same id, and switch its channel on again."""
     changed = conn.execute(
-        "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, lease_until = NULL, within = NULL "
-        "WHERE alert_id = ? AND state <> 'sending'",
+        "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, lease_until = NULL, within = NULL, "
+        "held = NULL WHERE alert_id = ? AND state <> 'sending'",
         (stamp(now), alert_id),
     ).rowcount
     row = conn.execute(f"SELECT {_COLUMNS} FROM outbox WHERE alert_id = ?", (alert_id,)).fetchone()
@@ -231,11 +265,12 @@ def switch_on(conn: sqlite3.Connection, channel: str, now: datetime) -> None:
 def listed(
     conn: sqlite3.Connection, *, state: str = "", channel: str = "", within: str = ""
 ) -> list[Sending]:
-    """Return the outbox, oldest first; `within`: what one digest holds."""
+    """Return the outbox, oldest first; `within`: what one digest, one silence or one flapping holds."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM outbox WHERE (:state = '' OR state = :state) "
-        "AND (:channel = '' OR channel = :channel) AND (:within = '' OR within = :within) "
-        "ORDER BY created_at, alert_id",
+        f"SELECT {_COLUMNS} FROM outbox WHERE (:state = '' OR :state = CASE WHEN held IS NOT NULL "
+        "AND state = 'pending' AND within IS NULL THEN 'held' ELSE state END) "
+        "AND (:channel = '' OR channel = :channel) "
+        "AND (:within = '' OR within = :within OR held = :within) ORDER BY created_at, alert_id",
         {"state": state, "channel": channel, "within": within},
     )
     return [_sending(row) for row in rows]
@@ -249,10 +284,10 @@ def channels_off(conn: sqlite3.Connection) -> dict[str, str]:
 def _sending(row: tuple[Any, ...]) -> Sending:
     alert_id, channel, event, keys, body, state, created_at, attempts, next_at, error, done, *more = row
     alert = Alert(alert_id, channel, event, tuple(json.loads(keys)), json.loads(body))
-    within, incidents, closes = more
+    within, incidents, closes, held = more
     return Sending(
         alert,
-        state,
+        "held" if held and state == "pending" and within is None else state,
         instant(created_at),
         attempts,
         instant(next_at),
@@ -261,4 +296,5 @@ def _sending(row: tuple[Any, ...]) -> Sending:
         within,
         tuple(json.loads(incidents)),
         tuple(json.loads(closes)),
+        held,
     )

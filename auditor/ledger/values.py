@@ -14,8 +14,12 @@ from auditor.model import Gap, Seen
 
 if TYPE_CHECKING:
     from auditor.drift import Past
+    from auditor.ledger.matters import Restraints
     from auditor.watch import Watched
 
+OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind", "flapping", "silence_over"})
+"""Events after which a channel waits to hear the end."""
+CLOSING = frozenset({"recovered", "vanished"})
 _EXACT = 2**53
 """Whole numbers beyond this are not the same number in every JSON reader (RFC 8785)."""
 
@@ -153,6 +157,28 @@ class Alert:
     keys: tuple[str, ...]
     """Dedup keys of all it tells of."""
     body: Mapping[str, Any]
+    opens: tuple[str, ...] | None = None
+    """Those of them whose end the channel waits for from now on; None: all, where the event opens anything."""
+    closes: tuple[str, ...] | None = None
+    """Those of them that are over; None: all, where the event ends anything."""
+    matters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each of them is, in short: what a reminder says."""
+    held: str | None = None
+    """What keeps it from being sent: a silence, or the message that said that it flaps."""
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """Return the keys it opens."""
+        if self.opens is not None:
+            return self.opens
+        return self.keys if self.event in OPENING else ()
+
+    @property
+    def closing(self) -> tuple[str, ...]:
+        """Return the keys it ends."""
+        if self.closes is not None:
+            return self.closes
+        return self.keys if self.event in CLOSING else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +187,7 @@ class Sending:
 
     alert: Alert
     state: str
-    """`pending`, `sending`, `delivered` or `dead`."""
+    """`pending`, `sending`, `delivered`, `dead` or `held`."""
     created_at: datetime
     attempts: int
     next_at: datetime
@@ -173,6 +199,8 @@ class Sending:
     """Alerts that opened what it tells of, where that is still open: what a receiver knows the matter by."""
     closes: tuple[str, ...] = ()
     """Alerts that opened what is over with this one."""
+    held: str | None = None
+    """What keeps it from being sent by itself, or kept it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +332,8 @@ class Before:
     """(channel, dedup key) of what was told as open and not yet as recovered."""
     cursors: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Where the last recorded scan left each source in each of its scopes."""
+    restraints: Restraints | None = None
+    """What keeps matters from being told now; None: nothing."""
 
     @property
     def previous_at(self) -> datetime | None:

@@ -120,6 +120,11 @@ def revoke(conn: sqlite3.Connection, waiver_id: str, *, by: str, reason: str, no
     return _row(conn.execute("SELECT * FROM waiver WHERE waiver_id = ?", (waiver_id,)).fetchone())
 
 
+def end(waiver: WaiverRow) -> datetime:
+    """Return when a waiver ends or ended."""
+    return min(waiver.expires_at, waiver.revoked_at or waiver.expires_at)
+
+
 def every(conn: sqlite3.Connection, as_of: datetime | None = None) -> list[WaiverRow]:
     """Return the waivers entered by a time, oldest first."""
     rows = [_row(row) for row in conn.execute("SELECT * FROM waiver ORDER BY created_at, waiver_id")]

@@ -10,14 +10,14 @@ import http.client
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.alerts import deliver
+from auditor.alerts import Route, deliver, remind
 from auditor.alerts.address import RefusedAddressError
 from auditor.alerts.deliver import Way
 from auditor.errors import AuditorError, BusyError, ConfigError, UsageError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 RING_S, DELIVER_S, MEASURE_S = 2, 5, 15
 BATCH = 50
 """Alerts sent in one go: between two of them the service may be told to stop."""
+REMIND_S = 60
+"""How often it is looked at what time alone made due."""
 PING_AGAIN_S = 60
 STEP_S = 2.0
 """The clocks have parted when one went on so much further than the other."""
@@ -58,10 +60,13 @@ class Service:
     mono: Callable[[], float]
     """Seconds that only grow."""
     ping: Ping | None = None
+    routes: Sequence[Route] = ()
+    """What is reminded of, and by which route."""
     stopping: threading.Event = field(default_factory=threading.Event)
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _sending: threading.Lock = field(default_factory=threading.Lock)
     _pinged_s: float | None = None
+    _reminded_s: float | None = None
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
@@ -123,6 +128,7 @@ class Service:
         try:
             with self._quietly(), self._ledger() as ledger:
                 if self.ways:
+                    self._remind(ledger)
                     done = deliver(ledger, self.ways, self.clock, limit=BATCH, stopping=self.stopping.is_set)
                     told = {"delivered": done.delivered, "retried": done.retried, "dead": done.dead}
                     if any(told.values()):
@@ -130,6 +136,13 @@ class Service:
                 self._heartbeat(ledger)
         finally:
             self._sending.release()
+
+    def _remind(self, ledger: Ledger) -> None:
+        """Write reminders, and whatever else is due by time alone."""
+        mono_s = self.mono()
+        if self._reminded_s is None or mono_s - self._reminded_s >= REMIND_S:
+            remind(ledger, self.routes, self.clock())
+            self._reminded_s = mono_s
 
     def _heartbeat(self, ledger: Ledger) -> None:
         """Tell the monitor outside of a good scan, once for each; one that is long past says nothing of now."""

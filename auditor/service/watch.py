@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from auditor.alerts.compose import iso, line
 from auditor.alerts.deliver import Way
+from auditor.alerts.text import iso, line
 from auditor.errors import AuditorError, VerificationError
 from auditor.ledger import Alert, Ledger, Sending
 from auditor.ledger.agenda import Signs

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts.aws_client import attempted, client, ended
-from auditor.alerts.compose import wire
 from auditor.alerts.deliver import Answer, Send
 from auditor.alerts.outgoing import Out, quoted, target
 from auditor.alerts.routes import Wants
+from auditor.alerts.text import wire
 from auditor.errors import ConfigError
 from auditor.ledger import Sending
 

@@ -25,6 +25,8 @@ _SEVERITIES = {"critical": "critical", "high": "error", "medium": "warning", "lo
 _SUMMARY = 1024
 _OVER = {"recovered", "vanished"}
 _ACKNOWLEDGED = "acknowledged"
+_TOLD = {"changed", "waiver_expiring"}
+"""What wakes nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ def events(sending: Sending) -> list[tuple[str, dict[str, Any]]]:
     resolved = [(enqueue, {"event_action": "resolve", "dedup_key": each}) for each in sending.closes]
     if alert.event in _OVER:
         return resolved
-    if alert.event == "changed":
-        return [("/v2/change/enqueue", {"payload": _payload(words, change=True)})]
+    if alert.event in _TOLD:
+        return [*resolved, ("/v2/change/enqueue", {"payload": _payload(words, change=True)})]
     if alert.event == "digest" and not known:
         return [*resolved, ("/v2/change/enqueue", {"payload": _payload(words, change=True)})]
     payload = _payload(words)

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts.address import RefusedAddressError
-from auditor.alerts.compose import wire
 from auditor.alerts.deliver import Answer, Send
 from auditor.alerts.outgoing import Out, answer, post, quoted, target
 from auditor.alerts.routes import Wants
 from auditor.alerts.secret import reveal
+from auditor.alerts.text import wire
 from auditor.config_sections import Secret
 from auditor.errors import ConfigError
 from auditor.ledger import Sending

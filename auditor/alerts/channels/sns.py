@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts.aws_client import attempted, client
-from auditor.alerts.compose import wire
 from auditor.alerts.deliver import Answer, Send
 from auditor.alerts.outgoing import Out, target
 from auditor.alerts.routes import Wants
+from auditor.alerts.text import wire
 from auditor.alerts.words import Words, fitted, said
 from auditor.errors import ConfigError
 from auditor.ledger import Sending

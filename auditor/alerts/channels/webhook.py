@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from auditor.alerts.compose import wire
 from auditor.alerts.deliver import Answer, Send
 from auditor.alerts.outgoing import Out, send, target
 from auditor.alerts.routes import Wants
 from auditor.alerts.secret import reveal
+from auditor.alerts.text import wire
 from auditor.errors import ConfigError
 from auditor.ledger import Sending
 

@@ -1,0 +1,249 @@
+"""What a scan found, as matters to tell: each with what it is known by, its cause and all there is to say. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.alerts.text import clean, iso
+from auditor.drift import finding_id
+from auditor.ledger import RuleNote
+from auditor.ledger.matters import OpenFinding
+from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen
+
+ENDS = frozenset({"recovered", "vanished"})
+_SHORT = (
+    "resource", "resource_type", "rule", "code", "field", "severity", "zone", "owner", "account", "controls",
+    "because", "finding_id", "remedy",
+)  # fmt: skip
+"""What is kept of a matter for its reminders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to tell, before it is grouped."""
+
+    event: str
+    key: str
+    group: tuple[str, ...]
+    severity: str
+    resource: str
+    said: Mapping[str, Any]
+
+    @property
+    def sight(self) -> bool:
+        """Say whether it is about what can be read, which nothing keeps from being told."""
+        return self.group[0] == "sight"
+
+    @property
+    def begins(self) -> bool:
+        """Say whether it is an opening, which may be the third of a day: a setting opens when it gets worse."""
+        if self.event == "worsened":
+            return not self.said.get("rule")
+        return self.event in {"opened", "regressed", "scanner_blind"}
+
+    @property
+    def finding_id(self) -> str:
+        return str((self.said.get("evidence") or {}).get("finding_id") or "")
+
+    def short(self) -> dict[str, Any]:
+        """Return what is kept of it."""
+        said = {**self.said, "finding_id": self.finding_id, "because": clean(self.said.get("because"), 200)}
+        return {name: said[name] for name in _SHORT if said.get(name)}
+
+
+def dedup_key(kind: str, resource: str, drift_class: str) -> str:
+    """Return what a matter is known by, whatever the words, the scan or the rule's version."""
+    text = json.dumps([kind, resource, drift_class], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def finding_key(found: OpenFinding) -> str:
+    """Return what a finding is known by."""
+    return dedup_key("finding", f"{found.subject_table}/{found.subject_key}", found.rule)
+
+
+def rank(severity: str) -> int:
+    """Return where a severity stands, 0 the worst."""
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
+
+
+def drifted(
+    drift: Iterable[Drift],
+    outcomes: Iterable[Outcome],
+    rules: Mapping[str, RuleNote],
+    wanted: Callable[[str, str, str], bool],
+    previous_at: datetime | None,
+    homes: Callable[[], Mapping[str, str]],
+) -> Iterator[Item]:
+    """Yield what moved and somebody wants to hear, asked by event, key and severity: most of what moves nobody asked for.
+
+    `homes` tells the bucket of each export: what follows of a change is told with it.
+    """
+    causes: dict[str, str] = {}
+    told: list[tuple[Drift, str, str]] = []
+    for one in drift:
+        if one.rule is None and one.actor:
+            causes[one.subject_key] = one.actor
+        event = _finding_event(one) if one.rule else _setting_event(one)
+        key = _key(one)
+        if event is not None and wanted(event, key, one.severity):
+            told.append((one, event, key))
+    subjects = {(one.rule, one.subject_key) for one, _, _ in told if one.rule}
+    judged = {(o.rule, o.subject_key): o for o in outcomes if (o.rule, o.subject_key) in subjects}
+    places = {one.subject_key: one.account or one.project for one in judged.values()}
+    near = homes() if causes and any(one.subject_table == "export" for one, _, _ in told) else {}
+    for one, event, key in told:
+        outcome = judged.get((one.rule or "", one.subject_key))
+        account = (
+            outcome.account or outcome.project if outcome else places.get(one.subject_key)
+        ) or _account(one)
+        actor = one.actor or causes.get(one.subject_key) or causes.get(near.get(one.subject_key, ""))
+        account = account or (_place(actor, 4) if actor else "")
+        group = ("by", actor, account) if actor else ("of", account, one.rule or _setting(one))
+        said = _said(one, outcome, account, rules.get(one.rule or "", RuleNote()), previous_at)
+        yield Item(event, key, group, one.severity, one.subject_key, said)
+
+
+def hidden(drift: Iterable[Drift], outcomes: Iterable[Outcome]) -> list[tuple[str, str, Sequence[str]]]:
+    """Return what could no longer be judged in this scan: its key, its account, and the gaps behind it."""
+    lost = {
+        (one.rule, one.subject_key): one
+        for one in drift
+        if one.rule and one.after == "unknown" and _finding_event(one) == "went_unknown"
+    }
+    if not lost:
+        return []
+    found: dict[tuple[str | None, str], tuple[str, Sequence[str]]] = {}
+    for outcome in outcomes:
+        if (outcome.rule, outcome.subject_key) in lost:
+            account = outcome.account or outcome.project or ""
+            found[outcome.rule, outcome.subject_key] = (account, (*outcome.gaps, outcome.because))
+    return [
+        (_key(one), *found.get(name, (_account(one), (one.because,))))
+        for name, one in sorted(lost.items(), key=str)
+    ]
+
+
+def sight(coverage: Sequence[Seen | Gap]) -> Iterator[Item]:
+    """Tell once when a source cannot be read, and once when it can again."""
+    gaps: dict[tuple[str, str, str], list[Gap]] = {}
+    seen = set()
+    for part in coverage:
+        scope = (part.table, part.account, part.region)
+        if isinstance(part, Gap):
+            gaps.setdefault(scope, []).append(part)
+        else:
+            seen.add(scope)
+    for scope in sorted({*gaps, *seen}):
+        table, account, region = scope
+        blind = gaps.get(scope)
+        why = sorted({clean(gap.detail or gap.reason, 300) or "" for gap in blind or ()})
+        yield Item(
+            "scanner_blind" if blind else "recovered",
+            dedup_key("coverage", f"{table}/{account}/{region}", "blind"),
+            ("sight", account),
+            "high",
+            f"{table} in {account}/{region}",
+            {
+                "resource": f"{account}/{region}",
+                "resource_type": table,
+                "account": account,
+                "severity": "high",
+                "because": "; ".join(why[:5]) if blind else "it can be read again",
+                "remedy": "Grant the permission, or wait for the service; until then what rests "
+                "on it is unknown."
+                if blind
+                else None,
+            },
+        )
+
+
+def gone(drift: Iterable[Drift]) -> dict[tuple[str, str], Drift]:
+    """Return the resources that are gone, by table and key."""
+    return {
+        (one.subject_table, one.subject_key): one
+        for one in drift
+        if one.rule is None and one.kind == "vanished"
+    }
+
+
+def _key(one: Drift) -> str:
+    kind = "finding" if one.rule else "setting"
+    return dedup_key(kind, f"{one.subject_table}/{one.subject_key}", one.rule or str(one.field))
+
+
+def _finding_event(one: Drift) -> str | None:
+    if one.kind in {"appeared", "regressed"}:
+        opened = "regressed" if one.kind == "regressed" else "opened"
+        return opened if one.after == "fail" else "went_unknown"
+    if one.kind in {"resolved", "vanished"}:
+        return "recovered" if one.kind == "resolved" else "vanished"
+    if one.field == "verdict":
+        if one.after == "unknown":
+            return "went_unknown"
+        return "opened" if one.direction == "worse" else None
+    return {"worse": "worsened", "neutral": "changed"}.get(one.direction)
+
+
+def _setting_event(one: Drift) -> str | None:
+    if one.kind != "changed":
+        return "changed"
+    return {"worse": "worsened", "neutral": "changed", "better": "recovered"}[one.direction]
+
+
+def _setting(one: Drift) -> str:
+    return f"{one.subject_table}.{one.field or one.kind}"
+
+
+def _account(one: Drift) -> str:
+    return _place(one.subject_key, 4)
+
+
+def _place(arn: str, part: int) -> str:
+    """Return the region (3) or the account (4) that an ARN names; empty where it names none."""
+    parts = arn.split(":", 5)
+    return parts[part] if len(parts) > 5 and parts[0] == "arn" else ""
+
+
+def _said(
+    one: Drift, outcome: Outcome | None, account: str, note: RuleNote, previous_at: datetime | None
+) -> dict[str, Any]:
+    return {
+        "change": one.kind,
+        "resource": one.subject_key,
+        "resource_type": one.subject_table,
+        "account": account or None,
+        "region": _place(one.subject_key, 3) or None,
+        "owner": outcome.owner if outcome else None,
+        "zone": outcome.zone if outcome else None,
+        "rule": one.rule,
+        "code": outcome.code if outcome else None,
+        "severity": one.severity,
+        "field": one.field,
+        "before": clean(one.before, 1000),
+        "after": clean(one.after, 1000),
+        "direction": one.direction,
+        "because": clean(one.because, 600),
+        "changed_at": iso(one.changed_at) if one.changed_at else None,
+        "detected_at": iso(one.detected_at),
+        "looked_before_at": iso(previous_at) if previous_at else None,
+        "who": one.actor,
+        "who_because": clean(one.actor_reason, 400),
+        "controls": sorted(note.controls),
+        "remedy": clean(note.remedy, 600) or _undo(one),
+        "evidence": {
+            "drift_id": one.drift_id,
+            "finding_id": finding_id(one.rule, one.subject_table, one.subject_key) if one.rule else None,
+        },
+    }
+
+
+def _undo(one: Drift) -> str | None:
+    if one.rule is None and one.kind == "changed":
+        return f"If nobody meant this, set {one.field} back to what it was before."
+    return None

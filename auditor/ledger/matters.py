@@ -1,0 +1,364 @@
+"""What channels were told of and not yet told the end of, and what keeps the rest from being told."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from auditor.ledger import silences, waivers
+from auditor.ledger.silences import ACKED, Silence
+from auditor.ledger.values import CLOSING, Alert, WaiverRow, instant, stamp
+
+FLAPS = timedelta(hours=24)
+"""Three openings within this time are flapping; so long without one, or an end, is calm."""
+TURNS = 2
+"""So many ends within that time make the next opening the third."""
+_BEGUN = "('opened', 'regressed', 'worsened', 'scanner_blind', 'flapping')"
+_ENDED = "('recovered', 'vanished')"
+_MOVED = f"{_BEGUN[:-1]}, {_ENDED[1:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flap:
+    """A matter that a channel was told is flapping."""
+
+    alert_id: str
+    """The message that said so: what it holds is what moved since."""
+    moved_at: datetime
+    over: bool
+    """It ended when it last moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restraints:
+    """What keeps a matter from being told as it happens."""
+
+    silences: Sequence[Silence] = ()
+    """Those in force."""
+    waivers: Sequence[WaiverRow] = ()
+    """Those in force."""
+    turns: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
+    """(channel, key) of what ended at least twice within 24 hours, and when it opened in them."""
+    flapping: Mapping[tuple[str, str], Flap] = field(default_factory=dict)
+    matters: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """What each channel was told of, in short."""
+
+    def silence(self, said: Mapping[str, Any]) -> Silence | None:
+        """Return the silence over a matter that ends last."""
+        found = [each for each in self.silences if each.covers(dict(said))]
+        return max(found, key=lambda each: (each.end, each.silence_id), default=None)
+
+    def waiver(self, finding_id: str, rule: str, subject_key: str, at: datetime) -> WaiverRow | None:
+        """Return a waiver that covers a finding."""
+        return next((each for each in self.waivers if each.covers(finding_id, rule, subject_key, at)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One matter that one channel was told of, and not yet told the end of."""
+
+    channel: str
+    key: str
+    since: datetime
+    told_at: datetime
+    told: int
+    """How often."""
+    said: Mapping[str, Any]
+    acked: bool
+    flap: Flap | None
+    stands: str
+    """`fail`, `unknown` or `over` where it is a finding, else `open` or `over`."""
+    because: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One matter that a silence kept from one channel."""
+
+    channel: str
+    alert_id: str
+    key: str
+    event: str
+    at: datetime
+    said: Mapping[str, Any]
+    stands: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFinding:
+    """A finding that is open, in short."""
+
+    finding_id: str
+    rule: str
+    code: str
+    subject_table: str
+    subject_key: str
+    verdict: str
+    severity: str
+    owner: str | None
+    zone: str | None
+    account: str | None
+    because: str
+    controls: tuple[str, ...]
+    remedy: str
+    opened_at: datetime
+    failed: bool
+    """It has failed since it opened, whatever is known of it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """All that time alone may make due."""
+
+    matters: Sequence[Matter]
+    held: Mapping[str, Sequence[Held]]
+    """Silence to what it held of matters that may still be open."""
+    silences: Sequence[Silence]
+    waivers: Sequence[WaiverRow]
+    findings: Sequence[OpenFinding]
+    done: frozenset[str]
+    """Notices that were looked at before."""
+    reminding: frozenset[str]
+    """Channels with a reminder that is still on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is written of what was due."""
+
+    alerts: Sequence[Alert] = ()
+    notices: Sequence[str] = ()
+    """What need not be looked at again."""
+    released: Sequence[tuple[str, str]] = ()
+    """(alert, message): what a silence held and goes out within another message."""
+    passed_on: Sequence[tuple[str, str]] = ()
+    """(alert, silence): what another silence holds from now on."""
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to write."""
+        return bool(self.alerts or self.notices or self.released or self.passed_on)
+
+
+def restraints(conn: sqlite3.Connection, now: datetime) -> Restraints:
+    """Return what keeps matters from being told at a time."""
+    since = stamp(now - FLAPS)
+    turns = {
+        (channel, key): sorted(map(instant, begun.split(",")))
+        for channel, key, begun in conn.execute(
+            f"SELECT o.channel, k.value, group_concat(CASE WHEN o.event IN {_BEGUN} THEN o.created_at END) "
+            "FROM outbox AS o, json_each(o.keys) AS k "
+            f"WHERE o.created_at > ? AND o.event IN {_MOVED} "
+            f"GROUP BY 1, 2 HAVING sum(o.event IN {_ENDED}) >= ? AND sum(o.event IN {_BEGUN}) >= ?",
+            (since, TURNS, TURNS),
+        )
+    }
+    return Restraints(
+        silences=[each for each in silences.every(conn) if each.at(now)],
+        waivers=_in_force(conn, now),
+        turns=turns,
+        flapping=_flapping(conn),
+        matters={
+            (channel, key): json.loads(said)
+            for channel, key, said in conn.execute("SELECT channel, dedup_key, said FROM alerting")
+        },
+    )
+
+
+def _in_force(conn: sqlite3.Connection, now: datetime) -> list[WaiverRow]:
+    return [each for each in waivers.every(conn, now) if waivers.end(each) > now]
+
+
+def _flapping(conn: sqlite3.Connection) -> dict[tuple[str, str], Flap]:
+    """Return what flaps, each with how it last moved: what its message holds, else the message itself."""
+    found = {}
+    for channel, key, alert_id, raised_at in conn.execute(
+        "SELECT channel, dedup_key, flapping, raised_at FROM alerting WHERE flapping IS NOT NULL"
+    ).fetchall():
+        row = conn.execute(
+            "SELECT o.created_at, o.event FROM outbox AS o JOIN holding AS h ON h.alert_id = o.alert_id "
+            "WHERE o.held = ? AND h.dedup_key = ? ORDER BY o.created_at DESC LIMIT 1",
+            (alert_id, key),
+        ).fetchone()
+        at, event = row or (raised_at, "flapping")
+        found[channel, key] = Flap(alert_id, instant(at), event in CLOSING)
+    return found
+
+
+def due(conn: sqlite3.Connection, now: datetime) -> Due:
+    """Return all that time alone may make due."""
+    findings = {each.finding_id: each for each in _open(conn)}
+    ended = _Ended(conn)
+    flapping = _flapping(conn)
+    matters = []
+    for channel, key, since, told_at, told, said, incident, acked in conn.execute(
+        f"SELECT channel, dedup_key, since, coalesce(told_at, since), told, said, incident, {ACKED} "
+        "FROM alerting ORDER BY channel, dedup_key"
+    ).fetchall():
+        short = json.loads(said) or _of_old(conn, incident)
+        stands, because, severity = _stands(short, findings, ended, since)
+        matters.append(
+            Matter(
+                channel=channel,
+                key=key,
+                since=instant(since),
+                told_at=instant(told_at),
+                told=told,
+                said=short,
+                acked=bool(acked),
+                flap=flapping.get((channel, key)),
+                stands=stands,
+                because=because,
+                severity=severity,
+            )
+        )
+    return Due(
+        matters=matters,
+        held=_held(conn, findings, ended),
+        silences=silences.every(conn),
+        waivers=waivers.every(conn, now),
+        findings=list(findings.values()),
+        done=frozenset(name for (name,) in conn.execute("SELECT notice FROM notice")),
+        reminding=frozenset(
+            channel
+            for (channel,) in conn.execute(
+                "SELECT DISTINCT channel FROM outbox WHERE event = 'reminder' "
+                "AND state IN ('pending', 'sending') AND within IS NULL"
+            )
+        ),
+    )
+
+
+def note(conn: sqlite3.Connection, notices: Sequence[str], now: datetime) -> None:
+    """Note what was looked at, so that it is not told twice."""
+    conn.executemany("INSERT OR IGNORE INTO notice VALUES (?, ?)", [(each, stamp(now)) for each in notices])
+
+
+def pass_on(conn: sqlite3.Connection, alert_ids: Sequence[str], *, within: str = "", held: str = "") -> None:
+    """Let what a silence held go out within a message, or let another silence hold it."""
+    conn.executemany(
+        "UPDATE outbox SET within = coalesce(nullif(?, ''), within), held = coalesce(nullif(?, ''), held) "
+        "WHERE alert_id = ? AND state = 'pending'",
+        [(within, held, each) for each in alert_ids],
+    )
+
+
+def _open(conn: sqlite3.Connection) -> list[OpenFinding]:
+    rows = conn.execute(
+        "SELECT f.finding_id, f.rule, f.code, f.subject_table, f.subject_key, f.verdict, f.severity, f.owner, f.zone, "
+        "coalesce(f.account, f.project), coalesce(w.because, f.because), f.controls, f.remedy, f.opened_at, "
+        "f.last_fail_at IS NOT NULL FROM finding AS f LEFT JOIN wording AS w ON w.finding_id = f.finding_id "
+        "WHERE f.until_scan IS NULL ORDER BY f.finding_id"
+    )
+    names = [each.name for each in fields(OpenFinding)]
+    return [
+        OpenFinding(
+            **dict(zip(names[:11], row[:11], strict=True)),
+            controls=tuple(json.loads(row[11])),
+            remedy=row[12],
+            opened_at=instant(row[13]),
+            failed=bool(row[14]),
+        )
+        for row in rows
+    ]
+
+
+class _Ended:
+    """When settings were last set right, or their resources were gone: read once, if anything asks."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
+        self._found: dict[tuple[str, str, str | None], str] | None = None
+
+    def after(self, table: str, key: str, name: str | None, since: str) -> bool:
+        """Say whether a setting ended after a time."""
+        if self._found is None:
+            self._found = {
+                (row[0], row[1], row[2]): row[3]
+                for row in self._conn.execute(
+                    "SELECT subject_table, subject_key, CASE kind WHEN 'vanished' THEN NULL ELSE field END, "
+                    "max(detected_at) FROM drift WHERE rule IS NULL AND (direction = 'better' OR kind = 'vanished') "
+                    "GROUP BY 1, 2, 3"
+                )
+            }
+        return any(self._found.get((table, key, each), "") > since for each in (name, None))
+
+
+def _stands(
+    said: Mapping[str, Any], findings: Mapping[str, OpenFinding], ended: _Ended, since: str
+) -> tuple[str, str, str]:
+    """Return how a matter stands, why, and how severe it is."""
+    because, severity = str(said.get("because") or ""), str(said.get("severity") or "medium")
+    if finding_id := said.get("finding_id"):
+        found = findings.get(str(finding_id))
+        if found is None:
+            return "over", because, severity
+        return found.verdict, found.because, found.severity
+    if said.get("field") and ended.after(
+        str(said.get("resource_type")), str(said.get("resource")), str(said["field"]), since
+    ):
+        return "over", because, severity
+    return "open", because, severity
+
+
+def _of_old(conn: sqlite3.Connection, incident: str | None) -> dict[str, Any]:
+    """Return what is known of a matter that was told before this was kept: the message that told of it."""
+    row = conn.execute(
+        "SELECT json_extract(body, '$.data.severity'), json_extract(body, '$.data.title') FROM outbox "
+        "WHERE alert_id = ?",
+        (incident,),
+    ).fetchone()
+    severity, title = row or ("medium", None)
+    return {"severity": severity, "resource": title or "what an earlier message told of"}
+
+
+def _held(
+    conn: sqlite3.Connection, findings: Mapping[str, OpenFinding], ended: _Ended
+) -> dict[str, list[Held]]:
+    found: dict[str, list[Held]] = {}
+    for silence, channel, alert_id, event, at, key, said in conn.execute(
+        "SELECT o.held, o.channel, o.alert_id, o.event, o.created_at, h.dedup_key, h.said FROM outbox AS o "
+        "JOIN holding AS h ON h.alert_id = o.alert_id JOIN silence AS s ON s.silence_id = o.held "
+        "LEFT JOIN notice AS n ON n.notice = 'silence/' || s.silence_id "
+        "WHERE n.notice IS NULL AND o.state = 'pending' AND o.within IS NULL "
+        "ORDER BY o.created_at, o.alert_id, h.dedup_key"
+    ).fetchall():
+        short = json.loads(said)
+        stands, because, _ = _stands(short, findings, ended, at)
+        found.setdefault(silence, []).append(
+            Held(channel, alert_id, key, event, instant(at), short, stands, because)
+        )
+    return found
+
+
+def key_of(conn: sqlite3.Connection, word: str) -> list[tuple[str, str]]:
+    """Return the matters, (dedup key, resource), that an alert tells of or a finding is; empty when it is neither."""
+    row = conn.execute("SELECT keys FROM outbox WHERE alert_id = ?", (word,)).fetchone()
+    if row is not None:
+        return [
+            (key, str((json.loads(_said(conn, key))).get("resource") or word)) for key in json.loads(row[0])
+        ]
+    return []
+
+
+def _said(conn: sqlite3.Connection, key: str) -> str:
+    row = conn.execute(
+        "SELECT said FROM alerting WHERE dedup_key = ? ORDER BY channel LIMIT 1", (key,)
+    ).fetchone()
+    return str(row[0]) if row else "{}"
+
+
+def alerting(conn: sqlite3.Connection, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the channels that were told of any of these matters and not of their end, each with which."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        for (channel,) in conn.execute(
+            "SELECT channel FROM alerting WHERE dedup_key = ? ORDER BY channel", (key,)
+        ):
+            found.setdefault(channel, []).append(key)
+    return found
