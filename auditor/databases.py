@@ -41,6 +41,12 @@ class Borrowed:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def another(self) -> DuckDBPyConnection:
+        """Return one more connection to the same catalog; close it after use."""
+        connection = self._database.cursor()
+        connection.execute(f"USE {_LENT}")
+        return connection
+
     def close(self) -> None:
         """Drop everything in it, and keep the database for the next one if it is sound."""
         import duckdb

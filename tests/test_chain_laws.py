@@ -6,6 +6,7 @@ import copy
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from chain_bend import Bend, add, both, clear, drop, hidden, put, put_all
 from chain_world import (
     ACCOUNT,
@@ -15,6 +16,7 @@ from chain_world import (
     Tables,
     at,
     chains,
+    derived,
     entry,
     event,
     facts,
@@ -29,6 +31,7 @@ from chain_world import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from auditor import correlate
 from auditor.model import LINKS
 
 ORDER = ("broken", "unknown", "pending", "proven", "not_required")
@@ -95,6 +98,22 @@ def _table_of(name: str) -> str:
     return {
         "overwritten": "s3_object_version", "issues": "backup_job", "unnamed session": "sts_session", "late session": "sts_session",
     }.get(name, "as_of")  # fmt: skip
+
+
+@settings(laws, max_examples=4)
+@given(bends)
+def test_rows_that_are_read_in_part_and_one_by_one_give_the_same(names: list[str]) -> None:
+    tables = _world(names)
+    made = [step.table for step in correlate.steps() if step.language == "py" and int(step.name[:2]) <= 49]
+
+    def rows() -> dict[str, list[dict[str, Any]]]:
+        with derived(tables) as engine:
+            return {table: engine.table(table) for table in made}
+
+    held = rows()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correlate, "_HELD", -1)
+        assert rows() == held
 
 
 def _states(tables: Tables) -> dict[tuple[str, str], str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from chain_world import at, gap, seen
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditor.correlate.sight import Sight
@@ -133,6 +133,17 @@ READINGS = st.fixed_dictionaries(
         "detail": st.just("was denied"),
     }
 )
+_READ = {
+    "table_name": "s3_data_event",
+    "account": "1",
+    "region": "here",
+    "resource": "arn:a",
+    "from_at": None,
+    "until_at": None,
+    "complete": True,
+    "reason": "denied",
+    "detail": "was denied",
+}
 
 
 @given(
@@ -143,6 +154,8 @@ READINGS = st.fixed_dictionaries(
     DAYS,
     DAYS,
 )
+@example([{**_READ, "until_at": at(1)}], "1", "here", "arn:a", at(2), at(1))
+@example([{**_READ, "from_at": at(2)}], "1", "here", "arn:a", at(2), at(1))
 def test_what_is_seen_at_a_glance_is_seen_reading_by_reading_too(
     readings: list[dict[str, Any]],
     account: str,

@@ -7,7 +7,8 @@ from the batch or session itself. A job that was deleted before it was collected
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from auditor.correlate import Rows, Tables
@@ -15,33 +16,6 @@ from auditor.correlate.callers import caller, succeeded
 
 TABLE = "chain_job"
 READS = ("dataproc_job", "dataproc_cluster", "gcp_audit_entry", "config_subject", "as_of")
-
-WELL = {"job": {"DONE"}, "batch": {"SUCCEEDED"}, "session": {"TERMINATED"}}
-FAILED = {"ERROR", "CANCELLED", "FAILED"}
-
-
-def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield one row a job."""
-    (now,) = tables["as_of"]
-    subjects = {row["service_account"].lower(): row["subject"] for row in tables["config_subject"]}
-    clusters = {row["cluster_uuid"]: row for row in tables["dataproc_cluster"]}
-    submitters = _submitters(tables["gcp_audit_entry"])
-    for job in (*tables["dataproc_job"], *_deleted(tables)):
-        account, why = _service_account(job, clusters, submitters)
-        labels = job["labels"] or {}
-        yield {
-            **{name: job[name] for name in _KEPT},
-            "started_at": job["started_at"] or job["submitted_at"],
-            "ending": _ending(job),
-            "service_account": account,
-            "service_account_because": why,
-            "subject": subjects.get(account.lower()) if account else None,
-            "zone_label": labels.get(now["zone_label"]) if job["labels"] is not None else None,
-            "export_label": labels.get(now["export_label"]),
-            "owner_label": labels.get("owner"),
-            "labels_known": job["labels"] is not None,
-        }
-
 
 _KEPT = (
     "job_uuid",
@@ -59,6 +33,54 @@ _KEPT = (
     "arguments",
     "properties",
 )
+_ENTRY = (
+    "entry_id",
+    "at",
+    "method",
+    "granted",
+    "status_code",
+    "principal_email",
+    "principal_subject",
+    "delegation",
+    "project",
+    "region",
+    "job_id",
+    "job_uuid",
+    "cluster_name",
+    "cluster_uuid",
+)
+COLUMNS = {
+    "dataproc_job": (*_KEPT, "started_at", "done", "service_account", "labels"),
+    "gcp_audit_entry": _ENTRY,
+}
+WELL = {"job": {"DONE"}, "batch": {"SUCCEEDED"}, "session": {"TERMINATED"}}
+FAILED = {"ERROR", "CANCELLED", "FAILED"}
+
+
+def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
+    """Yield one row a job."""
+    (now,) = tables["as_of"]
+    subjects = {row["service_account"].lower(): row["subject"] for row in tables["config_subject"]}
+    clusters = {row["cluster_uuid"]: row for row in tables["dataproc_cluster"]}
+    mapping = any(cluster["user_service_accounts"] for cluster in clusters.values())
+    submitters = _submitters(tables["gcp_audit_entry"]) if mapping else {}
+    told: set[str] = set()
+    for job in chain(tables["dataproc_job"], _deleted(tables["gcp_audit_entry"], told)):
+        told.add(job["job_uuid"])
+        account, why = _service_account(job, clusters, submitters)
+        labels = job["labels"] or {}
+        yield {
+            **{name: job[name] for name in _KEPT},
+            "started_at": job["started_at"] or job["submitted_at"],
+            "ending": _ending(job),
+            "service_account": account,
+            "service_account_because": why,
+            "subject": subjects.get(account.lower()) if account else None,
+            "zone_label": labels.get(now["zone_label"]) if job["labels"] is not None else None,
+            "export_label": labels.get(now["export_label"]),
+            "owner_label": labels.get("owner"),
+            "labels_known": job["labels"] is not None,
+        }
 
 
 def _ending(job: Mapping[str, Any]) -> str:
@@ -111,25 +133,33 @@ _SUBMITS = (".SubmitJob", ".SubmitJobAsOperation", ".CreateBatch", ".CreateSessi
 _DELETES = (".DeleteJob", ".DeleteBatch", ".DeleteSession")
 
 
-def _deleted(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield jobs that only audit entries tell of: submitted, and deleted before a scan saw them."""
-    told = {row["job_uuid"] for row in tables["dataproc_job"]}
+def _matters(entry: Mapping[str, Any], told: Collection[str]) -> bool:
+    """Tell whether an entry may say that a job was deleted, or submitted and not seen."""
+    method = entry["method"] or ""
+    unseen = entry["job_uuid"] and entry["job_uuid"] not in told
+    return entry["at"] is not None and method.endswith((*_DELETES, *_SUBMITS) if unseen else _DELETES)
+
+
+def _deleted(entries: Rows, told: Collection[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield jobs that only audit entries tell of: submitted, and deleted before a scan saw them.
+
+    `told` holds the jobs that were seen, those that are yielded among them.
+    """
     removed: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    entries = sorted(
-        (row for row in tables["gcp_audit_entry"] if row["at"] is not None and succeeded(row)),
+    ordered = sorted(
+        (row for row in entries if _matters(row, told) and succeeded(row)),
         key=lambda row: (row["at"], row["entry_id"]),
     )
-    for row in entries:
+    for row in ordered:
         if (row["method"] or "").endswith(_DELETES):
             removed[row["project"], row["job_id"]].append(row["at"])
-    for entry in entries:
+    for entry in ordered:
         uuid, method = entry["job_uuid"], entry["method"] or ""
         if not uuid or uuid in told or not method.endswith(_SUBMITS):
             continue
         gone = next((at for at in removed[entry["project"], entry["job_id"]] if at >= entry["at"]), None)
         if gone is None:
             continue
-        told.add(uuid)
         yield {
             "job_uuid": uuid,
             "kind": "batch" if "Batch" in method else "session" if "Session" in method else "job",

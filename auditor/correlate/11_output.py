@@ -10,6 +10,17 @@ from auditor.outputs import export_key, outputs
 
 TABLE = "output"
 READS = ("chain_job", "config_export", "as_of")
+COLUMNS = {
+    "chain_job": (
+        "job_uuid",
+        "job_id",
+        "project",
+        "submitted_at",
+        "arguments",
+        "properties",
+        "export_label",
+    )
+}
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:

@@ -21,6 +21,21 @@ from auditor.correlate import Tables
 TABLE = "session_match"
 READS = ("sts_session", "chain_job", "output", "credential_write", "config_federation", "as_of")
 
+COLUMNS = {
+    "sts_session": (
+        "session_key",
+        "event_name",
+        "error_code",
+        "role_arn",
+        "session_name",
+        "subject",
+        "access_key_id",
+        "issued_at",
+    ),
+    "chain_job": ("job_uuid", "job_id", "subject", "started_at", "finished_at"),
+    "output": ("job_uuid", "bucket", "prefix"),
+    "credential_write": ("access_key_id", "bucket", "dir"),
+}
 _BEFORE_START = timedelta(minutes=5)
 _UUID = re.compile(r"(?:dataproc-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Row = Mapping[str, Any]

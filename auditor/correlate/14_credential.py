@@ -17,6 +17,29 @@ from auditor.correlate import Rows, Tables
 
 TABLE = "credential"
 READS = ("credential_write", "session_match", "sts_session", "config_federation", "config_writer", "as_of")
+COLUMNS = {
+    "credential_write": (
+        "access_key_id",
+        "principal_arn",
+        "principal_type",
+        "role_arn",
+        "session_name",
+        "bucket",
+        "first_at",
+        "last_at",
+    ),
+    "session_match": ("session_key", "job_uuid", "candidates", "because"),
+    "sts_session": (
+        "session_key",
+        "event_name",
+        "error_code",
+        "role_arn",
+        "session_name",
+        "access_key_id",
+        "issued_at",
+        "expires_at",
+    ),
+}
 
 Row = Mapping[str, Any]
 
@@ -26,13 +49,20 @@ def derive(tables: Tables) -> Iterator[Row]:
     (now,) = tables["as_of"]
     skew = timedelta(seconds=now["skew_s"])
     roles = {row["role_arn"] for row in tables["config_federation"]}
-    issued = {row["access_key_id"]: row for row in tables["sts_session"] if row["access_key_id"]}
-    matches = {row["session_key"]: row for row in tables["session_match"]}
+    wrote = _by_credential(tables["credential_write"])
+    if not wrote:
+        return
+    keys = {key for key, _, _ in wrote if key}
+    issued: dict[str, Row] = {}
     keyless: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in tables["sts_session"]:
-        if not row["access_key_id"] and not row["error_code"]:
+        if row["access_key_id"] in keys:
+            issued[row["access_key_id"]] = row
+        elif not row["access_key_id"] and not row["error_code"]:
             keyless[row["role_arn"], row["session_name"]].append(row)
-    for name, writes in _by_credential(tables["credential_write"]).items():
+    sessions = {row["session_key"] for rows in (issued.values(), *keyless.values()) for row in rows}
+    matches = {row["session_key"]: row for row in tables["session_match"] if row["session_key"] in sessions}
+    for name, writes in wrote.items():
         write = writes[0]
         session = issued.get(write["access_key_id"]) or _by_name(writes, keyless, matches, skew)
         match = matches.get(session["session_key"]) if session else None

@@ -12,10 +12,17 @@ from os.path import commonprefix
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.beside import Beside
 from auditor.outputs import export_key
 
 TABLE = "export_output"
 READS = ("output", "chain_job", "credential", "credential_write", "as_of")
+COLUMNS = {
+    "chain_job": ("job_uuid", "started_at", "finished_at"),
+    "credential": ("access_key_id", "principal_arn", "bucket", "kind", "job_uuid"),
+    "credential_write": ("access_key_id", "principal_arn", "bucket", "dir", "first_key", "last_key"),
+    "output": ("job_uuid", "bucket", "prefix", "found_by", "declared", "export_name", "export_key"),
+}
 
 _LATE = timedelta(minutes=10)
 """Writes this long after the job's end are still its own when only prefix and time tell (engine.md, section 1)."""
@@ -26,17 +33,15 @@ def derive(tables: Tables) -> Iterator[Row]:
     """Yield one row an export."""
     (now,) = tables["as_of"]
     skew = timedelta(seconds=now["skew_s"])
-    declared: dict[str, list[Row]] = defaultdict(list)
-    for output in tables["output"]:
-        declared[output["job_uuid"]].append(output)
+    mentioned = Beside(tables["output"], "job_uuid")
     wrote = _writes(tables)
     for job in tables["chain_job"]:
+        writes = wrote.get(job["job_uuid"], ())
         outputs = [
-            output
-            for output in declared[job["job_uuid"]]
-            if output["declared"] or _under(output, wrote[job["job_uuid"]])
+            output for output in mentioned.of(job["job_uuid"]) if output["declared"] or _under(output, writes)
         ]
-        outputs += _found(job, outputs, wrote[job["job_uuid"]])
+        if writes:
+            outputs += _found(job, outputs, writes)
         for output in outputs:
             yield {
                 **output,

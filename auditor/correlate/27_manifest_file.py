@@ -14,6 +14,7 @@ from auditor.correlate import Tables
 
 TABLE = "manifest_file"
 READS = ("s3_manifest",)
+COLUMNS = {"s3_manifest": ("bucket", "key", "version_id", "dir", "filenames")}
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:

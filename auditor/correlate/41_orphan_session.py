@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Rows, Tables
+from auditor.correlate.beside import Beside
 from auditor.correlate.links.evidence import words
 from auditor.correlate.sight import Sight
 
@@ -21,7 +22,20 @@ READS = (
     "coverage",
     "as_of",
 )
-
+COLUMNS = {
+    "sts_session": (
+        "session_key",
+        "event_name",
+        "error_code",
+        "account",
+        "role_arn",
+        "subject",
+        "issued_at",
+        "source_ip",
+    ),
+    "chain_job": ("subject", "started_at", "finished_at"),
+    "session_match": ("session_key", "job_uuid", "candidates", "because"),
+}
 _ROUND = timedelta(minutes=5)
 
 
@@ -30,7 +44,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     (now,) = tables["as_of"]
     sight = Sight(tables["coverage"])
     roles = {row["role_arn"] for row in tables["config_federation"]}
-    matched = {row["session_key"]: row for row in tables["session_match"]}
+    matched = Beside(tables["session_match"], "session_key")
     accounts = {row["subject"]: row["service_account"] for row in tables["config_subject"]}
     jobs = _by_day(tables["chain_job"], now["as_of"])
     for session in tables["sts_session"]:
@@ -38,15 +52,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             continue
         if session["role_arn"] not in roles:
             continue
-        at = session["issued_at"]
-        match = matched.get(session["session_key"])
-        active = (
-            [job for first, last, job in jobs.get((session["subject"], at.date()), ()) if first <= at <= last]
-            if at is not None
-            else []
-        )
-        unread = sight.jobs_gaps(min(at + _ROUND, now["as_of"])) if at is not None else []
-        orphan, because = _judged(session, match, active, accounts, unread)
+        match = next(iter(matched.of(session["session_key"])), None)
+        orphan, because = _judged(session, match, jobs, accounts, sight, now["as_of"])
         yield {
             **{
                 name: session[name]
@@ -57,38 +64,42 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _by_day(
-    jobs: Rows, now: datetime
-) -> dict[tuple[str, date], list[tuple[datetime, datetime, Mapping[str, Any]]]]:
-    """Return jobs by subject and each day on which a session of theirs may be issued."""
-    found: dict[tuple[str, date], list[tuple[datetime, datetime, Mapping[str, Any]]]] = defaultdict(list)
+_Times = Mapping[tuple[str, date], list[tuple[datetime, datetime]]]
+"""From when to when a session of each job may be issued, by the job's subject and each day of that."""
+
+
+def _by_day(jobs: Rows, now: datetime) -> _Times:
+    found: dict[tuple[str, date], list[tuple[datetime, datetime]]] = defaultdict(list)
     for job in jobs:
         if job["subject"] and job["started_at"] is not None:
             first, last = job["started_at"] - _ROUND, (job["finished_at"] or now) + _ROUND
             for day in range(first.toordinal(), last.toordinal() + 1):
-                found[job["subject"], date.fromordinal(day)].append((first, last, job))
+                found[job["subject"], date.fromordinal(day)].append((first, last))
     return found
 
 
 def _judged(
     session: Mapping[str, Any],
     match: Mapping[str, Any] | None,
-    active: list[Mapping[str, Any]],
+    jobs: _Times,
     accounts: Mapping[str, str],
-    unread: list[str],
+    sight: Sight,
+    now: datetime,
 ) -> tuple[bool | None, str]:
+    at = session["issued_at"]
     who = accounts.get(session["subject"] or "", session["subject"])
-    if session["issued_at"] is None or not session["subject"]:
+    if at is None or not session["subject"]:
         return None, "the issue event lacks its time or its subject"
     if match is not None and match["job_uuid"]:
         return False, match["because"]
+    active = sum(first <= at <= last for first, last in jobs.get((session["subject"], at.date()), ()))
     if active:
-        return False, f"{len(active)} jobs of {who} ran when it was issued"
+        return False, f"{active} jobs of {who} ran when it was issued"
     if match is not None and match["candidates"] > 0:
         return None, match["because"]
-    if unread:
+    if unread := sight.jobs_gaps(min(at + _ROUND, now)):
         return None, f"the jobs of {who} could not all be seen: {unread[0]}"
     return (
         True,
-        f"no job, batch, session or workflow of {who} ran when it was issued on {words(session['issued_at'])}",
+        f"no job, batch, session or workflow of {who} ran when it was issued on {words(at)}",
     )

@@ -1,8 +1,9 @@
 """The facts, as named steps in order.
 
 `NN_name.sql` is one SELECT whose result becomes the table `name`; `NN_name.py` names its TABLE, the tables it READS
-(small ones only) and a pure `derive`. What grows with objects is SQL; what is judged one export at a time is Python
-(docs/adr/0003). The text of the steps is evidence too: `steps()` is what a bundle carries.
+(small ones only; of those that are not short the COLUMNS it needs) and a pure `derive`. What grows with objects is SQL;
+what is judged one export at a time is Python (docs/adr/0003). The text of the steps is evidence too: `steps()` is what
+a bundle carries.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +65,7 @@ def correlate(
 
     `around` is handed each step with what runs it, and must run it: to time it, or to tell of it.
     """
-    held: dict[str, Rows] = {}
+    held: dict[str, Rows | None] = {}
     last = {name: step for step in steps() for name in _reads(step)}
     for step in steps():
         if step.name[:2] > until:
@@ -77,13 +79,14 @@ def correlate(
                 held.pop(name, None)
 
 
-def run_step(engine: Engine, step: Step, held: dict[str, Rows] | None = None) -> None:
+def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = None) -> None:
     """Make the table of one step; `held` keeps short tables for the steps that read them next."""
     if step.language == "sql":
         engine.run(step.table, step.text)
     else:
         held = {} if held is None else held
-        tables = {name: _rows(engine, name, held) for name in _reads(step)}
+        columns = getattr(_module(step), "COLUMNS", {})
+        tables = {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
         engine.insert(step.table, _module(step).derive(tables))
 
 
@@ -95,11 +98,18 @@ def _reads(step: Step) -> Sequence[str]:
     return () if step.language == "sql" else _module(step).READS
 
 
-def _rows(engine: Engine, table: str, held: dict[str, Rows]) -> Rows:
-    if table in held:
-        return held[table]
+def _rows(engine: Engine, table: str, columns: Sequence[str] | None, held: dict[str, Rows | None]) -> Rows:
+    """Return the rows of a table: all of them while they are few, else those columns that the step says it needs."""
+    rows = held.get(table)
+    if rows is not None:
+        return rows
+    if columns is not None and table in held:
+        return engine.streamed(table, columns)
     known = table in schema_tables()
-    rows = spooled(engine.each(table) if known else engine.stream(f"SELECT * FROM {table} ORDER BY ALL"))
+    source = engine.each(table) if known else engine.stream(f"SELECT * FROM {table} ORDER BY ALL")
+    rows = spooled(source) if columns is None else list(islice(source, _HELD + 1))
     if len(rows) <= _HELD:
         held[table] = rows
-    return rows
+        return rows
+    held[table] = None
+    return rows if columns is None else engine.streamed(table, columns)

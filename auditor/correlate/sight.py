@@ -123,6 +123,8 @@ class Sight:
         until_at: datetime | None,
     ) -> bool:
         """Tell whether no gap is anywhere near, and one reading after the other covers it all: then nothing hides it."""
+        if from_at is not None and until_at is not None and from_at > until_at:
+            return False
         asked = (table, account, region, resource)
         if asked not in self._whole:
             self._whole[asked] = self._spans(*asked)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from functools import cache
-from itertools import chain, islice
-from json import loads
+from itertools import chain, islice, repeat
+from json import JSONDecoder, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -165,7 +166,7 @@ class Engine:
         """Append rows to a table, made when it is not there; `columns` for one the schema lacks."""
         described = self._table(table, columns)
         made = Lines(described)
-        texts = (made.line(row) for row in rows)
+        texts = map(made.fed, rows)
         few = list(islice(texts, _FEW))
         if len(few) < _FEW and sum(map(len, few)) <= _FEW_BYTES:
             if few:
@@ -236,28 +237,48 @@ class Engine:
     def each(self, table: str, sql: str = "") -> Iterator[dict[str, Any]]:
         """Yield the rows of a table as `table` returns them, or those of a query of its columns, in its order."""
         described = self._described.get(table) or schema_tables()[table]
-        json = frozenset(column.name for column in described.columns if column.type == "JSON")
         order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
-        return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), json)
+        return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), _json(described))
 
-    def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
-        found = self._connection.execute(self._parsed(sql), list(params))
-        described = found.description or ()
-        names = [column[0] for column in described]
-        # What DuckDB hands out as it should be is left alone: a Python call a value costs more than the query.
-        decode: list[tuple[str, Callable[[Any], Any]]] = []
-        for column, kind, *_ in described:
-            if str(kind).startswith("TIMESTAMP"):
-                decode.append((column, aware))
-            elif column in json and str(kind) in ("VARCHAR", "JSON"):
-                decode.append((column, loads))
-        while batch := found.fetchmany(1000):
-            for values in batch:
-                row = dict(zip(names, values, strict=True))
-                for column, decoded in decode:
-                    if row[column] is not None:
-                        row[column] = decoded(row[column])
-                yield row
+    def streamed(self, table: str, columns: Sequence[str]) -> Collection[dict[str, Any]]:
+        """Return some columns of a table's rows, in the order of `each`, or of all its columns: read anew by each reader."""
+        described = self._described.get(table) or schema_tables().get(table)
+        if described is None:
+            json, order = _always_json(), tuple(self._kinds(table))
+        else:
+            json, order = _json(described), described.key or tuple(c.name for c in described.columns)
+        sql = f"SELECT {', '.join(map(name, columns))} FROM {name(table)} ORDER BY {', '.join(map(name, order))}"
+        return _Streamed(lambda: self._stream(sql, (), json, apart=True), lambda: self._count(table))
+
+    def _count(self, table: str) -> int:
+        return int(self.rows(f"SELECT count(*) AS n FROM {name(table)}")[0]["n"])
+
+    def _stream(
+        self, sql: str, params: Sequence[Any], json: frozenset[str], *, apart: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a query; `apart` on a connection of its own, so that others may ask meanwhile."""
+        connection = self._borrowed.another() if apart else self._connection
+        try:
+            found = connection.execute(self._parsed(sql), list(params))
+            described = found.description or ()
+            names = [column[0] for column in described]
+            # Column by column: a Python call a value costs more than the query.
+            decode = [
+                (place, decoded)
+                for place, (column, kind, *_) in enumerate(described)
+                if (decoded := _decoding(str(kind), column in json))
+            ]
+            while batch := found.fetchmany(1000):
+                rows: Iterable[Sequence[Any]] = batch
+                if decode:
+                    columns: list[Sequence[Any]] = list(zip(*batch, strict=True))
+                    for place, decoded in decode:
+                        columns[place] = decoded(columns[place])
+                    rows = zip(*columns, strict=True)
+                yield from map(dict, map(zip, repeat(names), rows))
+        finally:
+            if apart:
+                connection.close()
 
     def digest(self, table: str) -> str:
         """Return the digest of a table, as `canonical.py` defines it."""
@@ -301,6 +322,58 @@ class Engine:
         except duckdb.CatalogException:
             return {}
         return {column[0]: str(column[1]) for column in found or ()}
+
+
+class _Streamed(Collection[dict[str, Any]]):
+    """Rows that are read anew each time, some in memory at once."""
+
+    def __init__(self, read: Callable[[], Iterator[dict[str, Any]]], count: Callable[[], int]) -> None:
+        self._read = read
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._read()
+
+    def __contains__(self, row: object) -> bool:
+        return any(each == row for each in self)
+
+
+def _decoding(kind: str, json: bool) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
+    """Return what makes a column's values what they are handed out as; None where DuckDB's own are."""
+    if kind == "TIMESTAMP":
+        return _aware
+    if kind.startswith("TIMESTAMP"):
+        return lambda values: [None if value is None else aware(value) for value in values]
+    if json and kind in ("VARCHAR", "JSON"):
+        return _loaded
+    return None
+
+
+def _aware(times: Sequence[Any]) -> Sequence[Any]:
+    return [at and at.replace(tzinfo=UTC) for at in times]
+
+
+def _loaded(texts: Sequence[Any]) -> Sequence[Any]:
+    return [None if text is None else _read(text) for text in texts]
+
+
+_SCAN: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
+"""What `json.loads` calls when it has looked at everything else: half of its time."""
+
+
+def _read(text: str) -> Any:
+    try:
+        value, end = _SCAN(text, 0)
+    except StopIteration:
+        return loads(text)
+    return value if end == len(text) else loads(text)
+
+
+def _json(table: Table) -> frozenset[str]:
+    return frozenset(column.name for column in table.columns if column.type == "JSON")
 
 
 @cache

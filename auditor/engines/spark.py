@@ -159,9 +159,11 @@ class Engine(embedded.Engine):
     def _made_there(self) -> set[str]:
         return {table for table, url in self._known.items() if url == self._store.result(table)}
 
-    def _stream(self, sql: str, params: Sequence[Any], json: frozenset[str]) -> Iterator[dict[str, Any]]:
+    def _stream(
+        self, sql: str, params: Sequence[Any], json: frozenset[str], *, apart: bool = False
+    ) -> Iterator[dict[str, Any]]:
         self._bring(_NAMED.findall(sql))
-        return super()._stream(sql, params, json)
+        return super()._stream(sql, params, json, apart=apart)
 
     def _kinds(self, table: str) -> dict[str, str]:
         self._bring((table,))
