@@ -1,4 +1,4 @@
-"""Write the weekly report, list those that were written, and sign one off."""
+"""Write the weekly report, deliver it, list those that were written, and sign one off."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def period(this: App, from_at: datetime | None, to_at: datetime | None) -> tuple
 @click.group("report")
 @shared
 def command() -> None:
-    """Write the weekly report (one HTML file that needs no network), list those that were written, and sign one off."""
+    """Write the weekly report (one HTML file that needs no network), deliver it, list those there are, and sign one off."""
 
 
 @command.command("weekly")
@@ -99,6 +99,19 @@ def _sha256(path: Path) -> str:
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@command.command("deliver")
+@with_period
+@answering
+def deliver(from_at: datetime | None, to_at: datetime | None) -> int:
+    """Write report and bundle of a period, and put them where [delivery] says: what `auditor serve` does every week.
+
+    What arrived before is left out, so that it may be repeated. Exit code 4 when the last scan was incomplete.
+    """
+    from auditor.cli._delivery import delivered
+
+    return delivered(app(), from_at, to_at)
 
 
 @command.command("list")

@@ -127,7 +127,7 @@ def _jobs(this: App, config: Config) -> list[Job]:
         )
     if reports:
         jobs.append(
-            Job("report", reports, running_auditor(at, "report", "weekly", "--to", "{slot}", "--json"))
+            Job("report", reports, running_auditor(at, "report", "deliver", "--to", "{slot}", "--json"))
         )
     return jobs
 

@@ -76,23 +76,29 @@ def channel(settings: Settings, out: Out) -> Send:
     """Return the function that mails."""
 
     def send_one(sending: Sending, _now: datetime) -> Answer:
-        password = reveal(settings.password) if settings.password else ""
-        mail = fitted(said(sending), lambda words: message(settings, sending, words), len)
-        deadline = Deadline(settings.timeout_s)
-        try:
-            return _mailed(settings, out, mail, password, deadline)
-        except RefusedAddressError as error:
-            return Answer("dead", f"refused: {error}")
-        except smtplib.SMTPResponseException as error:
-            told = error.smtp_error
-            text = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
-            return _ended(error.smtp_code, f"SMTP {error.smtp_code}: {text}", password)
-        except (OSError, smtplib.SMTPException) as error:
-            return Answer("retry", quoted(f"{settings.host}: {type(error).__name__}: {error}", [password]))
-        finally:
-            deadline.done()
+        return sent(
+            settings, out, fitted(said(sending), lambda words: message(settings, sending, words), len)
+        )
 
     return send_one
+
+
+def sent(settings: Settings, out: Out, mail: bytes) -> Answer:
+    """Make one attempt to hand a mail to the server."""
+    password = reveal(settings.password) if settings.password else ""
+    deadline = Deadline(settings.timeout_s)
+    try:
+        return _mailed(settings, out, mail, password, deadline)
+    except RefusedAddressError as error:
+        return Answer("dead", f"refused: {error}")
+    except smtplib.SMTPResponseException as error:
+        told = error.smtp_error
+        text = told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)
+        return _ended(error.smtp_code, f"SMTP {error.smtp_code}: {text}", password)
+    except (OSError, smtplib.SMTPException) as error:
+        return Answer("retry", quoted(f"{settings.host}: {type(error).__name__}: {error}", [password]))
+    finally:
+        deadline.done()
 
 
 def message(settings: Settings, sending: Sending, words: Words) -> bytes:
