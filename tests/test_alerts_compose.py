@@ -96,7 +96,7 @@ def test_forty_changes_by_one_hand_are_one_message() -> None:
     assert data["count"] == len(alert.keys) == 160
     assert data["events"] == {"opened": 120, "worsened": 40}
     assert len(data["items"]) + data["items_left_out"] == 160
-    assert data["look"] == "auditor drift"
+    assert data["look"] == "auditor drift --since 2026-02-03T03:00:00.000000Z"
     assert len(wire(alert.body)) <= LARGEST_BYTES
 
 

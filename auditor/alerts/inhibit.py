@@ -26,7 +26,7 @@ class Hides:
     def said(self, group: Sequence[Item]) -> dict[str, Any]:
         """Return what a message of these says of it."""
         count = sum(self.counts.get(item.key, 0) for item in group)
-        return {"hides": {"count": count, "look": "auditor findings --verdict unknown"}} if count else {}
+        return {"hides": {"count": count, "look": "auditor findings --state unknown"}} if count else {}
 
 
 @dataclass(frozen=True, slots=True)

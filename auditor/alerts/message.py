@@ -17,8 +17,6 @@ from auditor.ledger.values import CLOSING, OPENING
 
 _ITEMS = 25
 _TOP = 5
-_ALL = "auditor drift"
-"""Where everything that moved is listed, however much of it a message leaves out."""
 
 _TITLES = {
     "opened": "{what} fails",
@@ -93,7 +91,7 @@ def message(
     body = {"type": f"auditor.{event}", "timestamp": iso(now), "data": data}
     _shrink(body, data)
     if data["items_left_out"]:
-        data.setdefault("look", _ALL)
+        data.setdefault("look", f"auditor drift --since {iso(now)}")  # lists everything that moved
     parts = [channel, event, *first.group, *keys, *((held or {}).values()), iso(now)]
     digest = hashlib.sha256(json.dumps(list(known_by) or parts).encode()).hexdigest()
     return Alert(

@@ -12,9 +12,9 @@ from auditor.alerts.restrain import Held, silenced
 from auditor.alerts.routes import Route
 from auditor.alerts.text import clean, iso
 from auditor.ledger import Alert, WaiverRow
-from auditor.ledger.matters import Due, OpenFinding, Restraints, Told
+from auditor.ledger.matters import EXPIRES, Due, OpenFinding, Restraints, Told
 
-_STAGES = (("1d", timedelta(days=1)), ("7d", timedelta(days=7)))
+_STAGES = (("1d", timedelta(days=1)), ("7d", EXPIRES))
 """How long before its end a waiver is told of, the nearest first."""
 _MOMENT = timedelta(microseconds=1)
 

@@ -204,9 +204,11 @@ class Agenda:
             scan = conn.execute(
                 "SELECT scan, at, slot FROM scan WHERE state = 'finished' ORDER BY at DESC LIMIT 1"
             ).fetchone()
+            columns = {row[0] for row in conn.execute("SELECT name FROM pragma_table_info('outbox')")}
+            kept = "AND (held IS NULL OR within IS NOT NULL) " if "held" in columns else ""
             waiting = conn.execute(
                 "SELECT alert_id, channel, created_at, attempts, last_error FROM outbox "
-                "WHERE state IN ('pending', 'sending') ORDER BY created_at, alert_id"
+                f"WHERE state IN ('pending', 'sending') {kept}ORDER BY created_at, alert_id"
             ).fetchall()
             known = {row[0] for row in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             leader = _leader(conn) if "leader" in known else None

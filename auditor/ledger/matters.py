@@ -15,6 +15,8 @@ from auditor.ledger.values import CLOSING, Alert, WaiverRow, instant, stamp
 
 FLAPS = timedelta(hours=24)
 """Three openings within this time are flapping; so long without one, or an end, is calm."""
+EXPIRES = timedelta(days=7)
+"""So long before its end a waiver is first told of."""
 TURNS = 2
 """So many ends within that time make the next opening the third."""
 _BEGUN = "('opened', 'regressed', 'worsened', 'scanner_blind', 'flapping')"
@@ -191,15 +193,27 @@ def _flapping(conn: sqlite3.Connection) -> dict[tuple[str, str], Flap]:
 
 
 def due(conn: sqlite3.Connection, now: datetime) -> Due:
-    """Return all that time alone may make due."""
-    findings = {each.finding_id: each for each in _open(conn)}
+    """Return all that time alone may make due; of the findings no more than that needs."""
+    done = frozenset(name for (name,) in conn.execute("SELECT notice FROM notice"))
+    decided = waivers.every(conn, now)
+    rows = conn.execute(
+        f"SELECT channel, dedup_key, since, coalesce(told_at, since), told, said, incident, {ACKED} "
+        "FROM alerting ORDER BY channel, dedup_key"
+    ).fetchall()
+    kept = _kept(conn)
+    ids = {
+        json.loads(said).get("finding_id") for said in (*(row[5] for row in rows), *(row[6] for row in kept))
+    }
+    soon = [
+        each
+        for each in decided
+        if waivers.end(each) <= now + EXPIRES and f"waiver/{each.waiver_id}" not in done
+    ]
+    findings = {each.finding_id: each for each in _open(conn, None if soon else sorted(ids - {None}))}
     ended = _Ended(conn)
     flapping = _flapping(conn)
     matters = []
-    for channel, key, since, told_at, told, said, incident, acked in conn.execute(
-        f"SELECT channel, dedup_key, since, coalesce(told_at, since), told, said, incident, {ACKED} "
-        "FROM alerting ORDER BY channel, dedup_key"
-    ).fetchall():
+    for channel, key, since, told_at, told, said, incident, acked in rows:
         short = json.loads(said) or _of_old(conn, incident)
         stands, because, severity = _stands(short, findings, ended, since)
         matters.append(
@@ -219,11 +233,11 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
         )
     return Due(
         matters=matters,
-        held=_held(conn, findings, ended),
+        held=_held(kept, findings, ended),
         silences=silences.every(conn),
-        waivers=waivers.every(conn, now),
-        findings=list(findings.values()),
-        done=frozenset(name for (name,) in conn.execute("SELECT notice FROM notice")),
+        waivers=decided,
+        findings=list(findings.values()) if soon else [],
+        done=done,
         reminding=frozenset(
             channel
             for (channel,) in conn.execute(
@@ -248,12 +262,16 @@ def pass_on(conn: sqlite3.Connection, alert_ids: Sequence[str], *, within: str =
     )
 
 
-def _open(conn: sqlite3.Connection) -> list[OpenFinding]:
+def _open(conn: sqlite3.Connection, some: Sequence[str] | None) -> list[OpenFinding]:
+    """Return the findings that are open; `some` by their ids alone."""
     rows = conn.execute(
         "SELECT f.finding_id, f.rule, f.code, f.subject_table, f.subject_key, f.verdict, f.severity, f.owner, f.zone, "
         "coalesce(f.account, f.project), coalesce(w.because, f.because), f.controls, f.remedy, f.opened_at, "
         "f.last_fail_at IS NOT NULL FROM finding AS f LEFT JOIN wording AS w ON w.finding_id = f.finding_id "
-        "WHERE f.until_scan IS NULL ORDER BY f.finding_id"
+        "WHERE f.until_scan IS NULL "
+        + ("" if some is None else "AND f.finding_id IN (SELECT value FROM json_each(?)) ")
+        + "ORDER BY f.finding_id",
+        () if some is None else (json.dumps(list(some)),),
     )
     names = [each.name for each in fields(OpenFinding)]
     return [
@@ -317,17 +335,22 @@ def _of_old(conn: sqlite3.Connection, incident: str | None) -> dict[str, Any]:
     return {"severity": severity, "resource": title or "what an earlier message told of"}
 
 
-def _held(
-    conn: sqlite3.Connection, findings: Mapping[str, OpenFinding], ended: _Ended
-) -> dict[str, list[Held]]:
-    found: dict[str, list[Held]] = {}
-    for silence, channel, alert_id, event, at, key, said in conn.execute(
+def _kept(conn: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Return what silences keep back, each matter of each alert, for those whose end nobody looked at yet."""
+    return conn.execute(
         "SELECT o.held, o.channel, o.alert_id, o.event, o.created_at, h.dedup_key, h.said FROM outbox AS o "
         "JOIN holding AS h ON h.alert_id = o.alert_id JOIN silence AS s ON s.silence_id = o.held "
         "LEFT JOIN notice AS n ON n.notice = 'silence/' || s.silence_id "
-        "WHERE n.notice IS NULL AND o.state = 'pending' AND o.within IS NULL "
+        "WHERE o.held IS NOT NULL AND n.notice IS NULL AND o.state = 'pending' AND o.within IS NULL "
         "ORDER BY o.created_at, o.alert_id, h.dedup_key"
-    ).fetchall():
+    ).fetchall()
+
+
+def _held(
+    kept: Sequence[tuple[str, ...]], findings: Mapping[str, OpenFinding], ended: _Ended
+) -> dict[str, list[Held]]:
+    found: dict[str, list[Held]] = {}
+    for silence, channel, alert_id, event, at, key, said in kept:
         short = json.loads(said)
         stands, because, _ = _stands(short, findings, ended, at)
         found.setdefault(silence, []).append(
