@@ -103,7 +103,7 @@ def test_a_like_name_is_no_child(life: Life, other: str) -> None:
 GAP = Gap(
     "s3_bucket", "111111111111", "eu-west-1", reason="denied", detail="s3:GetBucketVersioning was denied"
 )
-UNSEEN = {"gaps": ("s3_bucket in 111111111111/eu-west-1: denied",)}
+UNSEEN = {"gaps": ("s3_bucket: access denied (111111111111/eu-west-1): s3:GetBucketVersioning was denied",)}
 
 
 def test_what_cannot_be_judged_for_a_source_that_went_blind_is_counted_in_that_message(
@@ -114,7 +114,9 @@ def test_what_cannot_be_judged_for_a_source_that_went_blind_is_counted_in_that_m
         keys = [f"arn:aws:s3:::b{n}" for n in range(5)]
         life.look(0, *(outcome("fail", key) for key in keys))
         life.got.clear()
-        other = outcome("unknown", "arn:aws:s3:::b4", gaps=("iam_role in 111111111111/*: denied",))
+        other = outcome(
+            "unknown", "arn:aws:s3:::b4", gaps=("s3_bucket_object: access denied (111111111111/*)",)
+        )
         life.look(1, *(outcome("unknown", key, **UNSEEN) for key in keys[:4]), other, coverage=[GAP])
         told = {(each.alert.channel, each.alert.event): each.alert.body["data"] for each in life.got}
         assert set(told) == {("plain", "scanner_blind"), ("r", "scanner_blind"), ("r", "went_unknown")}

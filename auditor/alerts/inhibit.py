@@ -5,6 +5,7 @@ It is counted in the message of its cause; the end of what a channel was told of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,7 +66,8 @@ def blinded(
 def _rests(blind: Item, account: str, gaps: Sequence[str]) -> bool:
     """Say whether a finding rests on what cannot be read: one of its gaps names it."""
     table, place = str(blind.said["resource_type"]), str(blind.said["account"])
-    return any(table in text and (place in text or place in {"*", account}) for text in gaps)
+    named = re.compile(rf"(?<!\w){re.escape(table)}(?!\w)")
+    return any(named.search(text) and (place in text or place in {"*", account}) for text in gaps)
 
 
 def orphaned(
