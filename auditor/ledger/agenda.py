@@ -277,7 +277,7 @@ class Desk:
 
     def start(self, slot: Slot, now: datetime, *, said: str = "") -> None:
         """Begin a slot."""
-        self._write(slot, "running", said=said, started_at=stamp(now), ended_at=None)
+        self._write(slot, "running", said=said or slot.said, started_at=stamp(now), ended_at=None)
 
     def end(self, slot: Slot, state: str, now: datetime, *, said: str = "", scan: str | None = None) -> None:
         """End a slot as `done` or `failed`."""

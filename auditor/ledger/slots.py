@@ -46,12 +46,13 @@ def is_gone(owner: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks: an id alone may have been given anew."""
+    """Return when a process began, in the kernel's ticks: an id alone may have been given anew. Empty once it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in {"Z", "X"} else fields[19]  # it may have ended and nobody asked how
 
 
 def begin(

@@ -87,7 +87,3 @@ class Condition:
         if now - at > longest:
             return False, f"overdue: the last good one looked at {at:%Y-%m-%dT%H:%M:%SZ}"
         return True, f"looked at {at:%Y-%m-%dT%H:%M:%SZ}"
-
-    @property
-    def last_scan_age_at(self) -> datetime | None:
-        return self.last_good_at

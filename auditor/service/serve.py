@@ -39,6 +39,8 @@ REMIND_S = 60
 PING_AGAIN_S = 60
 STEP_S = 2.0
 """The clocks have parted when one went on so much further than the other."""
+ENDING_S = 3
+"""What is left of the time to stop for cutting off what did not end, and for writing that down."""
 BUSY_S = 2.0
 """How long a ring waits for another writer."""
 
@@ -106,8 +108,7 @@ class Service:
 
     def _note(self, ledger: Ledger) -> None:
         """Note what the port shows of the instance and of its leader."""
-        leader, beat = ledger.agenda.leader(), ledger.agenda.heartbeat()
-        last = None if beat else ledger.latest_scan()
+        leader, last = ledger.agenda.leader(), ledger.latest_scan()
         condition, instance = self.condition, self.instance
         with condition.lock:
             condition.leads = instance.lead is not None
@@ -119,7 +120,7 @@ class Service:
             ):
                 condition.leader, condition.term = leader.holder, leader.term
                 condition.leader_sign_s = self.mono()
-            condition.last_good_at = beat.at if beat else last.at if last else None
+            condition.last_good_at = last.at if last else None
 
     def deliver(self) -> None:
         """Send the alerts that are due, and tell the monitor outside of the last good scan."""
@@ -224,7 +225,7 @@ class Service:
                 self.tell("clock stepped", {"by_s": round(step_s)})
                 for job in scheduler.get_jobs():
                     job.modify(next_run_time=self.clock())
-        return self._stop(scheduler, self.mono() + stop_s - 1)
+        return self._stop(scheduler, self.mono() + max(stop_s - ENDING_S, stop_s / 2))
 
     def _alarm(self) -> BackgroundScheduler:
         from apscheduler.executors.pool import ThreadPoolExecutor
