@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,9 @@ class Life:
         watch: Sequence[Watched] = (),
         changes: Sequence[Mapping[str, Any]] = (),
         parents: Mapping[str, str] | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> list[Alert]:
-        """Scan, and send; a word is the verdict on the one bucket."""
+        """Scan, and send; a word is the verdict on the one bucket. `meanwhile` happens before it is recorded."""
         judged = [outcome(each) if isinstance(each, str) else each for each in outcomes]
         before = self.ledger.state(hour(at))
         seen = (*coverage, Seen("s3_bucket", "*"), Seen("iam_role", "*"))
@@ -59,6 +60,7 @@ class Life:
             drift, judged, (), self.routes, now=hour(at), rules=RULES, coverage=coverage, alerting=before.alerting,
             previous_at=before.previous_at, restraints=before.restraints, parents=parents,
         )  # fmt: skip
+        meanwhile()
         record = scan(0, slot=f"hour-{at}", snapshot_id=f"s-{at}", coverage=seen)
         self.ledger.record(record, judged, drift, Memories(watch=watch), made, at=hour(at))
         self.send(at)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alert_life import ARN, FINDING, KEY, ROUTE, Life, hour
 from ledger_case import outcome
+from test_ledger_survival import FIXTURES
 
 from auditor.alerts import remind
 from auditor.alerts.due import due_now
@@ -16,6 +18,7 @@ from auditor.errors import UsageError
 from auditor.ledger import Filters, Ledger
 from auditor.ledger.matters import Due, Told
 from auditor.model import Gap, Seen
+from auditor.watch import Watched
 
 
 @pytest.fixture
@@ -321,3 +324,88 @@ def test_blindness_that_comes_and_goes_is_flapping_too_and_its_end_is_told(life:
     assert life.events[5:] == []
     assert life.send(34) == ["opened"]
     assert FINDING not in life.last["items"][0].values()
+
+
+def test_what_a_scan_finds_while_the_silence_over_it_is_ended_is_told(life: Life) -> None:
+    silence = life.silence(0, 100)
+
+    def ended() -> None:
+        life.ledger.end_silence(silence, by="bob", reason="done", now=hour(1.2))
+        assert life.send(1.3) == []
+
+    life.look(1, CRITICAL, meanwhile=ended)
+    assert life.events == ["opened"]
+    assert "held" not in life.last
+
+
+def test_what_a_scan_finds_while_the_silence_over_it_runs_out_is_told(life: Life) -> None:
+    life.silence(0, 1.2)
+    life.look(1, CRITICAL, meanwhile=lambda: life.send(1.3))
+    assert life.events == []  # its time was before the end: it was kept back
+    assert life.send(1.4) == ["silence_over"]
+    assert life.send(1.5) == []
+
+
+def test_what_was_over_when_a_silence_ended_is_not_told_when_more_of_it_comes_late(life: Life) -> None:
+    life.silence(0, 2.2)
+    life.look(1, "fail", outcome("fail", "arn:aws:s3:::c"))
+    late = outcome("fail", "arn:aws:s3:::d")
+    life.look(2, "fail", outcome("pass", "arn:aws:s3:::c"), late, meanwhile=lambda: life.send(2.3))
+    assert life.events == ["silence_over", "recovered"]
+    assert life.got[0].alert.body["data"]["count"] == 2  # by then the end of c was not recorded yet
+    assert life.send(2.4) == ["silence_over"]
+    assert life.last["count"] == 1
+    assert life.send(2.5) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "calm", "then"), [("fail", "recovered", "regressed"), ("pass", "opened", "recovered")]
+)
+def test_what_a_scan_finds_while_flapping_is_said_to_be_over_is_told(
+    life: Life, found: str, calm: str, then: str
+) -> None:
+    flapped(life)
+    if found == "pass":
+        life.look(8, CRITICAL)
+    last = outcome(found, severity="critical")
+    life.look(31.5, last, meanwhile=lambda: life.send(33))
+    assert life.events[5:] == [calm, then]
+    assert life.send(34) == []
+
+
+def test_what_is_kept_back_cannot_be_sent_by_itself(life: Life) -> None:
+    life.silence(0, 10)
+    life.look(1, CRITICAL)
+    (row,) = life.ledger.outbox()
+    with pytest.raises(UsageError, match="is kept back by SIL-"):
+        life.ledger.replay_alert(row.alert.alert_id, hour(2))
+    assert life.send(10) == ["silence_over"]
+    life.ledger.replay_alert(row.alert.alert_id, hour(11))  # it was told: again, then
+    assert life.send(11) == ["opened"]
+
+
+def test_a_setting_that_got_worse_is_told_once_for_its_finding_is_what_is_reminded_of(life: Life) -> None:
+    def versioning(value: str) -> list[Watched]:
+        return [Watched("s3_bucket", ARN, "versioning", value, "111111111111", "eu-west-1")]
+
+    life.look(0, watch=versioning("Enabled"))
+    life.look(1, CRITICAL, watch=versioning("Suspended"))
+    assert sorted(life.events) == ["opened", "worsened"]
+    life.send(50)
+    assert life.last["event"] == "reminder"
+    assert life.last["count"] == 1
+    life.look(51, "pass", watch=versioning("Enabled"))
+    assert sorted(life.events[3:]) == ["recovered", "recovered"]
+
+
+@pytest.mark.parametrize("version", range(1, 7))
+def test_what_an_older_auditor_told_of_is_reminded_of_too(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    shutil.copy(FIXTURES / f"v{version}.sqlite3", path)
+    with Ledger.open(path) as ledger:
+        told = ledger._conn.execute("SELECT count(*) FROM alerting").fetchone()[0]
+        assert told
+        remind(ledger, [Route("hook", "low", remind={"medium": 3600})], hour(9999))
+        (reminder,) = [each.alert for each in ledger.outbox() if each.alert.event == "reminder"]
+        assert len(reminder.keys) == told
+        assert ledger.verify().because == ""

@@ -164,3 +164,15 @@ def test_waivers_are_told_to_routes_that_concern_their_findings_alone(tmp_path: 
         life.got.clear()
         life.send(5 * DAY)
         assert sorted(each.alert.channel for each in life.got) == ["owner", "plain", "r"]
+
+
+def test_what_a_scan_finds_while_the_waiver_over_it_ends_is_told_once(life: Life) -> None:
+    waive(life, 0, 1.2)
+    life.look(1, "fail", meanwhile=lambda: life.send(1.3))
+    assert life.events == []  # its time was before the end
+    assert life.send(1.4) == ["opened"]
+    assert life.send(1.5) == []
+    life.look(2, "fail")
+    life.look(3, "pass")
+    life.look(4, "fail")
+    assert life.events == ["opened", "recovered", "regressed"]

@@ -102,10 +102,11 @@ def _silences(
     alerts: list[Alert] = []
     notices, released, passed_on = [], [], []
     for silence in due.silences:
-        if silence.end > now or (notice := f"silence/{silence.silence_id}") in due.done:
-            continue
-        notices.append(notice)
         kept = due.held.get(silence.silence_id, ())
+        first = (notice := f"silence/{silence.silence_id}") not in due.done
+        if silence.end > now or not (first or kept):
+            continue  # what a scan found that began before it ended may come after it was told
+        notices.append(notice)
         still: dict[str, dict[str, Item]] = {}
         within: dict[str, set[str]] = {}
         for held in kept:
@@ -116,16 +117,17 @@ def _silences(
             elif held.said.get("rule") or held.event != "changed":
                 still.setdefault(held.channel, {})[held.key] = _kept(held)
                 within.setdefault(held.channel, set()).add(held.alert_id)
-        for each in matters:
+        for each in matters if first else ():
             if _stands_silenced(each, silence) and not _kept_back(each, restraints, now):
                 still.setdefault(each.channel, {}).setdefault(
                     each.key, _item(each, "silence_over", each.because)
                 )
         for channel, items in sorted(still.items()):
             if channel in routes:
-                alert = _over(silence, channel, list(items.values()), kept, now)
+                ids = sorted(within.get(channel, ()))
+                alert = _over(silence, channel, list(items.values()), kept, ids, now)
                 alerts.append(alert)
-                released += [(each, alert.alert_id) for each in sorted(within.get(channel, ()))]
+                released += [(each, alert.alert_id) for each in ids]
     return Told(alerts, notices, released, sorted(set(passed_on)))
 
 
@@ -136,11 +138,23 @@ def _stands_silenced(each: Matter, silence: Silence) -> bool:
     )
 
 
+def _setting(each: Matter) -> bool:
+    """Say whether it is a setting: it is told once, for whether it fails is a rule's to say."""
+    return bool(each.said.get("field")) and not each.said.get("rule")
+
+
 def _sight(each: Matter) -> bool:
     return not each.said.get("rule") and not each.said.get("field")
 
 
-def _over(silence: Silence, channel: str, items: list[Item], kept: Sequence[Held], now: datetime) -> Alert:
+def _over(
+    silence: Silence,
+    channel: str,
+    items: list[Item],
+    kept: Sequence[Held],
+    released: Sequence[str],
+    now: datetime,
+) -> Alert:
     mine = [each for each in kept if each.channel == channel]
     events = Counter(each.event for each in mine)
     matters = "matter is" if len(items) == 1 else "matters are"
@@ -161,7 +175,7 @@ def _over(silence: Silence, channel: str, items: list[Item], kept: Sequence[Held
                 "look": f"auditor alerts list --within {silence.silence_id}",
             }
         },
-        known_by=["silence_over", channel, silence.silence_id],
+        known_by=["silence_over", channel, silence.silence_id, *released],
     )
 
 
@@ -214,6 +228,7 @@ def _reminders(
             and route.remind.get(each.severity)
             and rank(each.severity) <= rank(route.severity)
             and each.stands != "over"
+            and not _setting(each)
             and not _kept_back(each, restraints, now)
         ]
         first = min((at for at, _ in waits), default=None)

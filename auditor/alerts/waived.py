@@ -23,12 +23,14 @@ def over_or_expiring(due: Due, routes: Sequence[Route], restraints: Restraints, 
     """Tell of waivers that end soon and of those that ended, where they cover open findings."""
     alerts: list[Alert] = []
     notices: list[str] = []
-    for waiver in due.waivers:
-        end = min(waiver.expires_at, waiver.revoked_at or waiver.expires_at)
+    told: set[tuple[str, str]] = set()
+    for waiver in sorted(due.waivers, key=lambda each: (_end(each), each.waiver_id), reverse=True):
+        end = _end(waiver)
         if end <= now:
             if (notice := f"waiver/{waiver.waiver_id}") not in due.done:
-                notices.append(notice)
-                alerts += _over(waiver, end, due.findings, routes, restraints, now)
+                alerts += _over(waiver, due, routes, restraints, told, now)
+                if due.looked_at is not None and due.looked_at >= end:
+                    notices.append(notice)  # a scan that began before it ended may still find what it covered
             continue
         reached = [
             f"waiver/{name}/{waiver.waiver_id}"
@@ -44,32 +46,42 @@ def over_or_expiring(due: Due, routes: Sequence[Route], restraints: Restraints, 
     return Told(alerts, notices)
 
 
+def _end(waiver: WaiverRow) -> datetime:
+    return min(waiver.expires_at, waiver.revoked_at or waiver.expires_at)
+
+
 def _covers(waiver: WaiverRow, finding: OpenFinding, at: datetime) -> bool:
     return waiver.covers(finding.finding_id, finding.rule, finding.subject_key, at)
 
 
 def _over(
     waiver: WaiverRow,
-    end: datetime,
-    findings: Sequence[OpenFinding],
+    due: Due,
     routes: Sequence[Route],
     restraints: Restraints,
+    told: set[tuple[str, str]],
     now: datetime,
 ) -> list[Alert]:
     """Open again what a waiver covered to its end and nothing covers now; unknown too, where it failed before."""
+    end = _end(waiver)
     how = f"was revoked by {waiver.revoked_by}" if waiver.revoked_at == end else "ended"
     items = [
         _item("opened", each, f"its waiver {waiver.waiver_id} {how} at {iso(end)}: {each.because}")
-        for each in findings
+        for each in due.findings
         if each.failed
         and each.opened_at < end
         and _covers(waiver, each, end - _MOMENT)
         and restraints.waiver(each.finding_id, each.rule, each.subject_key, now) is None
     ]
+    since = {(each.channel, each.key) for each in due.matters if each.raised_at >= end}
+    since |= {(each.channel, each.key) for held in due.held.values() for each in held if each.at >= end}
     alerts = []
     for route in routes:
         groups: dict[Held | None, list[Item]] = {}
         for item in _wanted(route, "opened", items):
+            if (route.channel, item.key) in since | told:
+                continue
+            told.add((route.channel, item.key))
             silence = restraints.silence(item.said)
             groups.setdefault(silenced(silence) if silence else None, []).append(item)
         for held, group in sorted(groups.items(), key=lambda each: each[0].by if each[0] else ""):
@@ -82,7 +94,7 @@ def _over(
                     title=_title(group, f"no longer waived: {waiver.waiver_id} {how}"),
                     held=held.said() if held else None,
                     more={"waiver": _said(waiver, end)},
-                    known_by=["waiver", waiver.waiver_id, route.channel, held.by if held else ""],
+                    known_by=["waiver", waiver.waiver_id, route.channel, *sorted(item.key for item in group)],
                 )
             )
     return alerts

@@ -9,10 +9,10 @@ import click
 from auditor.cli._app import App, ahead, answering, app
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from auditor.ledger import Ledger
+    from auditor.ledger import Alert, Ledger
     from auditor.ledger.silences import Acknowledgement, Silence
 
 
@@ -24,21 +24,20 @@ if TYPE_CHECKING:
 def ack(matter: str, reason: str, by: str) -> None:
     """Say that somebody works on an alert's matters, or on a finding.
 
-    It is not reminded of until it ends, gets worse or begins anew. Whoever heard of it hears who works on it.
+    It is not reminded of until it ends, gets worse or begins anew. Routes that heard of it, and want that, hear who works on it.
     """
     from auditor.alerts.due import acknowledged
+    from auditor.scan import routes
 
     this = app()
     now = this.now()
+    asked = {route.channel for route in routes(this.config()) if "acknowledged" in route.events}
+
+    def told(channel: str, named: Mapping[str, str]) -> Alert | None:
+        return acknowledged(channel, named, reason, by, now) if channel in asked else None
+
     with this.ledger() as ledger:
-        done = ledger.acknowledge(
-            matter,
-            _finding(ledger, matter),
-            reason=reason,
-            by=by,
-            now=now,
-            told=lambda channel, named: acknowledged(channel, named, reason, by, now),
-        )
+        done = ledger.acknowledge(matter, _finding(ledger, matter), reason=reason, by=by, now=now, told=told)
     if this.json:
         from auditor.cli._answer import envelope
 

@@ -563,7 +563,7 @@ class Ledger:
         reason: str,
         by: str,
         now: datetime,
-        told: Callable[[str, Mapping[str, str]], Alert],
+        told: Callable[[str, Mapping[str, str]], Alert | None],
     ) -> list[Acknowledgement]:
         """Enter that somebody works on an alert's matters, or on those `found`; every channel that heard of them is `told`."""
         with self._write() as conn:
@@ -579,7 +579,7 @@ class Ledger:
             notes = [
                 told(channel, {key: named[key] for key in keys}) for channel, keys in sorted(heard.items())
             ]
-            outbox.post(conn, notes, n=None, at=now)
+            outbox.post(conn, [each for each in notes if each is not None], n=None, at=now)
             return done
 
     def acknowledgements(self) -> list[Acknowledgement]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.ledger import silences, waivers
+from auditor.ledger import memory, silences, waivers
 from auditor.ledger.silences import ACKED, Silence
-from auditor.ledger.values import CLOSING, Alert, WaiverRow, instant, stamp
+from auditor.ledger.values import CLOSING, Alert, WaiverRow, instant, maybe, stamp
 
 FLAPS = timedelta(hours=24)
 """Three openings within this time are flapping; so long without one, or an end, is calm."""
@@ -66,6 +66,8 @@ class Matter:
     channel: str
     key: str
     since: datetime
+    raised_at: datetime
+    """When it was last told that it opened or got worse."""
     told_at: datetime
     told: int
     """How often."""
@@ -126,6 +128,8 @@ class Due:
     findings: Sequence[OpenFinding]
     done: frozenset[str]
     """Notices that were looked at before."""
+    looked_at: datetime | None
+    """When the last scan looked."""
     reminding: frozenset[str]
     """Channels with a reminder that is still on its way."""
 
@@ -197,12 +201,13 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
     done = frozenset(name for (name,) in conn.execute("SELECT notice FROM notice"))
     decided = waivers.every(conn, now)
     rows = conn.execute(
-        f"SELECT channel, dedup_key, since, coalesce(told_at, since), told, said, incident, {ACKED} "
+        f"SELECT channel, dedup_key, since, coalesce(raised_at, since), coalesce(told_at, since), told, said, incident, "
+        f"{ACKED} "
         "FROM alerting ORDER BY channel, dedup_key"
     ).fetchall()
     kept = _kept(conn)
     ids = {
-        json.loads(said).get("finding_id") for said in (*(row[5] for row in rows), *(row[6] for row in kept))
+        json.loads(said).get("finding_id") for said in (*(row[6] for row in rows), *(row[6] for row in kept))
     }
     soon = [
         each
@@ -213,7 +218,7 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
     ended = _Ended(conn)
     flapping = _flapping(conn)
     matters = []
-    for channel, key, since, told_at, told, said, incident, acked in rows:
+    for channel, key, since, raised_at, told_at, told, said, incident, acked in rows:
         short = json.loads(said) or _of_old(conn, incident)
         stands, because, severity = _stands(short, findings, ended, since)
         matters.append(
@@ -221,6 +226,7 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
                 channel=channel,
                 key=key,
                 since=instant(since),
+                raised_at=instant(raised_at),
                 told_at=instant(told_at),
                 told=told,
                 said=short,
@@ -238,6 +244,7 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
         waivers=decided,
         findings=list(findings.values()) if soon else [],
         done=done,
+        looked_at=maybe(memory.last_at(conn)),
         reminding=frozenset(
             channel
             for (channel,) in conn.execute(
@@ -251,6 +258,12 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
 def note(conn: sqlite3.Connection, notices: Sequence[str], now: datetime) -> None:
     """Note what was looked at, so that it is not told twice."""
     conn.executemany("INSERT OR IGNORE INTO notice VALUES (?, ?)", [(each, stamp(now)) for each in notices])
+    for each in notices:
+        kind, _, name = each.partition("/")
+        if kind == "silence":  # what it kept is told, handed on or over
+            conn.execute(
+                "DELETE FROM holding WHERE alert_id IN (SELECT alert_id FROM outbox WHERE held = ?)", (name,)
+            )
 
 
 def pass_on(conn: sqlite3.Connection, alert_ids: Sequence[str], *, within: str = "", held: str = "") -> None:
@@ -336,12 +349,11 @@ def _of_old(conn: sqlite3.Connection, incident: str | None) -> dict[str, Any]:
 
 
 def _kept(conn: sqlite3.Connection) -> list[tuple[str, ...]]:
-    """Return what silences keep back, each matter of each alert, for those whose end nobody looked at yet."""
+    """Return what silences keep back, each matter of each alert."""
     return conn.execute(
         "SELECT o.held, o.channel, o.alert_id, o.event, o.created_at, h.dedup_key, h.said FROM outbox AS o "
         "JOIN holding AS h ON h.alert_id = o.alert_id JOIN silence AS s ON s.silence_id = o.held "
-        "LEFT JOIN notice AS n ON n.notice = 'silence/' || s.silence_id "
-        "WHERE o.held IS NOT NULL AND n.notice IS NULL AND o.state = 'pending' AND o.within IS NULL "
+        "WHERE o.held IS NOT NULL AND o.state = 'pending' AND o.within IS NULL "
         "ORDER BY o.created_at, o.alert_id, h.dedup_key"
     ).fetchall()
 

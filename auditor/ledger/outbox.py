@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,8 @@ _IN_ORDER = (
 def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
     """Put alerts into the outbox, and note what each channel now waits to hear the end of; what is held it was not told."""
     when = stamp(at)
-    for alert in alerts:
+    for one in alerts:
+        alert = _as_it_stands(conn, one)
         conn.execute(
             "INSERT INTO outbox (alert_id, scan, channel, event, keys, body, created_at, state, "
             "next_at, held) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
@@ -56,6 +58,22 @@ def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at
                 "INSERT INTO holding VALUES (?, ?, ?)",
                 [(alert.alert_id, key, canonical(alert.matters.get(key, {}))) for key in alert.keys],
             )
+
+
+def _as_it_stands(conn: sqlite3.Connection, alert: Alert) -> Alert:
+    """Return an alert, no longer held where what held it ended while it was made: a scan takes its time."""
+    if alert.held is None:
+        return alert
+    holds = conn.execute(
+        "SELECT 1 FROM silence WHERE silence_id = :held AND ended_at IS NULL UNION ALL "
+        "SELECT 1 FROM alerting WHERE flapping = :held AND channel = :channel "
+        "AND dedup_key IN (SELECT value FROM json_each(:keys)) LIMIT 1",
+        {"held": alert.held, "channel": alert.channel, "keys": canonical(alert.keys)},
+    ).fetchone()
+    if holds:
+        return alert
+    data = {name: value for name, value in alert.body.get("data", {}).items() if name != "held"}
+    return replace(alert, held=None, body={**alert.body, "data": data})
 
 
 def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
@@ -233,6 +251,15 @@ def bury(conn: sqlite3.Connection, alert_id: str, error: str) -> str | None:
 
 def replay(conn: sqlite3.Connection, alert_id: str, now: datetime) -> Sending:
     """Send an alert once more, under the same id, and switch its channel on again."""
+    kept = conn.execute(
+        "SELECT held FROM outbox WHERE alert_id = ? AND held IS NOT NULL AND within IS NULL AND state = 'pending'",
+        (alert_id,),
+    ).fetchone()
+    if kept is not None:
+        raise UsageError(
+            f"alert {alert_id} is kept back by {kept[0]}",
+            remedy="What is still open is told when that ends; `auditor alerts unsilence` ends a silence.",
+        )
     changed = conn.execute(
         "UPDATE outbox SET state = 'pending', attempts = 0, next_at = ?, lease_until = NULL, within = NULL, "
         "held = NULL WHERE alert_id = ? AND state <> 'sending'",
