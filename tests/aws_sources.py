@@ -52,7 +52,7 @@ class Found:
 
 @cache
 def shared(
-    endpoint: str, accounts: tuple[str, ...] = (A,), attempts: int = 1, read_timeout_s: float = 5
+    endpoint: str, accounts: tuple[str, ...] = (A,), attempts: int = 1, read_timeout_s: float = 20
 ) -> Clients:
     """Return clients that many tests use: each costs a second to make."""
     roles = {account: f"arn:aws:iam::{account}:role/auditor" for account in accounts if account != A}
@@ -68,7 +68,7 @@ def look(
     accounts: Iterable[str] = (A,),
     regions: Iterable[str] = ("us-east-1",),
     attempts: int = 1,
-    read_timeout_s: float = 5,
+    read_timeout_s: float = 20,
     settings: Any = None,
     clients: Clients | None = None,
     cursors: Mapping[str, str] | None = None,

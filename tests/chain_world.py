@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import import_module
 from typing import Any
+
+from facts_again import mark, reads
 
 from auditor import correlate
 from auditor.engines.duckdb import Engine
@@ -208,6 +208,8 @@ class World:
         self._engine = Engine.open(None)
         self._loaded: Tables = {}
         self._read: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+        """What each step came to: the rows that a Python step yields, the mark of a table that SQL makes."""
         self._made = False
 
     def derive(self, tables: Tables) -> Engine:
@@ -217,34 +219,43 @@ class World:
             for name in {*tables, *self._loaded}
             if not self._made or tables.get(name, []) != self._loaded.get(name, [])
         }
+        if not self._made:
+            self._found.clear()
+            self._read.clear()
         self._made = False  # a step that fails leaves nothing to build on
         for name in stale:
             self._engine.execute(f"DELETE FROM {name}")
             self._engine.insert(name, tables.get(name, []))
         self._loaded = copy.deepcopy(tables)
+        for name in stale:
+            self._read.pop(name, None)
+        known = self._known()
         for step in correlate.steps():
-            if int(step.name[:2]) > 49 or not (stale & _reads(step) or step.table not in self._known()):
+            if int(step.name[:2]) > 49 or not (stale & reads(step) or step.table not in known):
                 continue
-            for name in stale:
-                self._read.pop(name, None)
-            if step.language == "py":
-                self._engine.execute(f"DROP TABLE IF EXISTS {step.table}")
-            correlate.run_step(self._engine, step, self._read)
-            stale.add(step.table)
+            if self._run(step):
+                stale.add(step.table)
+                self._read.pop(step.table, None)
         self._made = True
         return self._engine
 
+    def _run(self, step: correlate.Step) -> bool:
+        """Run a step again; tell whether it comes to something else than before."""
+        if step.language == "py":
+            found: Any = list(correlate.derived(self._engine, step, self._read))
+            if found == self._found.get(step.table):
+                return False
+            self._engine.execute(f"DROP TABLE IF EXISTS {step.table}")
+            self._engine.insert(step.table, found)
+        else:
+            correlate.run_step(self._engine, step)
+            found = mark(self._engine, step.table)
+        changed: bool = found != self._found.get(step.table)
+        self._found[step.table] = found
+        return changed
+
     def _known(self) -> set[str]:
         return {row["table_name"] for row in self._engine.rows("SELECT table_name FROM duckdb_tables()")}
-
-
-@cache
-def _reads(step: correlate.Step) -> frozenset[str]:
-    """Return what a step may read: for SQL every word of it, which is more than enough."""
-    if step.language == "sql":
-        return frozenset(re.findall(r"\w+", step.text))
-    module = import_module(f"auditor.correlate.{step.name.removesuffix('.py')}")
-    return frozenset(module.READS)
 
 
 @cache

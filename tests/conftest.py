@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from auditor.sandbox.estate import Estate
 
 if TYPE_CHECKING:
     from fault_world import FaultWorld
+
+LONGEST = (
+    "test_faults_walk_others.py", "test_rule_cases.py", "test_engine_spark.py", "test_estate_expectations.py", "test_doctor.py",
+    "test_increments_standing.py", "test_increments_full.py", "test_faults_walk_backup.py", "test_faults_scans.py",
+    "test_faults_crash.py", "test_cli_answers.py", "test_rule_cases_product.py", "test_cli_rules.py", "test_report_browser.py",
+    "test_people_cases.py", "test_engine_away.py", "test_estate_inventory.py",
+)  # fmt: skip
+"""Files that take longest, the longest first: begun last, one of them alone would keep one worker while the other waits.
+
+A file that is missing here only costs time: files that are not named follow, those with most tests first.
+"""
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+"""How quickly examples come depends on what else the machine does: it says nothing of what is tested."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let files be handed to workers in the order below."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest where there are several workers."""
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path.name for item in items)
+        place = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(
+            key=lambda item: (place.get(item.path.name, len(place)), -tests[item.path.name], item.path.name)
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shipped_rules_are_read_once() -> Iterator[None]:
+    """Let the rules that ship be read and proven once a worker, and not by each command anew."""
+    from rules_once import once
+
+    with once():
+        yield
 
 
 @pytest.fixture(scope="session")

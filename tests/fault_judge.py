@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from typing import Any
+
+from facts_again import Facts, sources_of
 
 from auditor.builtin import builtin
 from auditor.canonical import from_parquet, name, sql_columns
-from auditor.correlate import Step, correlate, run_step, steps
+from auditor.correlate import correlate
 from auditor.engines.duckdb import Engine
 from auditor.evaluate import evaluate
 from auditor.model import LINKS
-from auditor.rulelang.rule import Rule
 from auditor.rulepack import Pack, load
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot
@@ -74,10 +73,9 @@ class Judge:
         self.engine = Engine.open(truth, threads=1)
         self.engine.execute("PRAGMA disable_optimizer")  # of a few rows it costs more than it saves
         self.engine._writable("coverage")
-        correlate(self.engine)
+        self._facts = Facts(self.engine)
         evaluate(self.engine, pack())
         self.undisturbed = Judged(*(_read(self.engine, table) for table in _READ))
-        self._marks = {step.table: self._mark(step.table) for step in steps()}
         self._coverage = list(truth.rows("coverage"))
 
     def close(self) -> None:
@@ -102,8 +100,8 @@ class Judge:
             self._load(table, case)
         moved = self._cover(case, owners)
         stale |= {"coverage"} if moved else set()
-        self._derive(stale)
-        again = [rule for rule in pack().rules if rule.table.name in stale or moved & _sources(rule)]
+        self._facts.derive(stale)
+        again = [rule for rule in pack().rules if rule.table.name in stale or moved & sources_of(rule)]
         evaluate(self.engine, replace(pack(), rules=tuple(again)))
         ids = {rule.id for rule in again}
         kept = {key: row for key, row in self.undisturbed.outcomes.items() if key[0] not in ids}
@@ -115,18 +113,6 @@ class Judge:
                 for table, rows in zip(list(_READ)[1:], before, strict=True)
             ),
         )
-
-    def _derive(self, stale: set[str]) -> None:
-        """Run the steps again that may read a table that differs, and add what comes out differently."""
-        held: dict[str, Any] = {}
-        for step in steps():
-            if not stale & _reads(step):
-                continue
-            if step.language == "py":
-                self.engine.execute(f"DELETE FROM {name(step.table)}")
-            run_step(self.engine, step, held)
-            if self._mark(step.table) != self._marks[step.table]:
-                stale.add(step.table)
 
     def _cover(self, case: Snapshot, owners: Collection[str]) -> set[str]:
         """Put the coverage of some sources in the place of theirs; return the tables of which it says something else."""
@@ -150,10 +136,6 @@ class Judge:
         source = from_parquet(self.engine._connection, path, columns)
         self.engine.execute(f"CREATE {kind} {name(table)} AS SELECT * FROM {source}")
 
-    def _mark(self, table: str) -> Any:
-        """Return what tells two contents of a table apart, whatever the order of its rows."""
-        return self.engine.rows(f"SELECT count(*) AS n, sum(hash(t)) AS mark FROM {name(table)} t")[0]
-
 
 def _digest(snapshot: Snapshot, table: str) -> str | None:
     return (snapshot.manifest["tables"].get(table) or {}).get("digest")
@@ -165,17 +147,3 @@ def _by_table(coverage: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     for row in coverage:
         found.setdefault(row["table_name"], []).append(repr(sorted(row.items())))
     return {table: sorted(rows) for table, rows in found.items()}
-
-
-def _sources(rule: Rule) -> set[str]:
-    """Return the tables whose coverage a rule asks for."""
-    return {source for source, _ in (*rule.reads, *rule.table.listed_by)}
-
-
-@cache
-def _reads(step: Step) -> frozenset[str]:
-    """Return what a step may read: for SQL every word of it, which is more than enough."""
-    found: Iterable[str] = re.findall(r"\w+", step.text)
-    if step.language == "py":
-        found = import_module(f"auditor.correlate.{step.name.removesuffix('.py')}").READS
-    return frozenset(found)

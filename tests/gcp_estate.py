@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from auditor.model import Cursor, Gap, Place, Row, Seen, Window
+from auditor.sandbox.faults import Faults
 from auditor.sources.ask import Ask
 from auditor.sources.clients import Access, Clients
 
@@ -104,8 +105,8 @@ class Reading:
         return [gap.reason for gap in self.gaps(table)]
 
 
-def reader(endpoint: str) -> Callable[..., Reading]:
-    """Return what reads a source from `endpoint`, in a budget that suits tests."""
+def reader(endpoint: str, faults: Faults | None = None) -> Callable[..., Reading]:
+    """Return what reads a source from `endpoint`: patient, for the machine may be busy, but where a fault is set that hangs."""
 
     def read(
         source: ModuleType,
@@ -121,7 +122,8 @@ def reader(endpoint: str) -> Callable[..., Reading]:
         progress: Callable[[str, Mapping[str, Any]], None] = lambda _event, _fields: None,
         **settings: Any,
     ) -> Reading:
-        impatient = {"call_timeout_s": 1.0, "retry_s": 0.3, **settings}
+        hangs = faults is None or any(fault.kind == "hang" for fault in faults._planned)
+        impatient = {"call_timeout_s": 1.0 if hangs else 20.0, "retry_s": 0.3, **settings}
         ask = Ask(
             source=source.__name__.rpartition(".")[2],
             settings=source.Settings(**impatient),

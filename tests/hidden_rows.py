@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fault_judge import _reads, _sources, pack
+from facts_again import Facts, sources_of
+from fault_judge import pack
 
 from auditor.canonical import name
-from auditor.correlate import correlate, run_step, steps
 from auditor.engines.duckdb import Engine
 from auditor.evaluate import evaluate
 from auditor.schema import tables as schema_tables
@@ -40,10 +40,9 @@ class Hiding:
         self.engine.execute("PRAGMA disable_optimizer")  # of a few rows it costs more than it saves
         for view in sorted(self.engine._views):
             self.engine._writable(view)
-        correlate(self.engine)
+        self._facts = Facts(self.engine)
         evaluate(self.engine, pack())
         self._truth = self._outcomes()
-        self._marks = {step.table: self._mark(step.table) for step in steps()}
 
     def close(self) -> None:
         self.engine.close()
@@ -69,9 +68,9 @@ class Hiding:
             self.engine.execute(f"DELETE FROM {name(place.table)} WHERE {where or 'TRUE'}", place.values)
             self.engine.insert("coverage", [self._gap(place)])
             stale = {place.table, "coverage"}
-            self._derive(stale)
+            self._facts.derive(stale)
             again = [
-                rule for rule in pack().rules if rule.table.name in stale or place.table in _sources(rule)
+                rule for rule in pack().rules if rule.table.name in stale or place.table in sources_of(rule)
             ]
             evaluate(self.engine, replace(pack(), rules=tuple(again)))
             now = self._outcomes()
@@ -82,17 +81,6 @@ class Hiding:
             for key, before in sorted(self._truth.items())
             if key in now and now[key] not in (before, "unknown")
         }
-
-    def _derive(self, stale: set[str]) -> None:
-        held: dict[str, Any] = {}
-        for step in steps():
-            if not stale & _reads(step):
-                continue
-            if step.language == "py":
-                self.engine.execute(f"DELETE FROM {name(step.table)}")
-            run_step(self.engine, step, held)
-            if self._mark(step.table) != self._marks[step.table]:
-                stale.add(step.table)
 
     def _example(self, table: str) -> list[dict[str, Any]]:
         return self.engine.rows(
@@ -111,6 +99,3 @@ class Hiding:
     def _outcomes(self) -> dict[tuple[str, str], str]:
         rows = self.engine.rows("SELECT code, subject_key, verdict FROM outcome")
         return {(row["code"], row["subject_key"]): row["verdict"] for row in rows}
-
-    def _mark(self, table: str) -> Any:
-        return self.engine.rows(f"SELECT count(*) AS n, sum(hash(t)) AS mark FROM {name(table)} t")[0]

@@ -53,6 +53,7 @@ class World:
         self.sources: tuple[str, ...] = NAMES
         self.calls: dict[tuple[str, str], int] = {}
         self._events = 0
+        self._config: Config | None = None
         cloud = self.cloud
         cloud.clock(NOW)
         cloud.put_role(A, "reader", trust=TRUST, at=MADE)
@@ -72,7 +73,8 @@ class World:
 
     @property
     def config(self) -> Config:
-        return Config(
+        """What is asked, by the clients of the last look where that was asked the same."""
+        found = Config(
             state=State(str(self.folder)),
             aws=Aws(
                 endpoint=self.endpoint,
@@ -82,6 +84,9 @@ class World:
             sources={name: source(name).Settings() for name in self.sources},
             scan=replace(Scan(), **self.scan),
         )
+        if found != self._config:
+            self._config = found
+        return self._config
 
     def event(
         self, name: str, service: str = "s3", *, at: datetime | None = None, told: bool = True, **more: Any

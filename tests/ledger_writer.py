@@ -86,7 +86,7 @@ def drain(path: str, url: str, trusted: str, hours: str, rate: str) -> None:
     way_out = Out(Outgoing(("127.0.0.1/32",), trusted))
     ways = {
         name: Way(
-            webhook.channel(webhook.Settings(url=f"{url}/{name}", secret="env:HOOK", timeout_s=10), way_out),
+            webhook.channel(webhook.Settings(url=f"{url}/{name}", secret="env:HOOK", timeout_s=60), way_out),
             int(rate),
         )
         for name in ("a", "b")

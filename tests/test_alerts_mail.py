@@ -80,7 +80,7 @@ def serving(
 
 def settings(port: int = 587, **more: Any) -> mail.Settings:
     return mail.Settings(
-        **{"host": "127.0.0.1", "port": port, "sender": SENDER, "to": TO, "timeout_s": 10, **more}
+        **{"host": "127.0.0.1", "port": port, "sender": SENDER, "to": TO, "timeout_s": 60, **more}
     )
 
 

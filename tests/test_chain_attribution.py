@@ -106,7 +106,7 @@ def _facts(estate: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, Any], dic
     return wrote, {(row["bucket"], row["dir"]): {name: row[name] for name in names} for row in free}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.sampled_from([(60, 4), (400, 12), (1500, 40)]), st.integers(0, 3))
 def test_cells_attribute_as_single_objects_do(seed: int, size: tuple[int, int], told: int) -> None:
     estate = _estate(seed, objects=size[0], jobs=size[1])

@@ -76,7 +76,6 @@ BENDS: dict[str, Bend] = {
 bends = st.lists(st.sampled_from(sorted(BENDS)), max_size=4, unique=True)
 laws = settings(
     max_examples=12,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],

@@ -235,7 +235,7 @@ _COVER = [
 _GAPS = [gap("point"), gap("point", region="*"), gap("copy", region="x"), gap("copy", account="2" * 12)]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(_EXPRESSIONS, min_size=5, max_size=10),
     st.lists(_THINGS, min_size=4, max_size=12),
@@ -254,7 +254,7 @@ def test_less_coverage_never_makes_a_verdict_better(
         assert after["verdict"] in (before["verdict"], "unknown")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(_EXPRESSIONS, min_size=5, max_size=10),
     st.lists(

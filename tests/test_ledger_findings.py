@@ -117,7 +117,7 @@ class FindingLife(RuleBasedStateMachine):
 
 
 TestFindingLife = FindingLife.TestCase
-TestFindingLife.settings = settings(max_examples=12, stateful_step_count=8, deadline=None)
+TestFindingLife.settings = settings(max_examples=12, stateful_step_count=8)
 
 
 def test_quiet_scans_add_no_row_but_their_own(ledger: Ledger) -> None:

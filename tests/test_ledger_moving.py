@@ -171,7 +171,7 @@ def a_history(draw: st.DrawFn) -> list[Seen]:
     return scans
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(a_history())
 def test_the_ledger_is_the_same_to_the_byte_whether_it_looks_at_what_differs_or_at_all(
     history: list[Seen],

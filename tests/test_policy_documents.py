@@ -194,7 +194,7 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_JSON)
 def test_no_file_makes_the_readers_raise(told: Any) -> None:
     for document in read(told):

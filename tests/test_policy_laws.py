@@ -18,7 +18,7 @@ from tests.policy_random import Document, keys_of, random_policy, random_stateme
 
 FULL = bool(os.environ.get("AUDITOR_FULL_LAWS"))
 """Set it for a run of an hour."""
-laws = settings(max_examples=20_000 if FULL else 150, deadline=None)
+laws = settings(max_examples=20_000 if FULL else 150)
 seeds = st.integers(0, 2**32).map(random.Random)
 SWAPPED = {"wider": "narrower", "narrower": "wider"}
 CAUSES = (

@@ -185,7 +185,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON)
 def test_no_value_makes_the_parser_raise_anything_but_its_own_error(told: Any) -> None:
     for given_ in (
@@ -199,14 +199,14 @@ def test_no_value_makes_the_parser_raise_anything_but_its_own_error(told: Any) -
             parse(given_)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.text(max_size=60))
 def test_no_text_makes_the_parser_raise_anything_but_its_own_error(text: str | bytes) -> None:
     with pytest.raises(PolicyError):
         parse(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 400), st.sampled_from([*'{}[]",:0x\\', "\x00", "é"]))
 def test_a_policy_with_one_character_changed_is_read_or_refused(at: int, character: str) -> None:
     text = json.dumps(

@@ -328,7 +328,7 @@ def child(code: str) -> ChildRun:
 
 
 def ended(run_: ChildRun) -> Any:
-    for _ in range(500):
+    for _ in range(5000):
         if (found := run_.ended()) is not None:
             return found
         time.sleep(0.02)
@@ -396,10 +396,10 @@ def test_a_process_serves_stands_by_and_ends_when_it_is_told_to(tmp_path: Path) 
         memory = families(answer.read().decode())["process_resident_memory_bytes"][""]
     assert memory < 200e6
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     assert line_with(second, "leading")["term"] == 2  # resigned: no lease is waited for
     second.send_signal(signal.SIGINT)
-    assert second.wait(20) == 0
+    assert second.wait(60) == 0
     for process in (first, second):
         assert process.stderr is not None
         process.stderr.close()

@@ -27,7 +27,7 @@ def cloud() -> Iterator[GcpCloud]:
 
 @pytest.fixture
 def read(cloud: GcpCloud) -> Callable[..., Reading]:
-    return reader(cloud.start())
+    return reader(cloud.start(), cloud._store.faults)
 
 
 def _faults(cloud: GcpCloud) -> Faults:

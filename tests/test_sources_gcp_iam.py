@@ -89,7 +89,7 @@ Read = Callable[..., Reading]
 
 @pytest.fixture
 def read(cloud: GcpCloud) -> Read:
-    ask = reader(cloud.start())
+    ask = reader(cloud.start(), cloud._store.faults)
     logs = ask(gcp_logging)
     entries = {"gcp_audit_entry": logs.rows("gcp_audit_entry")}
     work = ask(gcp_dataproc, collected=entries)

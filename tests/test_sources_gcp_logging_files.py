@@ -40,7 +40,7 @@ def cloud() -> Iterator[GcpCloud]:
 
 @pytest.fixture
 def read(cloud: GcpCloud) -> Callable[..., Reading]:
-    return reader(cloud.start())
+    return reader(cloud.start(), cloud._store.faults)
 
 
 @pytest.fixture

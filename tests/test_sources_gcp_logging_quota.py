@@ -74,7 +74,7 @@ def cloud() -> Iterator[GcpCloud]:
 
 @pytest.fixture
 def read(cloud: GcpCloud) -> Callable[..., Reading]:
-    return reader(cloud.start())
+    return reader(cloud.start(), cloud._store.faults)
 
 
 def test_the_wait_for_the_quota_is_told_as_progress(

@@ -153,7 +153,7 @@ def test_no_changed_byte_anywhere_in_the_zip_verifies_unless_it_changes_nothing(
             assert _contents(bytes(raw)) == _contents(good), at
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_no_bytes_make_the_verifier_fail(tmp_path: Path, data: st.DataObject) -> None:
     good = shared()[1].read_bytes()
@@ -172,7 +172,7 @@ _JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_no_document_signed_or_not_makes_the_verifier_fail(tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(

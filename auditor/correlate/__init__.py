@@ -9,7 +9,7 @@ a bundle carries.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
@@ -84,10 +84,15 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
     if step.language == "sql":
         engine.run(step.table, step.text)
     else:
-        held = {} if held is None else held
-        columns = getattr(_module(step), "COLUMNS", {})
-        tables = {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
-        engine.insert(step.table, _module(step).derive(tables))
+        engine.insert(step.table, derived(engine, step, {} if held is None else held))
+
+
+def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterable[Mapping[str, Any]]:
+    """Return what a step in Python yields, put nowhere yet; `held` as of `run_step`."""
+    columns = getattr(_module(step), "COLUMNS", {})
+    tables = {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
+    found: Iterable[Mapping[str, Any]] = _module(step).derive(tables)
+    return found
 
 
 def _module(step: Step) -> Any:

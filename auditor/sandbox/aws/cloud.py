@@ -59,7 +59,10 @@ class AwsCloud(DigestSeeds, InventorySeeds, IamSeeds, BackupSeeds, PointSeeds, K
         from auditor.sandbox.aws.server import serve
 
         self._server = serve(self)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="sandbox-aws", daemon=True)
+        # The server looks this often whether it is to stop: hundreds of tests wait for that once each.
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(0.02,), name="sandbox-aws", daemon=True
+        )
         self._thread.start()
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         return self.endpoint
