@@ -7,15 +7,18 @@ in a process of its own: `make`, `scan`, `chain`, `pandas`, `polars`.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.estates import ESTATES, Estate, make
 from bench.figures import Figure
+from bench.growth import plotted
 
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
@@ -41,23 +44,37 @@ def chain() -> Iterator[Figure]:
 
 def chain_large() -> Iterator[Figure]:
     """CPU and memory of the chain over L, and how it grows from S to L."""
-    growth = []
+    growth: list[tuple[Estate, dict[str, Any]]] = []
     for estate in ESTATES.values():
-        with tempfile.TemporaryDirectory() as folder:
-            _child("make", folder, estate)
+        with _ready(estate) as folder:
             measured = _child("chain", folder, estate)
             growth.append((estate, measured))
             if estate.name == "L":
                 yield from _figures(estate, _child("scan", folder, estate), measured)
-    (Path(__file__).with_name("growth.svg")).write_text(_plot(growth), encoding="utf-8")
+    Path(__file__).with_name("growth.svg").write_text(plotted(growth), encoding="utf-8")
     small, large = growth[0], growth[-1]
-    ratio = (large[1]["grows_s"] / large[0].objects) / (small[1]["grows_s"] / small[0].objects)
-    yield Figure("CPU of a version at L against S, steps that grow with versions", f"{ratio:.2f} x", "", met=True)  # fmt: skip
+    for part, name in (("steps that grow with versions", "grows_s"), ("the whole chain", "cpu_s")):
+        ratio = (large[1][name] / large[0].objects) / (small[1][name] / small[0].objects)
+        yield Figure(f"CPU of a version at L against S, {part}", f"{ratio:.2f} x", "", met=True)
+
+
+@contextmanager
+def _ready(estate: Estate) -> Iterator[str]:
+    """Give the folder of an estate: below the one that AUDITOR_BENCH_ESTATES names if it is there, else made and removed.
+
+    To make L takes longer than to measure it.
+    """
+    kept = Path(os.environ.get("AUDITOR_BENCH_ESTATES") or os.devnull) / estate.name
+    if kept.is_dir():
+        yield str(kept)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _child("make", folder, estate)
+        yield folder
 
 
 def _of(estate: Estate, others: tuple[str, ...]) -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory() as folder:
-        _child("make", folder, estate)
+    with _ready(estate) as folder:
         ours = _child("chain", folder, estate)
         yield from _figures(estate, _child("scan", folder, estate), ours)
         for other in others:
@@ -149,41 +166,6 @@ def _theirs(module: str) -> Callable[[Path, Estate, Callable[[], float]], dict[s
         return {"cpu_s": cpu() - before, "totals": totals}
 
     return run
-
-
-def _plot(growth: list[tuple[Estate, dict[str, Any]]]) -> str:
-    """Return CPU over versions on two logarithmic axes, linear growth beside it."""
-    from math import log10
-
-    def place(versions: float, seconds: float) -> tuple[float, float]:
-        return 70 + (log10(versions) - 5) * 180, 270 - (log10(seconds) + 1.5) * 55
-
-    lines = []
-    for name, colour in (("cpu_s", "#0b5394"), ("grows_s", "#38761d")):
-        points = [place(estate.objects, max(measured[name], 0.03)) for estate, measured in growth]
-        lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="'
-                     + " ".join(f"{x:.0f},{y:.0f}" for x, y in points) + '"/>')  # fmt: skip
-        for (x, y), (_estate, measured) in zip(points, growth, strict=True):
-            lines.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{colour}"/>'
-                         f'<text x="{x + 8:.0f}" y="{y + 4:.0f}">{measured[name]:.1f} s</text>')  # fmt: skip
-    first = growth[0][1]["grows_s"] / growth[0][0].objects
-    ends = [place(estate.objects, first * estate.objects) for estate in (growth[0][0], growth[-1][0])]
-    linear = " ".join(f"{x:.0f},{y:.0f}" for x, y in ends)
-    lines.append(f'<polyline stroke="#999" stroke-dasharray="5 4" points="{linear}"/>')
-    marks = "".join(
-        f'<text x="{place(estate.objects, 1)[0]:.0f}" y="300" text-anchor="middle">{estate.name}: {estate.objects:,}</text>'
-        for estate, _measured in growth
-    )
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 330" font-family="sans-serif" font-size="12">'
-        '<rect width="640" height="330" fill="#fff"/>'
-        '<text x="70" y="20" font-weight="bold">CPU of the chain over object versions</text>'
-        '<text x="70" y="38" fill="#0b5394">whole chain, seven links of each export said</text>'
-        '<text x="330" y="38" fill="#38761d">what grows with versions</text>'
-        '<text x="500" y="38" fill="#777">dashed: linear</text>'
-        f'<line x1="60" y1="280" x2="620" y2="280" stroke="#333"/><line x1="60" y1="50" x2="60" y2="280" stroke="#333"/>'
-        f'{"".join(lines)}{marks}<text x="340" y="320" text-anchor="middle">object versions, both axes logarithmic</text></svg>\n'
-    )
 
 
 def main(what: str, folder: str, name: str) -> None:

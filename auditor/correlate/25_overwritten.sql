@@ -1,5 +1,5 @@
 -- When the earliest of what was written in each cell was overwritten, taken by another writer, or deleted.
--- `moment`: a cell is told as one, by its hour; one that the edge of a window cuts, by each of its times (24_unsettled).
+-- A cell that is in pieces (24_cut) is told by piece, any other by its hour.
 -- Keys are numbered before their versions are put in order: a number is sorted in a third of the time that a key takes.
 -- Of a version and a delete marker of the same second, the marker is the later: what might be gone is not called held.
 -- Markers (`_SUCCESS`) are left out: what becomes of them is told apart (30_marker).
@@ -31,38 +31,48 @@ ordered AS (
     JOIN numbered n ON n.bucket = v.bucket AND n.key = v.key
     WINDOW later AS (PARTITION BY n.number ORDER BY coalesce(v.is_latest, FALSE), v.last_modified, v.is_delete_marker)
 ),
-cut AS (
-    SELECT p.place, u.hr FROM unsettled u JOIN place p ON p.bucket = u.bucket AND p.dir = u.dir WHERE u.straddles
+piece AS (
+    SELECT p.place, c.hr, c.since, c.before
+    FROM cut c
+    JOIN place p ON p.bucket = c.bucket AND p.dir = c.dir
+    WHERE c.edge_fits OR c.rest_fits
 ),
 untold AS (
     SELECT
         o.place, date_trunc('hour', o.last_modified) AS hr,
-        CASE WHEN c.hr IS NULL THEN date_trunc('hour', o.last_modified) ELSE o.last_modified END AS moment,
+        coalesce(c.since, date_trunc('hour', o.last_modified)) AS since,
+        coalesce(o.last_modified = c.since, FALSE) AS on_edge,
         min(o.next_at) AS superseded_at,
         min(CASE WHEN o.next_is_marker THEN o.next_at END) AS deleted_at
     FROM ordered o
-    LEFT JOIN cut c ON c.place = o.place AND c.hr = date_trunc('hour', o.last_modified)
+    LEFT JOIN piece c
+      ON c.place = o.place AND c.hr = date_trunc('hour', o.last_modified)
+     AND c.since <= o.last_modified AND c.before > o.last_modified
     WHERE NOT o.is_latest AND NOT o.is_delete_marker
     GROUP BY
-        o.place, date_trunc('hour', o.last_modified),
-        CASE WHEN c.hr IS NULL THEN date_trunc('hour', o.last_modified) ELSE o.last_modified END
+        o.place, date_trunc('hour', o.last_modified), coalesce(c.since, date_trunc('hour', o.last_modified)),
+        coalesce(o.last_modified = c.since, FALSE)
 ),
 every AS (
-    SELECT p.bucket, p.dir, t.hr, t.moment, t.superseded_at, CAST(NULL AS TIMESTAMP) AS taken_at, t.deleted_at
+    SELECT
+        p.bucket, p.dir, t.hr, t.since, t.on_edge, t.superseded_at, CAST(NULL AS TIMESTAMP) AS taken_at, t.deleted_at
     FROM untold t
     JOIN place p ON p.place = t.place
     UNION ALL
     SELECT
         v.bucket, v.dir, date_trunc('hour', v.last_modified) AS hr,
-        CASE WHEN u.hr IS NULL THEN date_trunc('hour', v.last_modified) ELSE v.last_modified END AS moment,
+        coalesce(c.since, date_trunc('hour', v.last_modified)) AS since,
+        coalesce(v.last_modified = c.since, FALSE) AS on_edge,
         v.superseded_at, CASE WHEN v.superseded_by_other THEN v.superseded_at END AS taken_at, v.deleted_at
     FROM followed v
-    LEFT JOIN unsettled u ON u.bucket = v.bucket AND u.dir = v.dir AND u.hr = date_trunc('hour', v.last_modified) AND u.straddles
+    LEFT JOIN cut c
+      ON c.bucket = v.bucket AND c.dir = v.dir AND c.hr = date_trunc('hour', v.last_modified)
+     AND c.since <= v.last_modified AND c.before > v.last_modified AND (c.edge_fits OR c.rest_fits)
     WHERE NOT v.is_delete_marker AND (v.witness IS NULL OR v.witness IN ('ambiguous', 'no_issue'))
       AND v.superseded_at IS NOT NULL AND NOT (ends_with(v.key, '/_SUCCESS') OR v.key = '_SUCCESS')
 )
 SELECT
-    bucket, dir, hr, moment,
+    bucket, dir, hr, since, on_edge,
     min(superseded_at) AS superseded_at, min(taken_at) AS taken_at, min(deleted_at) AS deleted_at
 FROM every
-GROUP BY bucket, dir, hr, moment
+GROUP BY bucket, dir, hr, since, on_edge

@@ -1,4 +1,4 @@
--- How many versions without an id of their own lie in each cell: as one by its hour, or by each time where the edge of a window cuts it.
+-- How many versions without an id of their own lie in each cell, or in each piece of it (24_cut).
 WITH written_key AS (
     SELECT DISTINCT bucket, key FROM written
 ),
@@ -11,13 +11,17 @@ version AS (
     SELECT bucket, dir, last_modified
     FROM followed
     WHERE version_id = 'null' AND NOT is_delete_marker AND (witness IS NULL OR witness IN ('ambiguous', 'no_issue'))
+),
+placed AS (
+    SELECT
+        v.bucket, v.dir, date_trunc('hour', v.last_modified) AS hr,
+        coalesce(c.since, date_trunc('hour', v.last_modified)) AS since,
+        coalesce(v.last_modified = c.since, FALSE) AS on_edge
+    FROM version v
+    LEFT JOIN cut c
+      ON c.bucket = v.bucket AND c.dir = v.dir AND c.hr = date_trunc('hour', v.last_modified)
+     AND c.since <= v.last_modified AND c.before > v.last_modified
 )
-SELECT
-    v.bucket, v.dir, date_trunc('hour', v.last_modified) AS hr,
-    CASE WHEN u.hr IS NULL THEN date_trunc('hour', v.last_modified) ELSE v.last_modified END AS moment,
-    count(*) AS versions
-FROM version v
-LEFT JOIN unsettled u ON u.bucket = v.bucket AND u.dir = v.dir AND u.hr = date_trunc('hour', v.last_modified) AND u.straddles
-GROUP BY
-    v.bucket, v.dir, date_trunc('hour', v.last_modified),
-    CASE WHEN u.hr IS NULL THEN date_trunc('hour', v.last_modified) ELSE v.last_modified END
+SELECT bucket, dir, hr, since, on_edge, count(*) AS versions
+FROM placed
+GROUP BY bucket, dir, hr, since, on_edge

@@ -1,55 +1,47 @@
--- What was attributed to each export, in bursts: by event, by settled cell, by each time of a cell that a window's edge
--- cuts. The longest prefix wins, then the latest start. `rivals` counts the exports with the same prefix that fit some
--- of the objects as well: these are given to one, and all of them are told of it.
--- Versions of one directory and time have the same candidates; where there is one alone, nothing has to be ranked.
+-- What was attributed to each export, in bursts: by event, by settled cell, by piece of a cell that a window's edge cuts.
+-- The longest prefix wins, then the latest start. `rivals` counts the exports with the same prefix that fit some of
+-- the objects as well: these are given to one, and all of them are told of it.
+-- Where one export alone fits, as nearly everywhere, nothing has to be ranked.
 WITH part AS (
     SELECT
-        c.bucket, c.dir, c.hr, c.hr AS moment, c.objects, c.rewritten, c.bytes, c.unsupported, c.lo, c.last, c.part_hi, c.staging,
-        FALSE AS cut
+        c.bucket, c.dir, c.hr, c.hr AS since, FALSE AS on_edge, c.objects, c.rewritten, c.bytes, c.unsupported, c.lo, c.last,
+        c.part_hi, c.staging
     FROM cell c
-    LEFT JOIN unsettled u ON u.bucket = c.bucket AND u.dir = c.dir AND u.hr = c.hr
+    LEFT JOIN (SELECT DISTINCT bucket, dir, hr FROM cut) u ON u.bucket = c.bucket AND u.dir = c.dir AND u.hr = c.hr
     WHERE u.bucket IS NULL
     UNION ALL
     SELECT
-        v.bucket, v.dir, v.hr, v.last_modified AS moment,
-        count(CASE WHEN NOT v.apart THEN 1 END) AS objects,
-        count(CASE WHEN v.rewritten AND NOT v.apart THEN 1 END) AS rewritten,
-        sum(CASE WHEN v.apart THEN 0 ELSE v.bytes END) AS bytes,
-        count(CASE WHEN v.storage_class IN ('GLACIER', 'DEEP_ARCHIVE') THEN 1 END) AS unsupported,
-        v.last_modified AS lo,
-        max(v.exists_at) AS last,
-        max(CASE WHEN NOT v.apart THEN v.exists_at END) AS part_hi,
-        v.staging,
-        TRUE AS cut
-    FROM (
-        SELECT a.*, c.staging, c.staging OR ends_with(a.key, '/_SUCCESS') OR a.key = '_SUCCESS' AS apart
-        FROM alone a
-        JOIN cell c ON c.bucket = a.bucket AND c.dir = a.dir AND c.hr = a.hr
-        WHERE a.straddles
-    ) v
-    GROUP BY v.bucket, v.dir, v.hr, v.last_modified, v.staging
+        p.bucket, p.dir, p.hr, p.since, p.on_edge, p.objects, p.rewritten, p.bytes, p.unsupported, p.lo, p.last,
+        p.part_hi, c.staging
+    FROM portion p
+    JOIN cell c ON c.bucket = p.bucket AND c.dir = p.dir AND c.hr = p.hr
+    WHERE p.key IS NULL
 ),
 fit AS (
     SELECT p.*, f.export_id, f.plen, f.from_at
     FROM part p
     JOIN cell_fit f ON f.bucket = p.bucket AND f.dir = p.dir AND f.hr = p.hr
-    WHERE NOT p.cut OR p.moment BETWEEN f.from_at AND f.until_at
+    WHERE f.whole OR f.from_at <= p.since AND (f.until_at > p.since OR p.on_edge AND f.until_at = p.since)
 ),
 several AS (
-    SELECT bucket, dir, moment, max(plen) AS longest FROM fit GROUP BY bucket, dir, moment HAVING count(*) > 1
+    SELECT bucket, dir, hr, since, on_edge, max(plen) AS longest
+    FROM fit
+    GROUP BY bucket, dir, hr, since, on_edge
+    HAVING count(*) > 1
 ),
 choice AS (
     SELECT f.*, 1 AS rank, 0 AS rivals
     FROM fit f
-    LEFT JOIN several s ON s.bucket = f.bucket AND s.dir = f.dir AND s.moment = f.moment
+    LEFT JOIN several s ON s.bucket = f.bucket AND s.dir = f.dir AND s.since = f.since AND s.on_edge = f.on_edge
     WHERE s.bucket IS NULL
     UNION ALL
     SELECT
         f.*,
-        row_number() OVER (PARTITION BY f.bucket, f.dir, f.moment ORDER BY f.from_at DESC, f.export_id DESC) AS rank,
-        count(*) OVER (PARTITION BY f.bucket, f.dir, f.moment) - 1 AS rivals
+        row_number() OVER (PARTITION BY f.bucket, f.dir, f.since, f.on_edge ORDER BY f.from_at DESC, f.export_id DESC) AS rank,
+        count(*) OVER (PARTITION BY f.bucket, f.dir, f.since, f.on_edge) - 1 AS rivals
     FROM fit f
-    JOIN several s ON s.bucket = f.bucket AND s.dir = f.dir AND s.moment = f.moment AND s.longest = f.plen
+    JOIN several s
+      ON s.bucket = f.bucket AND s.dir = f.dir AND s.since = f.since AND s.on_edge = f.on_edge AND s.longest = f.plen
 ),
 events AS (
     SELECT
@@ -92,6 +84,6 @@ SELECT
     min(CASE WHEN c.rank = 1 AND NOT c.staging THEN o.deleted_at END),
     max(c.rivals)
 FROM choice c
-LEFT JOIN overwritten o ON o.bucket = c.bucket AND o.dir = c.dir AND o.hr = c.hr AND o.moment = c.moment
-LEFT JOIN unversioned n ON n.bucket = c.bucket AND n.dir = c.dir AND n.hr = c.hr AND n.moment = c.moment
+LEFT JOIN overwritten o ON o.bucket = c.bucket AND o.dir = c.dir AND o.since = c.since AND o.on_edge = c.on_edge
+LEFT JOIN unversioned n ON n.bucket = c.bucket AND n.dir = c.dir AND n.since = c.since AND n.on_edge = c.on_edge
 GROUP BY c.export_id
