@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 _URI = re.compile(r"""s3[an]?://([a-z0-9][a-z0-9.\-]{1,62})(/[^\s'",;)]*)?""")
@@ -20,6 +21,9 @@ _IN = {"in", "input", "inputs", "source", "src", "from", "read", "checkpoint", "
 }  # fmt: skip
 _SOURCES = {"in", "input", "inputs", "source", "src", "from", "read"}
 """Of these the words that name data which is read, not a place to work in."""
+_EITHER = frozenset(_OUT | _IN)
+_UNNAMED: frozenset[str] = frozenset()
+_CONF = frozenset(("conf",))
 _NAMED_RUN = re.compile(
     r"(?<![a-z])(dt|ds|date|day|week|month|year|hour|hr|minute|ts|time|timestamp|run|runid|run_id|attempt|job|jobid"
     r"|job_id|batch|batchid|batch_id|execution|exec)(?:=[^/]*|[_-]\d[^/]*)",
@@ -119,7 +123,7 @@ def inputs(job: Mapping[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def _texts(job: Mapping[str, Any]) -> Iterator[tuple[set[str], str]]:
+def _texts(job: Mapping[str, Any]) -> Iterator[tuple[frozenset[str], str]]:
     """Yield each argument and property value with the words that name it."""
     before = ""
     for argument in job["arguments"] or ():
@@ -128,15 +132,16 @@ def _texts(job: Mapping[str, Any]) -> Iterator[tuple[set[str], str]]:
         if equals and "://" not in key:
             yield _words(key), value
         else:
-            yield _words(before) if before.startswith("-") else set(), text
+            yield _words(before) if before.startswith("-") else _UNNAMED, text
         before = "" if equals else text
     for key, value in sorted((job["properties"] or {}).items()):
         words = _words(key)
-        yield words if words & (_OUT | _IN) else {"conf"}, str(value)
+        yield words if words & _EITHER else _CONF, str(value)
 
 
-def _words(key: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(key)}
+@lru_cache(maxsize=4096)
+def _words(key: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in _WORD.findall(key))
 
 
 def _fits(export: Mapping[str, Any], job: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from auditor.correlate import Tables
@@ -21,14 +22,15 @@ from auditor.correlate.links import (
     trigger,
     zones,
 )
-from auditor.correlate.links.evidence import READS, Case, Evidence, cases
+from auditor.correlate.links.evidence import Case, Evidence, cases
 from auditor.correlate.links.hiding import explained
 from auditor.correlate.links.judgement import Judgement, Refs, not_required, unknown, weakest
+from auditor.correlate.links.reading import COLUMNS, READS
 from auditor.correlate.links.recovery_point import Capture
 from auditor.model import LINKS, State, Strength
 
 TABLE = "export"
-__all__ = ["READS", "TABLE", "derive"]
+__all__ = ["COLUMNS", "READS", "TABLE", "derive"]
 
 _WORST_FIRST = (State.BROKEN, State.UNKNOWN, State.PENDING)
 
@@ -54,22 +56,33 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row an export."""
     evidence = Evidence(tables)
     triggers = calls.Triggers(evidence)
-    first = [
-        _First(case, recovery_point.judge(evidence, case, objects.listing_gaps(evidence, case)))
-        for case in cases(evidence)
-    ]
-    runs = _Runs(first)
-    for item in first:
-        case = item.case
-        repeated = _repeated(evidence, item, runs)
-        replaced = None if repeated else _replaced(item, runs)
-        judged = _judged(evidence, item if repeated or replaced else _perhaps_replaced(item, runs), replaced)
-        if repeated:
-            held = not_required(f"superseded by {repeated}")
-            judged = _Judged(dict.fromkeys(LINKS[1:], held), judged.capture)
-        links = {"trigger": trigger.judge(evidence, case, triggers)} | judged.links
-        links = {name: explained(evidence, case, name, links[name]) for name in LINKS}
-        yield _row(evidence, case, judged.capture, links, repeated or replaced)
+    # An id begins with the bucket and a slash, so those of a bucket stand together; runs of one export share it.
+    for _, of_bucket in groupby(cases(evidence), lambda case: case.output["bucket"]):
+        first = [
+            _First(case, recovery_point.judge(evidence, case, objects.listing_gaps(evidence, case)))
+            for case in of_bucket
+        ]
+        runs = _Runs(first)
+        for item in first:
+            yield _export(evidence, triggers, item, runs)
+
+
+def _export(evidence: Evidence, triggers: calls.Triggers, item: _First, runs: _Runs) -> dict[str, Any]:
+    case = item.case
+    repeated = _repeated(evidence, item, runs)
+    replaced = None if repeated else _replaced(item, runs)
+    judged = _judged(evidence, item if repeated or replaced else _perhaps_replaced(item, runs), replaced)
+    if repeated:
+        held = not_required(f"superseded by {repeated}")
+        judged = _Judged(dict.fromkeys(LINKS[1:], held), judged.capture)
+    links = {"trigger": trigger.judge(evidence, case, triggers)} | judged.links
+    links = {
+        name: explained(evidence, case, name, links[name])
+        if links[name].state is State.UNKNOWN
+        else links[name]
+        for name in LINKS
+    }
+    return _row(evidence, case, judged.capture, links, repeated or replaced)
 
 
 def _judged(evidence: Evidence, item: _First, replaced: str | None) -> _Judged:
@@ -89,12 +102,19 @@ def _judged(evidence: Evidence, item: _First, replaced: str | None) -> _Judged:
     if replaced:
         held = {name: not_required(f"superseded by {replaced}") for name in LINKS[4:]}
         return _Judged(links | held, item.captures[0])
-    options = [_on(evidence, case, capture) for capture in item.captures]
-    best = min(
-        options,
-        key=lambda option: sorted((_RANK[link.state] for link in option.links.values()), reverse=True),
-    )
+    best = _best(_on(evidence, case, capture) for capture in item.captures)
     return _Judged(links | best.links, best.capture)
+
+
+def _best(options: Iterator[_Judged]) -> _Judged:
+    """Return the first of the best; after one on which all is well none can be better."""
+    ranked: list[tuple[list[int], _Judged]] = []
+    for option in options:
+        rank = sorted((_RANK[link.state] for link in option.links.values()), reverse=True)
+        if not rank[0]:
+            return option
+        ranked.append((rank, option))
+    return min(ranked, key=lambda each: each[0])[1]
 
 
 _RANK = {State.PROVEN: 0, State.NOT_REQUIRED: 0, State.PENDING: 1, State.UNKNOWN: 2, State.BROKEN: 3}
@@ -231,13 +251,11 @@ def _row(
 ) -> dict[str, Any]:
     declared = evidence.exports.get(case.output["export_name"] or "")
     owner = (declared["owner"] if declared else None) or case.job["owner_label"]
-    forms = sorted({row["form"] for row in evidence.markers.get(case.export_id, ())})
-    marker = forms[-1] if forms else "none"
+    marker = max((row["form"] for row in case.markers), default="none")
     output, run, writes, bucket = case.output, case.job, case.writes or {}, case.bucket or {}
-    state = next((s for s in _WORST_FIRST if any(j.state == s for j in links.values())), State.PROVEN)
-    problem = (
-        next((name for name in LINKS if links[name].state == state), "") if state != State.PROVEN else ""
-    )
+    states = [judgement.state for judgement in links.values()]
+    state = next((each for each in _WORST_FIRST if each in states), State.PROVEN)
+    problem = LINKS[states.index(state)] if state != State.PROVEN else ""
     dues = [j.due_at for j in links.values() if j.state == State.PENDING and j.due_at is not None]
     sure = [j.strength for j in links.values() if j.state == State.PROVEN]
     row: dict[str, Any] = {
@@ -286,7 +304,7 @@ def _row(
         "first_problem": problem,
     }
     for name, judgement in links.items():
-        row |= _columns(name, judgement)
+        row.update(_columns(name, judgement))
     return row
 
 
@@ -303,15 +321,27 @@ def _overwritten(judgement: Judgement, capture: Capture) -> bool | None:
     return True if capture.overwritten else False if judgement.state == State.BROKEN else None
 
 
-def _columns(name: str, judgement: Judgement) -> dict[str, Any]:
-    state = judgement.state
-    broken = {State.BROKEN: True, State.PROVEN: False, State.NOT_REQUIRED: False}.get(state)
-    return {
-        f"{name}_state": str(state),
-        f"{name}_strength": str(judgement.strength),
-        f"{name}_due_at": judgement.due_at,
-        f"{name}_because": judgement.because,
-        f"{name}_refs": [list(ref) for ref in judgement.refs],
-        f"{name}_gaps": "; ".join(judgement.gaps),
-        f"{name}_broken": broken,
-    }
+_PARTS = {
+    name: tuple(
+        f"{name}_{part}" for part in ("state", "strength", "due_at", "because", "refs", "gaps", "broken")
+    )
+    for name in LINKS
+}
+"""The columns of each link."""
+_BROKEN = {State.BROKEN: True, State.PROVEN: False, State.NOT_REQUIRED: False}
+
+
+def _columns(name: str, judgement: Judgement) -> Iterator[tuple[str, Any]]:
+    return zip(
+        _PARTS[name],
+        (
+            judgement.state.value,
+            judgement.strength.value,
+            judgement.due_at,
+            judgement.because,
+            judgement.refs,
+            "; ".join(judgement.gaps) if judgement.gaps else "",
+            _BROKEN.get(judgement.state),
+        ),
+        strict=True,
+    )

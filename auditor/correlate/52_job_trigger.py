@@ -113,7 +113,7 @@ class _People:
         self._known = bool(tables["directory_user"])
         grace = timedelta(seconds=now["grace_s"])
         scan = _Scan(tables, now["as_of"], now["previous_at"], grace, Sight(tables["coverage"]))
-        self._directory = Directory(scan, jobs="dataproc_job")
+        self._directory = Directory(scan, directory.named(tables))
 
     def judged(self, principal: str, job: Row, starts: str, zone: str | None) -> _Told:
         """Tell whether a principal is known, an automation within its limits, and whether a duty covers the job."""

@@ -25,8 +25,10 @@ def within(limits: Row, job: Row, starts: str, zone: str | None) -> bool | None:
     """
     if limits["starts"] not in ("*", "", None, starts):
         return False
-    if not all(fnmatchcase(job[name] or "", limits[name] or "*") for name in ("project", "region", "job_id")):
-        return False
+    for name in ("project", "region", "job_id"):
+        pattern = limits[name] or "*"
+        if pattern != "*" and not fnmatchcase(job[name] or "", pattern):
+            return False
     if limits["zone"] in ("*", "", None):
         return True
     return None if zone is None else limits["zone"] == zone

@@ -13,6 +13,9 @@ _SLACK = timedelta(seconds=1)
 """Two listings that touch within a second are one: windows are whole seconds at their sources."""
 
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_EVER = (_FIRST, _LAST)
+_Asked = tuple[str, str, str, str | None, tuple[str, ...]]
+"""Table, account, region and resource of a question, and what counts as read."""
 _LONG_RUN = timedelta(days=7)
 """A job that was submitted longer ago than this is not looked for behind a gap."""
 
@@ -62,7 +65,8 @@ class Sight:
     def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
         self._readings: dict[tuple[str, str], _Place] = defaultdict(_Place)
         self._jobs: dict[datetime, list[str]] = {}
-        self._whole: dict[tuple[str, str, str, str | None], list[list[tuple[datetime, datetime]]]] = {}
+        self._whole: dict[_Asked, list[list[tuple[datetime, datetime]]]] = {}
+        self._timeless: dict[tuple[str, str | None, str, str | None, tuple[str, ...]], list[str]] = {}
         for row in coverage:
             place = (row["table_name"], row["account"] or "*")
             words = "" if row["complete"] else _words(row)
@@ -109,9 +113,14 @@ class Sight:
         `but` count as read: the caller knows what to make of them.
         """
         from_at = until_at if from_at is None else from_at
-        if account is not None and self._seen(table, account, region, resource, from_at, until_at):
+        if account is not None and self._seen(table, account, region, resource, from_at, until_at, but):
             return []
-        return self._told(table, account, region, resource, from_at, until_at, since, but)
+        if not (from_at is None and until_at is None and since is None):
+            return self._told(table, account, region, resource, from_at, until_at, since, but)
+        asked = (table, account, region, resource, but)
+        if asked not in self._timeless:
+            self._timeless[asked] = self._told(table, account, region, resource, None, None, None, but)
+        return list(self._timeless[asked])
 
     def _seen(
         self,
@@ -121,19 +130,21 @@ class Sight:
         resource: str | None,
         from_at: datetime | None,
         until_at: datetime | None,
+        but: tuple[str, ...],
     ) -> bool:
         """Tell whether no gap is anywhere near, and one reading after the other covers it all: then nothing hides it."""
-        if from_at is not None and until_at is not None and from_at > until_at:
-            return False
-        asked = (table, account, region, resource)
-        if asked not in self._whole:
-            self._whole[asked] = self._spans(*asked)
-        for spans in self._whole[asked]:
-            if from_at is None or until_at is None:
-                whole = spans[:1] == [(_FIRST, _LAST)]
+        asked = (table, account, region, resource, but)
+        found = self._whole.get(asked)
+        if found is None:
+            found = self._whole[asked] = self._spans(*asked)
+        for spans in found:
+            if spans[0] == _EVER:
+                whole = from_at is None or until_at is None or from_at <= until_at
+            elif from_at is None or until_at is None:
+                whole = False
             else:
                 place = bisect_right(spans, (from_at, _LAST)) - 1
-                whole = place >= 0 and spans[place][1] >= until_at
+                whole = place >= 0 and from_at <= until_at <= spans[place][1]
             if whole:
                 return True
         return False
@@ -143,12 +154,12 @@ class Sight:
         return place.every() if place else ()
 
     def _spans(
-        self, table: str, account: str, region: str, resource: str | None
+        self, table: str, account: str, region: str, resource: str | None, but: tuple[str, ...]
     ) -> list[list[tuple[datetime, datetime]]]:
         """Return the times that were read without a break, of the account and of all; none if a gap is there at any time."""
         names = (account, "*")
         placed = [[r for r in self._every(table, name) if _meets(r.region, region)] for name in names]
-        if not all(reading.complete for readings in placed for reading in readings):
+        if not all(reading.complete or reading.reason in but for readings in placed for reading in readings):
             return []
         found = []
         for readings in placed:
@@ -163,7 +174,8 @@ class Sight:
                     spans[-1] = spans[-1][0], max(spans[-1][1], last)
                 else:
                     spans.append((first, last))
-            found.append(spans)
+            if spans:
+                found.append(spans)
         return found
 
     def _told(

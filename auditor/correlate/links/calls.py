@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from auditor.correlate.links.directory import Directory
+from auditor.correlate.links.directory import Directory, named_by
 from auditor.correlate.links.evidence import Evidence, Row
 from auditor.correlate.links.judgement import Refs
 from auditor.model import Strength
@@ -42,15 +43,17 @@ class Triggers:
     """The successful submissions of the audit log, a long-running pair as one, and who may have made them."""
 
     def __init__(self, evidence: Evidence) -> None:
-        self.directory = Directory(evidence)
         pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        names = {job["creator"] for job in evidence.jobs.values() if job["creator"]}
         for entry in evidence.tables["gcp_audit_entry"]:
+            names.update(named_by(entry))
             method = (entry["method"] or "").rpartition(".")[2]
             if (method in _SUBMITS or method in _WORKFLOWS) and entry["at"] is not None:
                 pairs[entry["project"] or "", entry["operation_id"] or entry["entry_id"]].append(entry)
         self._by_uuid: dict[str, list[Call]] = defaultdict(list)
         self._by_id: dict[tuple[str, str], list[Call]] = defaultdict(list)
         self._workflows: dict[tuple[str, str], list[Call]] = defaultdict(list)
+        self.directory = Directory(evidence, names)
         for entries in pairs.values():
             call = _merged(entries)
             if not call.succeeded:
@@ -63,9 +66,14 @@ class Triggers:
                 self._by_uuid[call.job_uuid].append(call)
             elif call.job_id:
                 self._by_id[call.project, call.job_id].append(call)
-        self._namesakes: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-        for job in evidence.tables["chain_job"]:
-            self._namesakes[job["project"], job["region"], job["job_id"]].append(job)
+        self._jobs = evidence.jobs
+
+    @cached_property
+    def _namesakes(self) -> dict[tuple[str, str, str], list[Row]]:
+        found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        for job in self._jobs.values():
+            found[job["project"], job["region"], job["job_id"]].append(job)
+        return found
 
     def of(self, job: Row, skew: timedelta) -> tuple[Sequence[Call], Strength]:
         """Return the calls that may have triggered the job, and how strongly they are tied to it."""
@@ -106,7 +114,8 @@ class Triggers:
 
 def _merged(entries: Sequence[Row]) -> Call:
     """Return the entries of one call as one: what either of a long-running pair tells."""
-    entries = sorted(entries, key=lambda entry: (entry["at"], entry["entry_id"]))
+    if len(entries) > 1:
+        entries = sorted(entries, key=lambda entry: (entry["at"], entry["entry_id"]))
 
     def told(column: str) -> Any:
         return next((entry[column] for entry in entries if entry[column]), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -41,10 +41,10 @@ class Known(Protocol):
 class Directory:
     """People, automations and memberships, indexed once: of 200,000 users those whom something names."""
 
-    def __init__(self, evidence: Known, jobs: str = "chain_job") -> None:
-        """Index whom audit entries, automations and the creators in the table `jobs` name."""
+    def __init__(self, evidence: Known, names: Iterable[str]) -> None:
+        """Index whom some names and the automations name."""
         self._evidence = evidence
-        named = set(_named(evidence.tables, jobs))
+        named = {plain(name).lower() for name in set(names)} | set(_automations(evidence.tables))
         self._names: dict[str, dict[str, Row]] = defaultdict(dict)
         self._subjects: dict[str, dict[str, Row]] = defaultdict(dict)
         self._pools = {row["pool"]: row for row in evidence.tables["config_workforce_pool"]}
@@ -59,6 +59,7 @@ class Directory:
                 keys |= {row["id"], row["email"]}
         self._members = _by_user(evidence.tables["directory_membership"], keys)
         self._seen = _by_user(evidence.tables["history_membership"], keys)
+        self._called: dict[str, list[Row]] = {}
         self.shared = shared_groups(evidence.tables["directory_membership"])
         """Names of groups that two directories have."""
 
@@ -73,6 +74,11 @@ class Directory:
         A workforce pool's subject is looked for in its own directory alone, by what the configuration says it is mapped to;
         the subject of any other pool is nobody of a directory.
         """
+        if principal not in self._called:
+            self._called[principal] = self._found(principal)
+        return self._called[principal]
+
+    def _found(self, principal: str) -> list[Row]:
         found = workforce(principal)
         if found:
             pool = self._pools.get(found[0])
@@ -143,19 +149,27 @@ def _by_user(rows: object, keys: set[str]) -> dict[str, list[Row]]:
     return found
 
 
-def _named(tables: Tables, jobs: str) -> Iterator[str]:
-    """Yield every name by which somebody may be looked for, in lower case."""
+def named(tables: Tables) -> Iterator[str]:
+    """Yield every name of an audit entry or of the creator of a job by which somebody may be looked for."""
     for entry in tables["gcp_audit_entry"]:
-        for who in (
-            entry["principal_email"],
-            entry["principal_subject"],
-            *(parsed(entry["delegation"]) or ()),
-        ):
-            if who:
-                yield plain(str(who)).lower()
-    for job in tables[jobs]:
+        yield from named_by(entry)
+    for job in tables["dataproc_job"]:
         if job["creator"]:
-            yield plain(job["creator"]).lower()
+            yield job["creator"]
+
+
+def named_by(entry: Row) -> Iterator[str]:
+    """Yield the names of an audit entry."""
+    for who in (
+        entry["principal_email"],
+        entry["principal_subject"],
+        *(parsed(entry["delegation"]) or ()),
+    ):
+        if who:
+            yield str(who)
+
+
+def _automations(tables: Tables) -> Iterator[str]:
     for automation in tables["config_automation"]:
         yield from (str(automation[name]).lower() for name in ("principal", "owner") if automation[name])
 

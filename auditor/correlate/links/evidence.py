@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, lru_cache
+from sys import intern
+from typing import Any, TypeVar
 
 from auditor.correlate import Rows, Tables
+from auditor.correlate.beside import Beside
 from auditor.correlate.links.points import Points
+from auditor.correlate.links.strays import Strays
 from auditor.correlate.sight import Sight
 
 Row = Mapping[str, Any]
-
-READS = (
-    "as_of",
-    "coverage",
-    "chain_job",
-    "export_output",
-    "export_write",
-    "marker",
-    "stray_write",
-    "credential_write",
-    "credential",
-    "lost_version",
-    "session_match",
-    "sts_session",
-    "gcp_audit_entry",
-    "directory_user",
-    "directory_membership",
-    "s3_bucket",
-    "s3_listing",
-    "aws_change",
-    "backup_vault",
-    "chain_point",
-    "chain_known_point",
-    "chain_backup_job",
-    "chain_copy_job",
-    "config_zone",
-    "config_bucket",
-    "config_export",
-    "config_federation",
-    "config_duty",
-    "config_automation",
-    "config_workforce_pool",
-    "config_place",
-    "history_export",
-    "history_bucket",
-    "history_membership",
-)
-"""Tables that judging the links reads: small ones, or aggregates of the large."""
+T = TypeVar("T")
 
 RETRY = timedelta(hours=6)
 """A failed run must be repeated within this when no export of the configuration says otherwise (JOB-001)."""
@@ -73,6 +38,17 @@ class Evidence:
         self.listing = timedelta(seconds=scan["horizon_listing_s"])
         self.zone_tag: str = scan["zone_tag"]
         self.sight = Sight(tables["coverage"])
+        self._answers: dict[tuple[Any, ...], Any] = {}
+
+    def once(self, asked: tuple[Any, ...], answer: Callable[..., T]) -> T:
+        """Return what `answer` says of the evidence and what was asked, which it is told nothing beside.
+
+        The first part of `asked` names the question. An answer rests on nothing but this scan's tables and those
+        parts: so it is the same for every export that asks.
+        """
+        if asked not in self._answers:
+            self._answers[asked] = answer(self, *asked[1:])
+        return self._answers[asked]  # type: ignore[no-any-return]
 
     def _by(self, table: str, *columns: str) -> dict[Any, list[Row]]:
         return grouped(self.tables[table], lambda row: tuple(row[column] for column in columns))
@@ -85,20 +61,8 @@ class Evidence:
         return self._one("chain_job", "job_uuid")
 
     @cached_property
-    def writes(self) -> dict[str, Row]:
-        return self._one("export_write", "export_id")
-
-    @cached_property
-    def markers(self) -> dict[Any, list[Row]]:
-        return self._by("marker", "export_id")
-
-    @cached_property
     def stray(self) -> dict[str, Strays]:
         return {bucket: Strays(rows) for bucket, rows in self._by("stray_write", "bucket").items()}
-
-    @cached_property
-    def lost(self) -> dict[Any, list[Row]]:
-        return self._by("lost_version", "export_id")
 
     @cached_property
     def session_writes(self) -> dict[str, list[Row]]:
@@ -125,15 +89,19 @@ class Evidence:
         """Sessions by their key."""
         return self._one("sts_session", "session_key")
 
+    def sessions(self, job_uuid: str) -> list[Row]:
+        """Return the sessions matched with a job, with how they were matched."""
+        return [
+            {**self.issued[key], "match": strength, "match_because": because}
+            for key, strength, because in self._matches.get(job_uuid, ())
+        ]
+
     @cached_property
-    def sessions(self) -> dict[str, list[Row]]:
-        """Sessions matched with each job, with how they were matched."""
-        found: dict[str, list[Row]] = defaultdict(list)
-        for match in self.tables["session_match"]:
-            if match["job_uuid"]:
-                session = self.issued[match["session_key"]]
-                said = {"match": match["strength"], "match_because": match["because"]}
-                found[match["job_uuid"]].append({**session, **said})
+    def _matches(self) -> dict[str, list[tuple[str, str, str]]]:
+        found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for row in self.tables["session_match"]:
+            if row["job_uuid"]:
+                found[row["job_uuid"]].append((row["session_key"], row["strength"], intern(row["because"])))
         return found
 
     @cached_property
@@ -218,39 +186,12 @@ class Evidence:
     def copy_jobs(self) -> dict[Any, list[Row]]:
         return self._by("chain_copy_job", "source_point_arn")
 
-    @cached_property
-    def history(self) -> dict[str, Row]:
-        return self._one("history_export", "export_id")
-
-
-class Strays:
-    """Writes of one bucket that no job and no declared writer explains, by directory and time."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: (row["at"], row["event_id"])):
-            self._rows[row["dir"]].append(row)
-        self._dirs = sorted(self._rows)
-
-    def under(self, prefix: str, begin: datetime, end: datetime) -> Iterator[Row]:
-        """Yield those under a prefix between two times, the borders among them."""
-        for directory in self._dirs[bisect_left(self._dirs, prefix) :]:
-            if not directory.startswith(prefix):
-                return
-            rows = self._rows[directory]
-            first = bisect_left(rows, begin, key=_at)
-            yield from rows[first : bisect_right(rows, end, key=_at)]
-
-
-def _at(row: Row) -> datetime:
-    return row["at"]  # type: ignore[no-any-return]
-
 
 def _who(row: Row) -> tuple[str, str, str]:
     return row["access_key_id"], row["principal_arn"], row["bucket"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One export with its job, zone and bucket: what every link is judged for."""
 
@@ -263,36 +204,18 @@ class Case:
     """The zone's row of config_zone; None when there is no zone."""
     bucket: Row | None
     writes: Row | None
+    markers: Sequence[Row]
+    lost: Sequence[Row]
+    """Versions of it that are gone."""
     history: Row | None
-
-    @cached_property
-    def export_id(self) -> str:
-        return str(self.output["export_id"])
-
-    @cached_property
-    def objects(self) -> int:
-        """Object versions attributed to it, the marker apart."""
-        return int(self.writes["objects"] or 0) if self.writes else 0
-
-    @cached_property
-    def first_write_at(self) -> datetime | None:
-        return self.writes["first_write_at"] if self.writes else None
-
-    @cached_property
-    def last_write_at(self) -> datetime | None:
-        return self.writes["last_write_at"] if self.writes else None
-
-    @cached_property
-    def ended_at(self) -> datetime | None:
-        """E of links.md: the later of job end and last write; None while the job runs."""
-        finished: datetime | None = self.job["finished_at"]
-        if finished is None:
-            return None
-        return max(finished, self.last_write_at) if self.last_write_at else finished
-
-    @cached_property
-    def bucket_arn(self) -> str:
-        return f"arn:aws:s3:::{self.output['bucket']}"
+    export_id: str
+    bucket_arn: str
+    objects: int
+    """Object versions attributed to it, the marker apart."""
+    first_write_at: datetime | None
+    last_write_at: datetime | None
+    ended_at: datetime | None
+    """E of links.md: the later of job end and last write; None while the job runs."""
 
     def said(self, link: str) -> str | None:
         """The state of a link in the last scan; None when that is not known."""
@@ -301,30 +224,59 @@ class Case:
 
     @property
     def nothing_written(self) -> bool:
-        return self.writes is None or not (self.writes["objects"] or 0)
+        return not self.objects
 
 
-def cases(evidence: Evidence) -> list[Case]:
-    """Return every export as a case, in the order of its id."""
-    found = []
-    for output in sorted(evidence.tables["export_output"], key=lambda row: row["export_id"]):
-        job = evidence.jobs[output["job_uuid"]]
-        bucket = evidence.buckets.get(output["bucket"])
-        job_zone, bucket_zone, zone = zone_of(evidence, job, bucket, output["bucket"])
-        found.append(
-            Case(
-                output,
-                job,
-                zone,
-                job_zone,
-                bucket_zone,
-                evidence.zones.get(zone) if zone else None,
-                bucket,
-                evidence.writes.get(output["export_id"]),
-                evidence.history.get(output["export_id"]),
-            )
+def cases(evidence: Evidence) -> Iterator[Case]:
+    """Yield every export as a case, in the order of its id: what belongs to it is read beside it."""
+    writes, markers, lost, history = (
+        Beside(evidence.tables[table], "export_id")
+        for table in ("export_write", "marker", "lost_version", "history_export")
+    )
+    for output in evidence.tables["export_output"]:
+        name = output["export_id"]
+        yield _case(
+            evidence,
+            output,
+            next(iter(writes.of(name)), None),
+            markers.of(name),
+            lost.of(name),
+            next(iter(history.of(name)), None),
         )
-    return found
+
+
+def _case(
+    evidence: Evidence,
+    output: Row,
+    writes: Row | None,
+    markers: Sequence[Row],
+    lost: Sequence[Row],
+    history: Row | None,
+) -> Case:
+    job = evidence.jobs[output["job_uuid"]]
+    bucket = evidence.buckets.get(output["bucket"])
+    job_zone, bucket_zone, zone = zone_of(evidence, job, bucket, output["bucket"])
+    finished: datetime | None = job["finished_at"]
+    last = writes["last_write_at"] if writes else None
+    return Case(
+        output=output,
+        job=job,
+        zone=zone,
+        job_zone=job_zone,
+        bucket_zone=bucket_zone,
+        limits=evidence.zones.get(zone) if zone else None,
+        bucket=bucket,
+        writes=writes,
+        markers=markers,
+        lost=lost,
+        history=history,
+        export_id=output["export_id"],
+        bucket_arn=arn_of(output["bucket"]),
+        objects=int(writes["objects"] or 0) if writes else 0,
+        first_write_at=writes["first_write_at"] if writes else None,
+        last_write_at=last,
+        ended_at=finished if finished is None or not last else max(finished, last),
+    )
 
 
 def unseen_since(evidence: Evidence, case: Case) -> datetime | None:
@@ -384,6 +336,11 @@ def zone_of(
     return label, tag, strictest
 
 
+def arn_of(bucket: str) -> str:
+    """Return the ARN of a bucket."""
+    return f"arn:aws:s3:::{bucket}"
+
+
 def grouped(rows: Rows, key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
     """Return rows by key; a key of one part is that part."""
     found: dict[Any, list[Row]] = defaultdict(list)
@@ -393,9 +350,10 @@ def grouped(rows: Rows, key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
     return found
 
 
+@lru_cache(maxsize=16_384)
 def words(at: datetime | None) -> str:
     """Return a time as people read it in a sentence, to the second, UTC."""
-    return at.isoformat(" ")[:19] + "Z" if at else "an unknown time"
+    return at.astimezone(UTC).isoformat(" ")[:19] + "Z" if at else "an unknown time"
 
 
 def duration(span: timedelta) -> str:

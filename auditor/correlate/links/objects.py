@@ -47,7 +47,7 @@ def judge(evidence: Evidence, case: Case, window: Window) -> Judgement:
     if case.ended_at is None or job["started_at"] is None:
         when = "ended" if case.ended_at is None else "started"
         return unknown(f"when the {kind} {when} is not known, so its writes cannot be told")
-    lost, excused = _lost(evidence, case, window)
+    lost, excused = _lost(case, window)
     if job["ending"] != "well" and not case.objects and lost is None and not excused:
         return _nothing_of_a_failed(case)
     due = retry_until(evidence, case)
@@ -180,12 +180,12 @@ def _stranger(evidence: Evidence, case: Case, window: Window) -> Judgement | Non
     return None
 
 
-def _lost(evidence: Evidence, case: Case, window: Window) -> tuple[Judgement | None, int]:
+def _lost(case: Case, window: Window) -> tuple[Judgement | None, int]:
     """Judge versions that were written and are gone; return how many went after they were captured."""
     captured_at = window.captured_at
     doubt: Judgement | None = None
     excused = 0
-    for row in sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"])):
+    for row in sorted(case.lost, key=lambda row: (row["key"], row["version_id"])):
         refs: Refs = (("s3_object_version", f"{row['bucket']}/{row['key']}@{row['version_id']}"),)
         deleted: datetime | None = row["deleted_at"]
         if captured_at is not None and (
@@ -224,7 +224,7 @@ def _versioning(evidence: Evidence, case: Case, window: Window) -> Judgement | N
 
 def _attested(evidence: Evidence, case: Case, excused: int) -> Judgement:
     """Judge completeness by the export's markers; `excused` versions went after they were captured."""
-    markers = sorted(evidence.markers.get(case.export_id, ()), key=lambda row: row["key"])
+    markers = sorted(case.markers, key=lambda row: row["key"])
     export = evidence.exports.get(case.output["export_name"] or "")
     expected = export["complete"] if export else None
     refs: Refs = tuple(("s3_manifest", f"{m['bucket']}/{m['key']}@{m['version_id']}") for m in markers[:5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,9 +20,15 @@ class Verdict:
 
     kind: str
     """proves, creating, weak, torn, not_current, early, late or off."""
-    because: str
+    why: str | Callable[[], str]
+    """The reason, or what puts it into words: of most points of a bucket nobody asks."""
     point: Row
     strength: Strength = Strength.STRONG
+
+    @property
+    def because(self) -> str:
+        """The reason in a sentence."""
+        return self.why if isinstance(self.why, str) else self.why()
 
     @property
     def refs(self) -> Refs:
@@ -33,31 +40,46 @@ def short(point: Row) -> str:
     return "recovery point " + str(point["arn"]).rpartition(":")[2]
 
 
-def judge_periodic(evidence: Evidence, case: Case, point: Row, due: datetime | None) -> tuple[str, str]:
+def judge_periodic(
+    evidence: Evidence, case: Case, point: Row, due: datetime | None
+) -> tuple[str, str | Callable[[], str]]:
     """Return the kind of verdict, and why."""
-    name = short(point)
     start, completed, end = start_of(point), point["completed_at"], case.ended_at
     assert end is not None
     if start is None or point["status"] is None:
-        return "weak", f"{name} does not say when it started or how it stands"
+        return "weak", f"{short(point)} does not say when it started or how it stands"
     last = case.last_write_at or end
     making = point["status"] == "CREATING"
     if start < end + evidence.skew:
         if completed is not None and completed < last and not making:
-            return "early", f"{name} completed on {words(completed)}, before the last write on {words(last)}"
+            return (
+                "early",
+                lambda: (
+                    f"{short(point)} completed on {words(completed)}, before the last write on {words(last)}"
+                ),
+            )
         if due is not None and completed is not None and completed > due:
             return (
                 "late",
-                f"{name} started before the export ended and completed on {words(completed)}, after it was due",
+                lambda: (
+                    f"{short(point)} started before the export ended and completed on {words(completed)}, "
+                    "after it was due"
+                ),
             )
         return (
             "torn",
-            f"{name} started on {words(start)}, while the export was being written until {words(end)}",
+            lambda: (
+                f"{short(point)} started on {words(start)}, while the export was being written until {words(end)}"
+            ),
         )
     if due is not None and start > due:
-        return "late", f"{name} started on {words(start)}, after it was due on {words(due)}"
+        return "late", lambda: f"{short(point)} started on {words(start)}, after it was due on {words(due)}"
     if due is not None and completed is not None and completed > due:
-        return "late", f"{name} completed on {words(completed)}, after it was due on {words(due)}"
+        return (
+            "late",
+            lambda: f"{short(point)} completed on {words(completed)}, after it was due on {words(due)}",
+        )
+    name = short(point)
     if making and due is not None and evidence.now > due:
         return "late", f"{name} is being made since {words(start)} and was due on {words(due)}"
     if making:
@@ -79,12 +101,9 @@ def _in_time(
     if due is None:
         return "weak", f"{name} holds it, and whether in time is not known: the export has no zone or limit"
     held = f"all {case.objects} versions were current" if case.objects else "an earlier scan saw its objects"
-    return (
-        "proves",
-        (
-            f"{name} started on {words(start)}, after the export's end, completed on "
-            f"{words(point['completed_at'])} and was due {words(due)}; {held}"
-        ),
+    return "proves", (
+        f"{name} started on {words(start)}, after the export's end, completed on "
+        f"{words(point['completed_at'])} and was due {words(due)}; {held}"
     )
 
 
@@ -118,7 +137,7 @@ def _not_current(evidence: Evidence, case: Case, point: Row, start: datetime) ->
             "weak",
             f"an object was overwritten on {words(superseded)}, while the export was still being written",
         )
-    if case.nothing_written and not _proved_by(case, point) and not evidence.lost.get(case.export_id):
+    if case.nothing_written and not _proved_by(case, point) and not case.lost:
         return (
             "weak",
             f"its objects are gone, and whether they were there when {short(point)} started cannot be told",
@@ -136,7 +155,7 @@ def _proved_by(case: Case, point: Row) -> bool:
 def _lost_before(evidence: Evidence, case: Case, point: Row, start: datetime) -> tuple[str, str] | None:
     """Say that a version of the export was deleted for good before the point started, or may have been."""
     proved = _proved_by(case, point)
-    rows = sorted(evidence.lost.get(case.export_id, ()), key=lambda row: (row["key"], row["version_id"]))
+    rows = sorted(case.lost, key=lambda row: (row["key"], row["version_id"])) if case.lost else []
     for row in rows:
         if row["deleted_at"] is not None and row["deleted_at"] <= start:
             deleted = f"{row['key']} was deleted on {words(row['deleted_at'])}"
@@ -165,19 +184,12 @@ def _unattributed(evidence: Evidence, case: Case, start: datetime) -> list[str]:
 
 def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
     """Say why a point that is in time cannot be trusted to hold the export; empty when it can."""
-    if point["status"] != "COMPLETED":
-        return f"its status is {point['status']}"
-    if point["completed_at"] is None:
-        return "when it completed is not known"
-    if not point["bytes"]:
-        return f"it holds {'an unknown number of' if point['bytes'] is None else 0} bytes, and {case.objects} objects are there"
-    jobs = evidence.backup_jobs.get(point["arn"], [])
-    if not jobs:
-        return "the job that made it was never collected"
-    poor = [job for job in jobs if job["state"] != "COMPLETED" or job["category"] != "SUCCESS"]
-    if poor:
-        told = poor[0]["message"] or "no message"
-        return f"its job ended {poor[0]['state']} with {poor[0]['category'] or 'no category'}: {told}"
+    flaw = evidence.once((_flaw, point["arn"]), _flaw)
+    if flaw == _EMPTY:
+        number = "an unknown number of" if point["bytes"] is None else 0
+        return f"it holds {number} bytes, and {case.objects} objects are there"
+    if flaw:
+        return flaw
     if case.writes and case.writes["unsupported"]:
         return f"{case.writes['unsupported']} objects are of a storage class AWS Backup skips"
     if case.bucket is None or case.bucket["versioning"] is None:
@@ -185,3 +197,25 @@ def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
     if case.writes and case.writes["unversioned"]:
         return f"{case.writes['unversioned']} objects were written while versioning was off"
     return versioning_off(evidence, case, case.first_write_at or case.ended_at, start) or ""
+
+
+_EMPTY = "it holds no bytes"
+
+
+def _flaw(evidence: Evidence, arn: str) -> str:
+    """Say why a point cannot be trusted to hold any export; empty when it can."""
+    point = evidence.point[arn]
+    if point["status"] != "COMPLETED":
+        return f"its status is {point['status']}"
+    if point["completed_at"] is None:
+        return "when it completed is not known"
+    if not point["bytes"]:
+        return _EMPTY
+    jobs = evidence.backup_jobs.get(arn, [])
+    if not jobs:
+        return "the job that made it was never collected"
+    poor = [job for job in jobs if job["state"] != "COMPLETED" or job["category"] != "SUCCESS"]
+    if poor:
+        told = poor[0]["message"] or "no message"
+        return f"its job ended {poor[0]['state']} with {poor[0]['category'] or 'no category'}: {told}"
+    return ""

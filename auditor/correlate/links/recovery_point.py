@@ -102,7 +102,7 @@ def _nothing(evidence: Evidence, case: Case, listing_gaps: list[str]) -> Judgeme
         return unknown(
             "another export fits the same objects equally well, so whether it wrote any cannot be told"
         )
-    if evidence.lost.get(case.export_id):
+    if case.lost:
         return None
     before = case.said("recovery_point")
     if before == "broken":

@@ -170,7 +170,7 @@ def _bucket(evidence: Evidence, case: Case, days: int) -> Judgement:
         return unknown("the bucket's lifecycle rules could not be seen")
     refs: Refs = (("s3_bucket", bucket["arn"]),)
     if evidence.now < until:
-        lost = evidence.lost.get(case.export_id, ())
+        lost = case.lost
         if lost:
             key = min(row["key"] for row in lost)
             return broken(f"{key} is gone from the bucket, which must keep it until {words(until)}", refs)

@@ -47,7 +47,7 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
             f"the unique id of {job['service_account']} is not configured, so its sessions cannot be told"
         )
     settled = case.ended_at + evidence.cloudtrail
-    mine = evidence.sessions.get(job["job_uuid"], [])
+    mine = evidence.sessions(job["job_uuid"])
     gaps = issue_gaps(evidence, case)
     if strange:
         row = strange[0]
@@ -202,30 +202,37 @@ def issue_gaps(evidence: Evidence, case: Case) -> list[str]:
     start, end = case.job["started_at"], case.ended_at
     if start is None or end is None:
         return ["the time of the job is not known"]
+    home = () if case.bucket is None else (case.bucket["account"],)
+    first, last = start - _BEFORE_START, min(end + evidence.skew, evidence.now)
+    found: set[str] = set()
+    for owner, region in evidence.once((_issued_in, case.job["service_account"], home), _issued_in):
+        found.update(evidence.sight.gaps("sts_session", owner, region=region, from_at=first, until_at=last))
+    return sorted(found)
+
+
+def _issued_in(
+    evidence: Evidence, service_account: str | None, home: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """Return the accounts and regions where sessions of a service account are issued; `home` where no role tells."""
     roles = [
         role
         for role, ways in evidence.federation.items()
-        if any(way["subject_of"] in (None, "", case.job["service_account"]) for way in ways)
+        if any(way["subject_of"] in (None, "", service_account) for way in ways)
     ]
     accounts = {role.split(":")[4] for role in roles if role.count(":") >= 5}
-    if case.bucket is not None and not accounts:
-        accounts = {case.bucket["account"]}
-    found: list[str] = []
-    for owner in sorted(accounts):
-        enabled = {
-            place["region"]
-            for place in evidence.tables["config_place"]
-            if (place["cloud"], place["account"]) == ("aws", owner)
-        }
-        for region in sorted(enabled | {_GLOBAL_STS}):
-            found += evidence.sight.gaps(
-                "sts_session",
-                owner,
-                region=region,
-                from_at=start - _BEFORE_START,
-                until_at=min(end + evidence.skew, evidence.now),
-            )
-    return sorted(set(found))
+    accounts = accounts or set(home)
+    return [
+        (owner, region)
+        for owner in sorted(accounts)
+        for region in sorted(
+            {
+                place["region"]
+                for place in evidence.tables["config_place"]
+                if (place["cloud"], place["account"]) == ("aws", owner)
+            }
+            | {_GLOBAL_STS}
+        )
+    ]
 
 
 def _wrote_here(evidence: Evidence, case: Case, mine: list[Row]) -> list[Row]:

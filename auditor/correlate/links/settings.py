@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from auditor.correlate.links.evidence import Case, Evidence, Row, words
+from auditor.correlate.links.evidence import Case, Evidence, Row, arn_of, words
 
 _CHANGES = ("PutBucketVersioning", "PutBucketNotification", "PutBucketNotificationConfiguration")
 
@@ -32,26 +32,29 @@ def changes(evidence: Evidence, case: Case, from_at: datetime, until_at: datetim
 
 def sights(evidence: Evidence, case: Case, setting: str) -> list[Sight]:
     """Return every sight of `versioning` or `eventbridge`, the earliest first."""
-    found = [*_scanned(evidence, case, setting), *_changed(evidence, case, setting)]
+    return evidence.once((sights, case.output["bucket"], setting), _sights)
+
+
+def _sights(evidence: Evidence, bucket: str, setting: str) -> list[Sight]:
+    found = [*_scanned(evidence, bucket, setting), *_changed(evidence, bucket, setting)]
     return sorted(found, key=lambda sight: (sight.at, sight.words))
 
 
-def _scanned(evidence: Evidence, case: Case, setting: str) -> Iterator[Sight]:
-    rows = [(row["at"], row[setting]) for row in evidence.bucket_history.get(case.bucket_arn, ())]
-    if case.bucket is not None:
-        rows.append((evidence.now, case.bucket[setting]))
+def _scanned(evidence: Evidence, bucket: str, setting: str) -> Iterator[Sight]:
+    arn, listed = arn_of(bucket), evidence.buckets.get(bucket)
+    rows = [(row["at"], row[setting]) for row in evidence.bucket_history.get(arn, ())]
+    if listed is not None:
+        rows.append((evidence.now, listed[setting]))
     for at, value in rows:
         if value is None:
             continue
         on = value in ("Enabled", True)
         told = value if setting == "versioning" else ("on" if on else "off")
-        yield Sight(
-            at, on, f"{_NAMES[setting]} of {case.output['bucket']} was {told} in the scan of {words(at)}"
-        )
+        yield Sight(at, on, f"{_NAMES[setting]} of {bucket} was {told} in the scan of {words(at)}")
 
 
-def _changed(evidence: Evidence, case: Case, setting: str) -> Iterator[Sight]:
-    for change in evidence.changes.get(case.bucket_arn, ()):
+def _changed(evidence: Evidence, bucket: str, setting: str) -> Iterator[Sight]:
+    for change in evidence.changes.get(arn_of(bucket), ()):
         if change["error_code"] or change["at"] is None or change["event_name"] not in _CHANGES:
             continue
         if (change["event_name"] == "PutBucketVersioning") != (setting == "versioning"):
@@ -62,7 +65,7 @@ def _changed(evidence: Evidence, case: Case, setting: str) -> Iterator[Sight]:
             if setting == "eventbridge"
             else "Suspended" not in asked
         )
-        told = f"{change['actor']} switched {_NAMES[setting]} of {case.output['bucket']}"
+        told = f"{change['actor']} switched {_NAMES[setting]} of {bucket}"
         yield Sight(change["at"], on, f"{told} {'on' if on else 'off'} on {words(change['at'])}")
 
 
@@ -83,6 +86,8 @@ def versioning_off(
     is not, and none tells when it was switched off, it may have been before the end.
     """
     found = sights(evidence, case, "versioning")
+    if all(sight.on for sight in found):
+        return None
     start = from_at or until_at
     off = next((sight for sight in found if start <= sight.at <= until_at and not sight.on), None)
     if off is not None:

@@ -87,7 +87,7 @@ class _Act:
 
     def also(self, *refs: tuple[str, str]) -> _Act:
         """Return the same with more evidence."""
-        return replace(self, refs=(*self.refs, *refs))
+        return _Act(self.principal, self.at, self.starts, self.strength, (*self.refs, *refs), self.how)
 
 
 def _called(
@@ -128,7 +128,7 @@ def _principal(evidence: Evidence, case: Case, directory: Directory, act: _Act) 
             f"{name} triggered it, and the directory has that name {len(people)} times: {ids}", act.refs
         )
     person = people[0] if people else None
-    registered = _registered(evidence, act.principal)
+    registered = evidence.once((_registered, act.principal), _registered)
     if registered or name.lower().endswith("gserviceaccount.com"):
         return _automation(evidence, case, directory, act, registered, person, gaps)
     if person is None:
