@@ -17,9 +17,7 @@ from auditor.canonical import connect, quoted
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_Size = tuple[str, int]
-"""Memory limit and threads: they are a whole database's."""
-_MOST_IDLE = 4
+_MOST_IDLE = 2
 _LENT = "lent"
 """The catalog of who borrows."""
 
@@ -30,9 +28,8 @@ class Borrowed:
     def __init__(
         self, *, memory_limit: str = "64MB", threads: int = 1, spill: Path, spill_mb: int = 0
     ) -> None:
-        self._size = (memory_limit, threads)
-        self._database, self.connection = _IDLE.take(self._size, spill, spill_mb) or _started(
-            self._size, spill, spill_mb
+        self._database, self.connection = _IDLE.take(memory_limit, threads, spill, spill_mb) or _opened(
+            connect(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
         )
 
     def __enter__(self) -> DuckDBPyConnection:
@@ -59,55 +56,54 @@ class Borrowed:
         except duckdb.Error:
             self._database.close()
         else:
-            _IDLE.keep(self._size, self._database)
+            _IDLE.keep(self._database)
 
 
-def _started(size: _Size, spill: Path, spill_mb: int) -> tuple[DuckDBPyConnection, DuckDBPyConnection]:
-    database = connect(memory_limit=size[0], threads=size[1], spill=spill, spill_mb=spill_mb)
-    return database, _opened(database)
-
-
-def _opened(database: DuckDBPyConnection) -> DuckDBPyConnection:
+def _opened(database: DuckDBPyConnection) -> tuple[DuckDBPyConnection, DuckDBPyConnection]:
     connection = database.cursor()  # its temporary tables go with it
     connection.execute(f"ATTACH ':memory:' AS {_LENT}; USE {_LENT}")
-    return connection
+    return database, connection
 
 
 class _Idle:
     """The databases that wait, of this process: a forked one must not use its parent's."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, _Size, DuckDBPyConnection]] = []
+        self._waiting: list[tuple[int, DuckDBPyConnection]] = []
         self._lock = Lock()
 
     def take(
-        self, size: _Size, spill: Path, spill_mb: int
+        self, memory_limit: str, threads: int, spill: Path, spill_mb: int
     ) -> tuple[DuckDBPyConnection, DuckDBPyConnection] | None:
-        """Return an idle database of a size and a connection to it, spilling to `spill`; None where there is none."""
+        """Return an idle database under these limits and a connection to it; None where there is none."""
         import duckdb
 
-        while (database := self._pop(size)) is not None:
-            most = "max_temp_directory_size"
+        most = "max_temp_directory_size"
+        limits = (
+            f"SET memory_limit = {quoted(memory_limit)}; SET threads = {threads}; "
+            f"SET temp_directory = {quoted(str(spill))}; "
+            + (f"SET {most} = '{spill_mb}MB'" if spill_mb else f"RESET {most}")
+        )
+        while (database := self._pop()) is not None:
             with suppress(duckdb.Error):  # it broke
-                database.execute(f"SET temp_directory = {quoted(str(spill))}")
-                database.execute(f"SET {most} = '{spill_mb}MB'" if spill_mb else f"RESET {most}")
-                return database, _opened(database)
+                database.execute(limits)
+                return _opened(database)
             database.close()
         return None
 
-    def _pop(self, size: _Size) -> DuckDBPyConnection | None:
+    def _pop(self) -> DuckDBPyConnection | None:
         with self._lock:
-            for at, (pid, found, database) in enumerate(self._waiting):
-                if (pid, found) == (os.getpid(), size):
-                    del self._waiting[at]
-                    return database
-        return None
+            mine = [each for each in self._waiting if each[0] == os.getpid()]
+            if not mine:
+                return None
+            self._waiting.remove(mine[-1])
+            return mine[-1][1]
 
-    def keep(self, size: _Size, database: DuckDBPyConnection) -> None:
+    def keep(self, database: DuckDBPyConnection) -> None:
         """Let a database wait; the one that waits longest goes when there are too many."""
         with self._lock:
-            self._waiting.append((os.getpid(), size, database))
-            gone = self._waiting.pop(0)[2] if len(self._waiting) > _MOST_IDLE else None
+            self._waiting.append((os.getpid(), database))
+            gone = self._waiting.pop(0)[1] if len(self._waiting) > _MOST_IDLE else None
         if gone is not None:
             gone.close()
 
