@@ -266,10 +266,23 @@ def _stored(table: Table, column: Column, value: Any) -> str | int | bool | None
 def loaded(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored row with aware times and JSON columns decoded: what `stored` was given."""
     row = dict(values)
-    for column in table.columns:
-        if column.type in ("JSON", "TIME") and row.get(column.name) is not None:
-            row[column.name] = _DECODED[column.type](row[column.name])
+    for column, decoded in _decoding(table):
+        value = row.get(column)
+        if value is not None:
+            row[column] = decoded(value)
     return row
+
+
+_DECODING: dict[str, tuple[Table, tuple[tuple[str, Callable[[Any], Any]], ...]]] = {}
+
+
+def _decoding(table: Table) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """Return the columns of a table that are not handed out as they are stored, and what reads each."""
+    known = _DECODING.get(table.name)
+    if known is None or known[0] is not table:  # a table's description takes long to hash
+        told = tuple((c.name, _DECODED[c.type]) for c in table.columns if c.type in _DECODED)
+        known = _DECODING[table.name] = table, told
+    return known[1]
 
 
 def aware(value: datetime | str) -> datetime:

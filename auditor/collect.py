@@ -68,6 +68,7 @@ def collect(
         asked = running(known, config.sources)
         scan.sources = sum(map(len, waves(known, asked)))
         for wave in waves(known, asked):
+            scan.exports = None  # waves before this one may have named more
             with ThreadPoolExecutor(len(wave), thread_name_prefix="source") as pool:
                 list(pool.map(lambda each: scan.run(each, known[each]), wave))
         if unwritten := writer.unwritten or pages.unwritten:
@@ -123,6 +124,9 @@ class _Scan:
     cursors: dict[tuple[str, str], str] = field(default_factory=dict)
     """Where each source is in each scope: as it was left, or as it was read on to now."""
     increments: Increments = field(init=False)
+    exports: frozenset[str] | None = None
+    """Buckets that the waves before this one know exports to be written to; None until a source asks."""
+    _naming: Lock = field(default_factory=Lock)
     _before: list[Observed] | None = None
     _lock: Lock = field(default_factory=Lock)
 
@@ -200,7 +204,7 @@ class _Scan:
             now=self.now,
             clients=self.clients.for_source(name, budget_s=budget_s),
             collected=self.writer.rows,
-            exports=frozenset(self._export_buckets() if module.AFTER else ()),
+            exports=self._exports() if module.AFTER else frozenset(),
             service_accounts=frozenset(self._service_accounts()),
             zone_tag=getattr(self.config, "zone_tag", "data-zone"),
             zone_label=getattr(self.config, "zone_label", "data-zone"),
@@ -340,6 +344,13 @@ class _Scan:
             *(str(getattr(each, "principal", "")) for each in _each(getattr(self.config, "automations", ()))),
         }
         yield from (each.lower() for each in named if each.endswith("gserviceaccount.com"))
+
+    def _exports(self) -> frozenset[str]:
+        """Return the buckets that exports are written to; looked for once a wave, for whichever source asks first."""
+        with self._naming:
+            if self.exports is None:
+                self.exports = frozenset(self._export_buckets())
+            return self.exports
 
     def _export_buckets(self) -> set[str]:
         """Return the buckets that the configuration, a job or a federated session's write names."""
