@@ -52,7 +52,7 @@ def serve(cloud: AwsCloud) -> Any:
     from werkzeug.serving import ThreadedWSGIServer
 
     from auditor.sandbox.aws.gate import Gate
-    from auditor.sandbox.aws.wire import MAKING_ROUTES
+    from auditor.sandbox.aws.wire import MAKING_ROUTES, only_matched
 
     class Handler(MotoRequestHandler):
         """Answer request after request on one connection, as AWS does.
@@ -188,6 +188,7 @@ def serve(cloud: AwsCloud) -> Any:
                     connection.shutdown(SHUT_RDWR)
 
     moto = DomainDispatcherApplication(create_backend_app)
+    only_matched()
     with cloud.world.entered(), MAKING_ROUTES:
         for service in MOTO_SERVICES:
             moto.app_instances[service] = create_backend_app(service)

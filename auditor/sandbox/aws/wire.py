@@ -140,6 +140,19 @@ def _made(make: Callable[[], _T]) -> _T:
         return make()
 
 
+def only_matched() -> None:
+    """Let routes of operations be matched alone: nobody asks them for a URL, and to prepare for that is most of making one."""
+    from moto.core.routing import SmithyRule
+
+    def unbuilt(_rule: Any, _append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        def build(*_: Any, **__: Any) -> tuple[str, str]:
+            raise NotImplementedError("routes of the sandbox are matched, not built")
+
+        return build
+
+    SmithyRule._compile_builder = unbuilt  # type: ignore[method-assign,assignment]  # noqa: SLF001
+
+
 def _understand(asked: Asked) -> None:
     from moto.core.parse import PROTOCOL_PARSERS
     from moto.core.routing import get_service_router
