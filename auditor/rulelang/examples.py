@@ -218,11 +218,12 @@ def judge_examples(
     if not rule.examples:
         return []
     applied = _applied(rule)
-    rows = [_row(rule, example) for example in rule.examples]
+    columns = relation_columns(rule)
+    rows = [_row(rule, example, columns) for example in rule.examples]
     given = ", ".join(f"({', '.join(row.values())})" for row in rows)
     relation = f"SELECT * FROM (VALUES {given}) AS example ({', '.join(map(quoted, rows[0]))})"
     got = (_told if tell else _verdicts)(
-        connection, Lot(rule.table, relation, (applied,), relation_columns(rule), rule.reads)
+        connection, Lot(rule.table, relation, (applied,), columns, rule.reads)
     )
     judged: list[tuple[Example, str, str]] = []
     for example in rule.examples:
@@ -283,7 +284,7 @@ def _zone_key(example: Example) -> str:
     return f"example {example.at}"
 
 
-def _row(rule: Rule, example: Example) -> dict[str, str]:
+def _row(rule: Rule, example: Example, columns: Sequence[str]) -> dict[str, str]:
     """Return the SQL of each column of the relation that a rule judges, for one example."""
     key = literal(_zone_key(example))
     zone = literal(example.zone) if example.zone else _NULL
@@ -299,7 +300,7 @@ def _row(rule: Rule, example: Example) -> dict[str, str]:
         seen = read[0] not in example.not_collected
         row[seen_flag(read)] = str(seen)
         row[gap_list(read)] = f"CAST({'NULL' if seen else f'[{literal(_unread(read))}]'} AS VARCHAR[])"
-    for name in relation_columns(rule):
+    for name in columns:
         row[name] = fact_sql(rule.table.column(name), example.given.get(name))
     return row
 

@@ -16,7 +16,8 @@ def relation_columns(rule: Rule) -> tuple[str, ...]:
     used = {name for clause in rule.clauses for name in clause.columns}
     used |= {name for template in rule.templates for name in template.columns}
     known = {column.name for column in rule.table.columns}
-    beside = {name for told in _TOLD for name in told_of(links_of(rule.table), used, told)}
+    links = links_of(rule.table)
+    beside = {name for told in _TOLD for name in told_of(links, used, told)}
     beside |= {rule.table.column(name).why for clause in rule.clauses for name in clause.columns}
     return tuple(sorted((used | beside | {"refs"}) & known))
 
