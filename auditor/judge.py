@@ -234,11 +234,12 @@ def judge(
     if engine is not None and engine.name != "duckdb":
         return _judged(snapshot, pack, into, memory_mb, spill_mb, engine)  # what is large is not here
     *fewer, most = _rungs(snapshot, memory_mb)
+    planned = not _is_few(snapshot)
     for held_mb in fewer:
         try:
-            return _judged(snapshot, pack, into, held_mb, spill_mb)
+            return _judged(snapshot, pack, into, held_mb, spill_mb, planned=planned)
         except duckdb.OutOfMemoryException:
-            continue
+            planned = True
     return _judged(snapshot, pack, into, most, spill_mb)
 
 
@@ -256,6 +257,18 @@ def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
     return [*(mb for mb, largest in first if mb < memory_mb and size <= largest), memory_mb]
 
 
+_FEW_ROWS = 10_000
+"""Up to so many rows of evidence no better plan is looked for than what is written: to look takes a fifth of judging them.
+
+Every join of the steps says what it joins on, so that as written none is larger than its answer.
+"""
+
+
+def _is_few(snapshot: Snapshot) -> bool:
+    rows: int = sum(entry["rows"] for entry in snapshot.manifest["tables"].values())
+    return rows <= _FEW_ROWS
+
+
 def _judged(
     snapshot: Snapshot,
     pack: Pack,
@@ -263,6 +276,8 @@ def _judged(
     held_mb: int,
     spill_mb: int,
     settings: Settings | None = None,
+    *,
+    planned: bool = True,
 ) -> Judgement:
     from auditor.correlate import correlate
     from auditor.engines import opened
@@ -272,10 +287,17 @@ def _judged(
     threads = 1 if held_mb < _MEDIUM_MB else 2
     try:
         with opened(
-            settings, snapshot, memory_limit=f"{held_mb}MB", threads=threads, spill_mb=spill_mb
+            settings,
+            snapshot,
+            memory_limit=f"{held_mb}MB",
+            threads=threads,
+            spill_mb=spill_mb,
+            planned=planned,
         ) as engine:
             correlate(engine)
             evaluate(engine, pack)
+            # A plan writes other bytes of Parquet for the same rows, and the ledger knows the index by its digest.
+            engine.execute("PRAGMA enable_optimizer")
             digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}
             engine.execute(_indexing(work / _INDEX))
             tally = _tally(engine)

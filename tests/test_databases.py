@@ -60,3 +60,13 @@ def test_the_same_text_is_understood_anew_by_each_engine() -> None:
             engine.run("kinds", "SELECT typeof(n) AS kind FROM said")
             kind = engine.rows("SELECT kind FROM kinds")[0]["kind"]
             assert kind == {"1": "INTEGER", "'one'": "VARCHAR", "NULL::DATE": "DATE"}[told]
+
+
+def test_who_borrows_after_one_that_ran_statements_as_written_has_them_planned_again() -> None:
+    asked = "EXPLAIN SELECT i FROM (SELECT i, i + 1 AS unread FROM range(9) AS a(i)) WHERE 1 = 1"
+    told = []
+    for planned in (True, False, True):
+        with Engine(memory_limit="34MB", planned=planned) as engine:
+            told.append(str(engine.rows(asked)))
+    assert told[0] == told[2]
+    assert told[0] != told[1]

@@ -17,12 +17,18 @@ def opened(
     memory_limit: str,
     threads: int,
     spill_mb: int = 0,
+    planned: bool = True,
 ) -> Engine:
-    """Return the engine of a configuration with the tables of a snapshot; EngineError when it cannot be reached."""
+    """Return the engine of a configuration with the tables of a snapshot; EngineError when it cannot be reached.
+
+    `planned` is for the embedded one: False runs statements as they are written.
+    """
     if settings is not None and settings.name == "spark":
         from auditor.engines import spark
 
         return spark.Engine.connected(settings, snapshot, memory_limit=memory_limit, threads=threads)
     from auditor.engines import duckdb
 
-    return duckdb.Engine.open(snapshot, memory_limit=memory_limit, threads=threads, spill_mb=spill_mb)
+    return duckdb.Engine.open(
+        snapshot, memory_limit=memory_limit, threads=threads, spill_mb=spill_mb, planned=planned
+    )

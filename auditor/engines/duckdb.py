@@ -59,12 +59,18 @@ scans once meets most of them once: they are parsed for keeps when they come aga
 class Engine:
     """A context in which steps run; everything in it is gone at its end."""
 
-    def __init__(self, *, memory_limit: str = "1GB", threads: int = 2, spill_mb: int = 0) -> None:
+    def __init__(
+        self, *, memory_limit: str = "1GB", threads: int = 2, spill_mb: int = 0, planned: bool = True
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="auditor-engine-")
         self._dir = Path(self._folder.name)
         spill = self._dir / "spill"
         self._borrowed = Borrowed(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
         self._connection = self._borrowed.connection
+        if not planned:
+            self._connection.execute(
+                "PRAGMA disable_optimizer"
+            )  # of this connection, which nobody gets after
         self._described: dict[str, Table] = {}
         self._views: set[str] = set()
         self._made: set[str] = set()
@@ -73,10 +79,19 @@ class Engine:
 
     @classmethod
     def open(
-        cls, snapshot: Snapshot | None, *, memory_limit: str = "1GB", threads: int = 2, spill_mb: int = 0
+        cls,
+        snapshot: Snapshot | None,
+        *,
+        memory_limit: str = "1GB",
+        threads: int = 2,
+        spill_mb: int = 0,
+        planned: bool = True,
     ) -> Self:
-        """Return an engine with the tables of a snapshot; all of them empty when there is none."""
-        engine = cls(memory_limit=memory_limit, threads=threads, spill_mb=spill_mb)
+        """Return an engine with the tables of a snapshot; all of them empty when there is none.
+
+        Not `planned`, statements run as they are written: for few rows that costs less than to look for a better way.
+        """
+        engine = cls(memory_limit=memory_limit, threads=threads, spill_mb=spill_mb, planned=planned)
         engine.load(snapshot)
         return engine
 
