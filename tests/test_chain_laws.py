@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -206,6 +207,44 @@ def test_another_job_bucket_and_account_change_nothing(names: list[str]) -> None
 
     after = chains(tables)
     assert {uuid: after[uuid] for uuid in before} == before
+
+
+COMPANY: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}, {}),
+    "unlabelled": ({"labels": {}}, {}, {}),
+    "of no zone": ({"labels": {"zone": "none"}}, {}, {}),
+    "failed": ({"state": "ERROR"}, {}, {}),
+    "late": ({"finished_at": at(5, 6)}, {}, {"last_modified": at(5, 5, 30)}),
+    "by a stranger": ({}, {"principal_email": "bo@example.org"}, {}),
+    "elsewhere": ({"region": "us-central1"}, {}, {"storage_class": "GLACIER"}),
+}
+"""Exports of one bucket, by what is not alike of their job, its audit entry and its object."""
+
+
+def _in_company(names: list[str], letters: str) -> list[dict[str, Any]]:
+    """Return the exports of a world with company, each under a letter that decides when its turn comes."""
+    tables = _world(names)
+    for number, (letter, (run, called, wrote)) in enumerate(zip(letters, COMPANY.values(), strict=True)):
+        uuid, key = f"u-1{number}", f"{letter}/part-0"
+        tables["dataproc_job"].append(
+            job(uuid, **{"arguments": ["--output", f"s3a://claims/{letter}/"], **run})
+        )
+        tables["gcp_audit_entry"].append(entry(uuid, **called))
+        tables["sts_session"].append(session(f"ASIA{number}", session_name=uuid))
+        tables["s3_object_version"].append(
+            part(0, key=key, dir=f"{letter}/", version_id=f"c{number}", **wrote)
+        )
+    told = json.dumps([row for _, row in sorted(chains(tables).items())], default=str)
+    for number, letter in enumerate(letters):
+        told = told.replace(f"claims/{letter}/", f"claims/{number}/").replace(f'"{letter}/', f'"{number}/')
+        told = told.replace(f" {letter}/part-0", f" {number}/part-0")
+    return json.loads(told)  # type: ignore[no-any-return]
+
+
+@settings(laws, max_examples=5)
+@given(bends, st.permutations("ABCDEFG"))
+def test_an_export_is_judged_alike_whichever_was_judged_before_it(names: list[str], order: list[str]) -> None:
+    assert _in_company(names, "".join(order)) == _in_company(names, "ABCDEFG")
 
 
 @laws

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from auditor.correlate.links.evidence import Case, Evidence, Row, words
@@ -124,13 +125,17 @@ def _jobs(evidence: Evidence, case: Case, capture: Capture, place: tuple[str, st
     """
     assert case.ended_at is not None and capture.arn is not None
     continuous = capture.point["continuous"] if capture.point else ":continuous:" in capture.arn
+    jobs = evidence.once((_jobs_to, capture.arn, place), _jobs_to)
+    if not continuous:
+        return jobs
+    held_from = case.ended_at + evidence.skew
+    return [job for job in jobs if (job["created_at"] or case.ended_at) >= held_from]
+
+
+def _jobs_to(evidence: Evidence, arn: str, place: tuple[str, str]) -> list[Row]:
+    """Return the copy jobs of a point to a place, in the order they completed."""
     return sorted(
-        (
-            job
-            for job in evidence.copy_jobs.get(capture.arn, ())
-            if place_of(job["dest_vault_arn"]) == place
-            and not (continuous and (job["created_at"] or case.ended_at) < case.ended_at + evidence.skew)
-        ),
+        (job for job in evidence.copy_jobs.get(arn, ()) if place_of(job["dest_vault_arn"]) == place),
         key=lambda job: (job["completed_at"] or evidence.now, job["copy_job_id"]),
     )
 
@@ -243,6 +248,7 @@ def _absent(
     return broken(f"no copy to {where} was made; it was due {words(due)}", refs, due)
 
 
+@lru_cache(maxsize=1024)
 def place_of(vault_arn: str | None) -> tuple[str, str]:
     """Return account and region of a vault's ARN (arn:aws:backup:REGION:ACCOUNT:backup-vault:NAME)."""
     parts = (vault_arn or "").split(":")

@@ -69,8 +69,11 @@ def weakest(strengths: Iterable[Strength]) -> Strength:
 
 def worst(judgements: Iterable[Judgement]) -> Judgement:
     """Return the judgement that decides: broken, then unknown, pending, proven (at its weakest)."""
-    ranked = sorted(
-        judgements,
+    every = list(judgements)
+    if len(every) == 1:
+        return every[0]
+    return min(
+        every,
         key=lambda j: (
             _ORDER.index(j.state),
             _STRENGTH.index(j.strength),
@@ -79,4 +82,3 @@ def worst(judgements: Iterable[Judgement]) -> Judgement:
             j.because,
         ),
     )
-    return ranked[0]

@@ -133,7 +133,9 @@ def _points(evidence: Evidence, case: Case, due: datetime | None) -> list[Row]:
         for point in held.between(case.last_write_at or case.ended_at, due or case.ended_at)
         if point["account"] == account and region in (None, point["region"])
     ]
-    return sorted(points, key=lambda point: (start_of(point) or evidence.now, point["arn"]))
+    if len(points) > 1:
+        points.sort(key=lambda point: (start_of(point) or evidence.now, point["arn"]))
+    return points
 
 
 def _proof(evidence: Evidence, case: Case, item: Verdict, due: datetime | None) -> Capture:

@@ -39,7 +39,7 @@ def fall(evidence: Evidence, case: Case, capture: Capture) -> dict[str, Any]:
             unknown.append(f"{case.output['bucket']} has no declared zone")
         elif evidence.zones[target]["rank"] > rank:
             falls.append(f"{said}, its bucket {case.output['bucket']} {target}")
-        for place, out in _places(evidence, capture, zone):
+        for place, out in evidence.once((_places, capture.arn, zone), _places):
             if out is None:
                 unknown.append(f"whether {zone} may be held in {place} is not stated")
             else:
@@ -64,13 +64,13 @@ def _bucket_zone(evidence: Evidence, name: str) -> tuple[str | None, str]:
     return zone, ""
 
 
-def _places(evidence: Evidence, capture: Capture, zone: str) -> list[tuple[str, str | None]]:
+def _places(evidence: Evidence, point: str | None, zone: str) -> list[tuple[str, str | None]]:
     """Return where copies of the proving point are held that the zone does not allow, or does not speak of."""
     limits = evidence.zones[zone]
     allowed = {str(place.get("account")) for place in limits["copy_to"] or ()}
     allowed |= {row["account"] for row in evidence.tables["config_place"] if row["cloud"] == "aws"}
     found: dict[str, str | None] = {}
-    for job in evidence.copy_jobs.get(capture.arn or "", ()):
+    for job in evidence.copy_jobs.get(point or "", ()):
         if job["state"] != "COMPLETED" or not job["dest_vault_arn"]:
             continue
         account, region = place_of(job["dest_vault_arn"])
