@@ -20,6 +20,7 @@ from auditor.drift import Present, compare
 from auditor.errors import AuditorError, EngineError
 from auditor.increments import last_full
 from auditor.judge import Judgement, judge
+from auditor.ledger.holding import LEASE_S, Holding
 from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
     BucketMemory,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 
-_LEASE_S = 3600
 OVERLAP = timedelta(hours=48)
 """Tables of events are read again this far back: records arrive late, and what is read twice is kept once."""
 EARLY = timedelta(hours=1)
@@ -90,9 +90,10 @@ def scan(
     AuditorError when it cannot be written; then the ledger is as it was.
     """
     slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    lease = ledger.begin(slot, owner or local_owner(), _LEASE_S, now)
+    lease = ledger.begin(slot, owner or local_owner(), LEASE_S, now)
     try:
-        return _scanned(config, ledger, pack, lease, now=now, full=full, progress=progress)
+        with Holding(ledger.path, lease):
+            return _scanned(config, ledger, pack, lease, now=now, full=full, progress=progress)
     except BaseException as error:
         with suppress(AuditorError):  # the lease of a process that ended is free anyway
             ledger.release(lease, now)

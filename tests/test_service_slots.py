@@ -15,6 +15,7 @@ from ledger_case import outcome, scan
 from service_case import LEASE_S, START, World
 
 from auditor.ledger.agenda import SCAN, DeposedError
+from auditor.ledger.holding import Holding
 from auditor.service.instance import Ended, Job
 from auditor.timetable import timetable
 
@@ -210,6 +211,32 @@ def test_a_scan_that_outlives_its_leader_is_joined_by_the_next(world: World) -> 
     world.run(400)
     assert len(world.scans) == 1
     assert world.slots()["02 02:00"] == "done"
+
+
+def test_a_scan_holds_its_slot_as_long_as_it_runs(world: World) -> None:
+    lease = world.ledger.begin("long", "elsewhere/1/1", 600, world.now)
+    turns: list[float] = []
+
+    def twice(seconds: float) -> bool:
+        turns.append(seconds)
+        return len(turns) == 3
+
+    with Holding(world.path, lease, 900, wait=twice):
+        pass
+    assert turns == [180.0] * 3
+    held = world.ledger.scan_running(world.now)
+    assert held is not None
+    assert held.until >= lease.until + timedelta(seconds=300)
+
+
+def test_a_scan_whose_slot_another_took_holds_it_no_longer(world: World) -> None:
+    lease = world.ledger.begin("long", "elsewhere/1/1", 600, world.now)
+    later = world.now + timedelta(seconds=601)
+    taken = world.ledger.begin("long", "elsewhere/2/2", 600, later)
+    with Holding(world.path, lease, 600, wait=lambda _: False) as holding:
+        holding._thread.join(20)  # it ends by itself
+        assert not holding._thread.is_alive()
+    assert world.ledger.scan_running(later) == taken
 
 
 def test_a_scan_that_was_killed_with_its_leader_is_made_again(world: World) -> None:
