@@ -6,13 +6,15 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from auditor.cli._app import App
 from auditor.ledger import Ledger
 from tests.cli_case import CONFIG, HOSTILE, ROOT, answer, hostile_state, process, run
-from tests.ledger_case import day
+from tests.ledger_case import day, outcome, scan
 
 HEAVY = [
     "boto3",
@@ -241,6 +243,27 @@ def test_a_ledger_that_somebody_scans_into_is_busy(hostile: Path) -> None:
     done = run("scan", "--at", day(7).isoformat(), config=hostile)
     assert done.exit_code == 6, done.output
     assert "running since" in done.stderr
+
+
+def test_a_scan_that_is_asked_for_while_one_runs_joins_it(hostile: Path) -> None:
+    path = hostile.parent / "state" / "ledger.sqlite3"
+    with Ledger.open(path) as ledger:
+        begun = App().now()
+        lease = ledger.begin("2026-W07", "elsewhere/1/1", 3600, begun)
+        (before,) = ledger.scans(state="finished")
+        record = scan(2, slot="2026-W07", lease=lease, tally=before.tally)
+
+        def ends() -> None:
+            with Ledger.open(path) as theirs:
+                theirs.record(record, [outcome("fail", HOSTILE)], at=begun)
+
+        timer = threading.Timer(0.3, ends)
+        timer.start()
+        said = answer("scan", "--join", config=hostile)
+        timer.join()
+        assert said["scan"] == ledger.scans(state="finished")[-1].scan
+        assert [row["slot"] for row in said["rows"]] == ["2026-W07"]
+        assert len(ledger.scans(state="finished")) == 2
 
 
 def test_a_changed_ledger_does_not_verify(hostile: Path) -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read everything anew, and compare it with what earlier scans carried over.",
 )
+@click.option("--join", is_flag=True, help="Where a scan runs already, wait for it and answer with it.")
 @click.option(
     "--no-send", is_flag=True, help="Leave alerts in the outbox, for `auditor serve` or `alerts send`."
 )
@@ -60,6 +61,7 @@ def command(
     snapshot: Path | None,
     full: bool,
     no_send: bool,
+    join: bool,
 ) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
 
@@ -75,6 +77,11 @@ def command(
         return 0
     if snapshot:
         return _again(this, snapshot)
+    if join:
+        from auditor.cli._join import joined
+
+        if (code := joined(this, fail_on)) is not None:
+            return code
     return _scan(this, at or this.now(), slot, fail_on, full, no_send)
 
 
@@ -96,7 +103,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
                 config, ledger, pack, now=now, slot=slot, owner=local_owner(), full=full, progress=progress
             )
         sent = Delivery() if no_send else told(config, ledger, this.now)
-        failing = _failing(ledger, done, fail_on) if fail_on else None
+        failing = failing_at(ledger, done.row.at, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE
 
@@ -137,11 +144,12 @@ def _lines(this: App) -> Any:
     return say
 
 
-def _failing(ledger: Ledger, done: Scan, fail_on: str) -> int:
+def failing_at(ledger: Ledger, at: datetime, fail_on: str) -> int:
+    """Count the findings that fail at or above a severity, waived ones apart."""
     from auditor.ledger import Filters
 
     counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    found = ledger.findings(Filters(verdict="fail", waived=False), as_of=done.row.at)
+    found = ledger.findings(Filters(verdict="fail", waived=False), as_of=at)
     return sum(row.severity in counted for row in found)
 
 
