@@ -10,10 +10,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,44 @@ def test_a_full_disk_is_said_and_the_slot_is_run_when_there_is_room(world: World
     clocked.pass_(120)
     assert clocked.ready() == (True, {})
     assert set(world.slots().values()) == {"done", "planned"}
+
+
+def test_a_clock_that_steps_back_does_not_silence_the_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset, began = [timedelta(0)], time.monotonic()
+
+    class Stepping(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return (START + timedelta(seconds=time.monotonic() - began) + offset[0]).astimezone(tz)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Stepping)
+    monkeypatch.setattr("auditor.service.serve.RING_S", 0.05)
+    clocked = Clocked(world)
+    service = clocked.service
+    service.mono, service.clock = time.monotonic, Stepping.now
+    thread = threading.Thread(target=service.run, args=(2,))
+    thread.start()
+    try:
+        until(lambda: service.condition.rung_s > 0)
+        offset[0] = timedelta(hours=-1)
+        until(lambda: ("clock stepped", {"by_s": -3600}) in clocked.lines)
+        last = service.condition.rung_s
+        until(lambda: service.condition.rung_s > last + 1)  # many rings later, and no hour
+    finally:
+        service.stopping.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert world.ledger.agenda.leader().holder == ""  # type: ignore[union-attr]  # it resigned
+
+
+def until(so: Callable[[], bool]) -> None:
+    for _ in range(1500):
+        if so():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never was")
 
 
 def test_a_loop_that_hangs_is_not_alive(world: World) -> None:

@@ -15,6 +15,7 @@ from alert_case import certificates, receiving
 from cli_case import answer as answered
 from cli_case import run
 from ledger_case import T0, day, outcome, scan
+from service_case import World
 from test_alerts_channels import alert
 
 from auditor.alerts.channels import pagerduty
@@ -22,7 +23,7 @@ from auditor.alerts.deliver import Answer, Way
 from auditor.alerts.words import said
 from auditor.errors import UsageError
 from auditor.ledger import Ledger, Sending
-from auditor.ledger.agenda import Leader, Signs, Waiting
+from auditor.ledger.agenda import Leader, Signs, Slot, Waiting
 from auditor.service.watch import Limits, Trouble, Watcher, amiss, looked
 
 HOUR = timedelta(hours=1)
@@ -57,6 +58,26 @@ def test_a_leader_that_fell_silent_is_told_long_before_a_weekly_scan_is_overdue(
     assert kinds(WELL, T0 + timedelta(minutes=16), weekly) == ["no leader"]
     by_cron = replace(WELL, last_scan=("scan-2", T0 + HOUR))
     assert kinds(by_cron, T0 + 2 * HOUR, weekly) == []  # something else scans now
+
+
+def test_a_scan_that_keeps_failing_is_told_within_minutes_though_the_next_is_due_in_a_week() -> None:
+    weekly = replace(LIMITS, interval_s=7 * 86400)
+    failing = Slot("scan", T0, "planned", failures=2, said="config.toml:3: scan.full: 'x' is not a duration")
+    signs = replace(WELL, failing=(failing,))
+    assert kinds(signs, T0, weekly) == []
+    (trouble,) = amiss(replace(signs, failing=(replace(failing, failures=3),)), weekly, T0)
+    assert trouble.kind == "scan fails"
+    assert "the scan of 2026-02-02 03:00Z failed 3 times: config.toml:3: scan.full" in trouble.said
+
+
+def test_what_fails_in_the_ledger_is_seen(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ends = "no credentials"
+    world.add("a")
+    world.run(500)
+    (trouble,) = looked(world.path, LIMITS, world.now)
+    assert "failed 4 times: no credentials" in trouble.said
+    world.close()
 
 
 def test_an_alert_that_waits_too_long_is_told_with_its_route_and_error() -> None:

@@ -26,8 +26,9 @@ def command(once: bool, form: Literal["auto", "text", "json"]) -> int:
     """Tell when scans or alerts have stopped: a second unit that only reads the ledger.
 
     It looks every minute, and tells by the route of [service] watch when two intervals pass without a finished scan, when
-    no instance of `auditor serve` leads, when an alert waits for delivery too long, or when the ledger cannot be read. It
-    repeats what lasts every [service] repeat, and says when it is over. It writes nothing.
+    a scan or a report keeps failing, when no instance of `auditor serve` leads, when an alert waits for delivery too long,
+    or when the ledger cannot be read. It repeats what lasts every [service] repeat, and says when it is over. It writes
+    nothing.
 
     Exit code of --once: 0 all is well, 4 something is amiss, 2 the configuration cannot be used.
     """

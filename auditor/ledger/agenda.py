@@ -113,6 +113,8 @@ class Signs:
     waiting: int
     oldest: Waiting | None
     """The alert that waits longest."""
+    failing: tuple[Slot, ...] = ()
+    """Slots that were tried and are tried again."""
 
 
 def slot_name(due_at: datetime) -> str:
@@ -213,10 +215,13 @@ class Agenda:
             known = {row[0] for row in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             leader = _leader(conn) if "leader" in known else None
             first = conn.execute("SELECT min(due_at) FROM slot").fetchone()[0] if "slot" in known else None
+            open_ = f"SELECT {_SLOT} FROM slot WHERE {_OPEN} AND failures > 0 ORDER BY due_at, job"
+            failing = [_slot(row) for row in conn.execute(open_)] if "slot" in known else []
         return Signs(
             last_scan=None if scan is None else (str(scan[0]), instant(scan[1])),
             first_due_at=maybe(first),
             leader=leader,
+            failing=tuple(failing),
             waiting=len(waiting),
             oldest=_waiting(waiting[0]) if waiting else None,
         )

@@ -27,6 +27,8 @@ SILENT = timedelta(minutes=15)
 """A leader whose word ran out this long ago is no longer there, and nobody followed it."""
 AHEAD = timedelta(hours=1)
 """A scan that lies further ahead was made by a clock that was wrong, or this one is."""
+FAILURES = 3
+"""A slot that failed so often, which takes some minutes, does not heal by itself."""
 TWICE = 2
 """A ledger that cannot be read is told when it could not be so many times: it may have been put in its place at that moment."""
 
@@ -46,7 +48,7 @@ class Trouble:
     """One thing that is amiss."""
 
     kind: str
-    """`no scan`, `no leader`, `alerts stuck`, `clock` or `unreadable`."""
+    """`no scan`, `scan fails`, `report fails`, `no leader`, `alerts stuck`, `clock` or `unreadable`."""
     said: str
     remedy: str
     since: datetime | None = None
@@ -57,6 +59,12 @@ class Trouble:
 def amiss(signs: Signs, limits: Limits, now: datetime) -> Iterator[Trouble]:
     """Yield what is amiss, worst first."""
     yield from _scans(signs, limits, now)
+    for slot in signs.failing:
+        if slot.failures >= FAILURES:
+            because = slot.said or "nothing was said"
+            said = f"the {slot.job} of {slot.due_at:%Y-%m-%d %H:%MZ} failed {slot.failures} times: {because}"
+            remedy = "It is tried again, ever more rarely, until the next one is due."
+            yield Trouble(f"{slot.job} fails", said, remedy, slot.due_at, slot.name)
     leader = signs.leader
     scanned = (
         signs.last_scan is not None and leader is not None and signs.last_scan[1] > leader.until + SILENT
