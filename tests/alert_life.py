@@ -39,6 +39,8 @@ class Life:
         self.ledger = Ledger.open(folder / "ledger.sqlite3")
         self.routes = routes or (ROUTE,)
         self.got: list[Sending] = []
+        self.blind = False
+        """The last scan could not read something."""
 
     def look(
         self,
@@ -63,6 +65,7 @@ class Life:
         meanwhile()
         record = scan(0, slot=f"hour-{at}", snapshot_id=f"s-{at}", coverage=seen)
         self.ledger.record(record, judged, drift, Memories(watch=watch), made, at=hour(at))
+        self.blind = any(isinstance(part, Gap) for part in coverage)
         self.send(at)
         return made
 

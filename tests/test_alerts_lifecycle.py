@@ -409,3 +409,23 @@ def test_what_an_older_auditor_told_of_is_reminded_of_too(tmp_path: Path, versio
         (reminder,) = [each.alert for each in ledger.outbox() if each.alert.event == "reminder"]
         assert len(reminder.keys) == told
         assert ledger.verify().because == ""
+
+
+def test_what_is_only_unknown_is_not_told_for_being_more_severe(life: Life) -> None:
+    life.look(0, outcome("unknown", severity="medium"))
+    life.look(1, outcome("unknown", severity="critical"))
+    assert life.send(30) == []
+    assert life.events == []
+
+
+def test_what_ended_unheard_and_begins_anew_as_unknown_is_over(life: Life) -> None:
+    life.silence(0, 2.2)
+    life.look(1, CRITICAL)
+    life.look(2, "pass", meanwhile=lambda: life.send(2.3))
+    assert life.events == ["silence_over", "recovered"]
+    life.got.clear()
+    life.silence(3, 4.2)
+    life.look(3, CRITICAL)
+    life.look(4, "pass", meanwhile=lambda: life.send(4.3) and life.got.clear())
+    life.look(5, outcome("unknown", severity="critical"))
+    assert set(life.events) == {"recovered"}

@@ -13,7 +13,7 @@ from auditor.alerts.text import clean, iso
 from auditor.drift import finding_id
 from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
-from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen
+from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 
 ENDS = frozenset({"recovered", "vanished"})
 _SHORT = (
@@ -97,8 +97,15 @@ def drifted(
     judged = {(o.rule, o.subject_key): o for o in outcomes if (o.rule, o.subject_key) in subjects}
     places = {one.subject_key: one.account or one.project for one in judged.values()}
     near = homes() if causes and any(one.subject_table == "export" for one, _, _ in told) else {}
-    for one, event, key in told:
+    for one, moved, key in told:
         outcome = judged.get((one.rule or "", one.subject_key))
+        event = moved
+        if moved == "worsened" and outcome is not None and outcome.verdict is Verdict.UNKNOWN:
+            event = (
+                "went_unknown"  # what cannot be judged is no worse for being more severe, or for more reasons
+            )
+            if not wanted(event, key, one.severity):
+                continue
         account = (
             outcome.account or outcome.project if outcome else places.get(one.subject_key)
         ) or _account(one)

@@ -220,7 +220,7 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
     matters = []
     for channel, key, since, raised_at, told_at, told, said, incident, acked in rows:
         short = json.loads(said) or _of_old(conn, incident)
-        stands, because, severity = _stands(short, findings, ended, since)
+        stands, because, severity = _stands(short, findings, ended, raised_at)
         matters.append(
             Matter(
                 channel=channel,
@@ -323,11 +323,14 @@ class _Ended:
 def _stands(
     said: Mapping[str, Any], findings: Mapping[str, OpenFinding], ended: _Ended, since: str
 ) -> tuple[str, str, str]:
-    """Return how a matter stands, why, and how severe it is."""
+    """Return how a matter stands that was last raised at a time, why, and how severe it is.
+
+    One that has begun anew since, and has only ever been unknown, is another: this one is over.
+    """
     because, severity = str(said.get("because") or ""), str(said.get("severity") or "medium")
     if finding_id := said.get("finding_id"):
         found = findings.get(str(finding_id))
-        if found is None:
+        if found is None or (not found.failed and stamp(found.opened_at) > since):
             return "over", because, severity
         return found.verdict, found.because, found.severity
     if said.get("field") and ended.after(
