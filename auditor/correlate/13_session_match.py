@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Tables
@@ -37,6 +37,8 @@ COLUMNS = {
     "credential_write": ("access_key_id", "bucket", "dir"),
 }
 _BEFORE_START = timedelta(minutes=5)
+_FEW_DAYS = 2
+"""Jobs on more days than this are looked for by the day: an account may run a hundred jobs an hour, and few for long."""
 _UUID = re.compile(r"(?:dataproc-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Row = Mapping[str, Any]
 
@@ -73,12 +75,13 @@ def derive(tables: Tables) -> Iterator[Row]:
 
 
 class _Near:
-    """Jobs by their subject and the days on which a session of theirs may be issued."""
+    """Jobs by their subject and the hours in which a session of theirs may be issued; long ones by the days."""
 
     def __init__(self, jobs: Collection[Row], now: datetime, skew: timedelta) -> None:
-        self._days: dict[tuple[str, date], list[tuple[datetime, datetime, Row]]] = defaultdict(list)
+        self._hours: dict[tuple[str, int], list[tuple[datetime, datetime, Row]]] = defaultdict(list)
+        self._days: dict[tuple[str, int], list[tuple[datetime, datetime, Row]]] = defaultdict(list)
         self._spans: dict[str, tuple[datetime, datetime]] = {}
-        self._subjects: dict[date, set[str]] = defaultdict(set)
+        self._subjects: dict[int, set[str]] = defaultdict(set)
         for job in jobs:
             if job["started_at"] is None:
                 continue
@@ -86,10 +89,16 @@ class _Near:
             last = (job["finished_at"] or now) + skew
             subject = job["subject"] or ""
             self._spans[job["job_uuid"]] = first, last
-            for ordinal in range(first.toordinal(), last.toordinal() + 1):
-                day = date.fromordinal(ordinal)
-                self._days[subject, day].append((first, last, job))
+            run = (first, last, job)
+            days = range(first.toordinal(), last.toordinal() + 1)
+            for day in days:
                 self._subjects[day].add(subject)
+            if len(days) > _FEW_DAYS:
+                for day in days:
+                    self._days[subject, day].append(run)
+            else:
+                for hour in range(_hour(first), _hour(last) + 1):
+                    self._hours[subject, hour].append(run)
 
     def of(self, subject: str, when: datetime | None) -> list[Row]:
         """Return the jobs of a subject that a session issued then may be of; the borders count as inside.
@@ -98,19 +107,23 @@ class _Near:
         """
         if when is None:
             return []
-        return [
-            job for first, last, job in self._days.get((subject, when.date()), ()) if first <= when <= last
-        ]
+        short = self._hours.get((subject, _hour(when)), ())
+        long = self._days.get((subject, when.toordinal()), ())
+        return [job for runs in (short, long) for first, last, job in runs if first <= when <= last]
 
     def all(self, when: datetime) -> Iterator[Row]:
         """Yield the jobs of every subject that run then."""
-        for subject in sorted(self._subjects.get(when.date(), ())):
+        for subject in sorted(self._subjects.get(when.toordinal(), ())):
             yield from self.of(subject, when)
 
     def runs(self, job_uuid: str, when: datetime | None) -> bool:
         """Tell whether a session issued then may be of one job."""
         first, last = self._spans.get(job_uuid, (None, None))
         return when is not None and first is not None and last is not None and first <= when <= last
+
+
+def _hour(at: datetime) -> int:
+    return at.toordinal() * 24 + at.hour
 
 
 def _match(
