@@ -14,7 +14,7 @@ from typing import Any
 from auditor.alerts.items import Item, rank
 from auditor.alerts.message import message
 from auditor.alerts.routes import Route
-from auditor.alerts.text import clean, iso
+from auditor.alerts.text import clean, iso, minute
 from auditor.alerts.waived import over_or_expiring
 from auditor.ledger import Alert, Ledger
 from auditor.ledger.matters import FLAPS, Due, Held, Matter, Restraints, Told
@@ -68,7 +68,7 @@ def _settled(matters: Sequence[Matter], now: datetime) -> Told:
         elif now - flap.moved_at >= FLAPS:
             over = each.stands == "over" or (each.stands == "open" and flap.over)
             event = "recovered" if over else "opened"
-            calm = f"it came and went, and has been as it is since {iso(flap.moved_at)}"
+            calm = f"it came and went, and has been as it is since {minute(flap.moved_at)}"
             because = calm if over else f"{calm}: {_state(each)}"
             groups.setdefault((each.channel, event), []).append(_item(each, event, because))
     return Told([message(channel, event, items, now) for (channel, event), items in sorted(groups.items())])
@@ -243,7 +243,7 @@ def _reminder(channel: str, matters: Sequence[Matter], slot: datetime, now: date
     counts = Counter(each.severity for each in matters)
     told = ", ".join(f"{counts[each]} {each}" for each in SEVERITIES if counts[each])
     hidden = sum(each.stands == "unknown" for each in matters)
-    title = f"Reminder: {told} open since {iso(min(each.since for each in matters))[:16]}Z"
+    title = f"Reminder: {told} open since {minute(min(each.since for each in matters))}"
     if hidden:
         title += f"; {hidden} cannot be judged now"
     return message(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from auditor.alerts.items import ENDS, Item
-from auditor.alerts.text import clean, iso
+from auditor.alerts.text import clean, minute
 from auditor.ledger.matters import Restraints
 from auditor.ledger.silences import Silence
 
@@ -27,7 +27,7 @@ class Held:
 
 def silenced(silence: Silence) -> Held:
     """Return why a message is not sent that a silence covers."""
-    why = clean(f"silenced until {iso(silence.end)} by {silence.author}: {silence.reason}", 300)
+    why = clean(f"silenced until {minute(silence.end)} by {silence.author}: {silence.reason}", 300)
     return Held(silence.silence_id, why or "")
 
 
@@ -53,7 +53,7 @@ def restrained(
         yield item, silenced(silence)
     elif item.begins and (channel, item.key) in restraints.turns:
         begun = (*restraints.turns[channel, item.key], now)
-        because = f"it opened {len(begun)} times within 24 hours: {', '.join(map(iso, begun[-5:]))}"
+        because = f"it opened {len(begun)} times within 24 hours: {', '.join(map(minute, begun[-5:]))}"
         why = item.said.get("because")
         said = {**item.said, "because": f"{because}; now: {why}" if why else because, "openings": len(begun)}
         yield replace(item, event="flapping", said=said), None

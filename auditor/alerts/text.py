@@ -48,3 +48,8 @@ def visible(text: str) -> str:
 def iso(at: datetime) -> str:
     """Write a time in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def minute(at: datetime) -> str:
+    """Write a time in UTC for people, to the minute."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")

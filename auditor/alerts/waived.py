@@ -10,7 +10,7 @@ from auditor.alerts.items import Item, finding_key, rank
 from auditor.alerts.message import message
 from auditor.alerts.restrain import Held, silenced
 from auditor.alerts.routes import Route
-from auditor.alerts.text import clean, iso
+from auditor.alerts.text import clean, iso, minute
 from auditor.ledger import Alert, WaiverRow
 from auditor.ledger.matters import EXPIRES, Due, OpenFinding, Restraints, Told
 
@@ -66,7 +66,7 @@ def _over(
     end = _end(waiver)
     how = f"was revoked by {waiver.revoked_by}" if waiver.revoked_at == end else "ended"
     items = [
-        _item("opened", each, f"its waiver {waiver.waiver_id} {how} at {iso(end)}: {each.because}")
+        _item("opened", each, f"its waiver {waiver.waiver_id} {how} at {minute(end)}: {each.because}")
         for each in due.findings
         if each.failed
         and each.opened_at < end
@@ -108,7 +108,7 @@ def _expiring(
     notice: str,
     now: datetime,
 ) -> list[Alert]:
-    because = f"waived until {iso(end)}"
+    because = f"waived until {minute(end)}"
     items = [_item("waiver_expiring", each, f"{because}: {each.because}") for each in covered]
     return [
         message(
@@ -116,7 +116,7 @@ def _expiring(
             "waiver_expiring",
             group,
             now,
-            title=_title(group, f"waiver {waiver.waiver_id} ends at {iso(end)[:16]}Z, and then it counts"),
+            title=_title(group, f"waiver {waiver.waiver_id} ends at {minute(end)}, and then it counts"),
             more={"waiver": _said(waiver, end)},
             known_by=[notice, route.channel],
         )

@@ -197,4 +197,4 @@ def _part(item: Mapping[str, Any]) -> Part:
         facts.append(("Evidence", f"drift {safe(evidence['drift_id'], 80)}"))
     change = item.get("change") or "changed"
     what = item.get("rule") or item.get("field") or item.get("resource_type") or ""
-    return Part(safe(f"{what} {change}: {item.get('resource') or ''}", 300), tuple(facts))
+    return Part(safe(f"{what} {change}: {item.get('resource') or ''}".strip(), 300), tuple(facts))

@@ -70,20 +70,20 @@ def _tell(this: App, rows: list[Sending]) -> None:
     if not rows:
         write(["No alerts."])
         return
+    tried = any(row.last_error for row in rows)
     said = [
         (
             row.alert.alert_id,
             row.state,
             row.alert.channel,
-            row.attempts,
             when(row.created_at),
             _title(row),
-            row.last_error,
+            *((row.attempts, row.last_error) if tried else ()),
         )
         for row in rows
     ]
-    headers = ("ALERT", "STATE", "ROUTE", "TRIES", "CREATED", "TITLE", "LAST ERROR")
-    lines = table(headers, said, right=("TRIES",), fixed=("ALERT", "STATE", "CREATED"))
+    headers = ("ALERT", "STATE", "ROUTE", "CREATED", "TITLE", *(("TRIES", "LAST ERROR") if tried else ()))
+    lines = table(headers, said, right=("TRIES",) if tried else (), fixed=("ALERT", "STATE", "CREATED"))
     counts = Counter(row.state for row in rows)
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     write([*lines, "", f"{plural(len(rows), 'alert')}: {told}."])

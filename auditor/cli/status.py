@@ -66,6 +66,7 @@ def _standing(ledger: Ledger, scan: ScanRow, now: Standing) -> dict[str, Any]:
             "undelivered": sum(one.state in ("pending", "sending") for one in outbox),
             "dead": sum(one.state == "dead" for one in outbox),
             "channels_off": ledger.channels_off(),
+            "silences": sum(row.at(now.at) for row, _, _ in ledger.silences()),
         },
     }
 
@@ -104,7 +105,8 @@ def screen(now: Standing, row: dict[str, Any]) -> list[str]:
     lines += [
         f"{bold('Not seen')}    {plural(row['gaps'], 'gap') if row['gaps'] else 'nothing: every source was read to its end'}",
         f"{bold('Ledger')}      {plural(row['ledger']['entries'], 'entry', 'entries')}, head {row['ledger']['head'][:16]}",
-        f"{bold('Alerts')}      {row['alerts']['undelivered']} undelivered, {row['alerts']['dead']} dead",
+        f"{bold('Alerts')}      {row['alerts']['undelivered']} undelivered, {row['alerts']['dead']} dead"
+        + (f", {plural(row['alerts']['silences'], 'silence')} in force" if row["alerts"]["silences"] else ""),
     ]
     for channel, because in row["alerts"]["channels_off"].items():
         lines.append(cut(f"            {safe(channel)} is off: {safe(because)}", columns()))

@@ -163,7 +163,7 @@ def counts(conn: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """Return how many messages each silence held back, and how many matters these told of."""
     found = conn.execute(
         "SELECT json_extract(o.body, '$.data.held.by'), count(*), sum(json_array_length(o.keys)) FROM outbox AS o "
-        "WHERE json_extract(o.body, '$.data.held.by') IS NOT NULL GROUP BY 1"
+        "WHERE o.held IS NOT NULL GROUP BY 1"
     )
     return {by: (messages, matters) for by, messages, matters in found}
 
