@@ -92,6 +92,7 @@ def write(bag: Bag, scan: Carried, written: dict[str, str], *, raw: bool) -> Non
     """
     row = scan.row
     with reader() as connection:
+        connection.execute("PRAGMA disable_optimizer")  # every table is read whole: there is nothing to plan
         outcome = scan.judgement.dir / "outcome.parquet"
         digest = bag.file(f"data/outcomes/{row.scan}.jsonl", table_lines(connection, outcome))
         if digest != row.outcome_digest:

@@ -189,9 +189,10 @@ def suspicious(
         else:
             sources.setdefault(place, each.source)
     deleted = _Deletions(rows, before.as_of)
+    listed = {table for table, _, _ in sources}
     out: list[Observed] = []
     for table in schema_tables().values():
-        if table.kind != "source" or table.feed or not any(p[0] == table.name for p in sources):
+        if table.kind != "source" or table.feed or table.name not in listed:
             continue
         for place, had in sorted(_population(before, table, now).items()):
             have = counts.get(place, 0)
