@@ -164,7 +164,7 @@ def test_services_senders_and_scans_killed_at_random_lose_and_double_nothing(tmp
             f"msg_{k + 1}_{n}" for k in range(len(finished)) for n in range(2)
         }
         waiting = {row.alert.alert_id for row in sent if row.state in ("pending", "sending")}
-        assert len(waiting) <= 2  # of a scan that ended with the services
+        assert len(waiting) <= 6  # of scans that ended with the services
         assert set(accepted) >= {row.alert.alert_id for row in sent} - waiting
         assert set(accepted) <= {
             row.alert.alert_id for row in sent

@@ -209,7 +209,7 @@ def test_a_clock_that_steps_back_does_not_silence_the_alarm(
     try:
         until(lambda: service.condition.rung_s > 0)
         offset[0] = timedelta(hours=-1)
-        until(lambda: ("clock stepped", {"by_s": -3600}) in clocked.lines)
+        until(lambda: "clock stepped" in [event for event, _ in clocked.lines])
         last = service.condition.rung_s
         until(lambda: service.condition.rung_s > last + 1)  # many rings later, and no hour
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from ledger_case import outcome, scan
 from service_case import LEASE_S, START, World
 
+from auditor.ledger import Ledger
 from auditor.ledger.agenda import SCAN, DeposedError
 from auditor.ledger.holding import Holding
 from auditor.service.instance import Ended, Job
@@ -193,12 +195,31 @@ def test_a_leader_that_slept_through_its_lease_writes_nothing_any_more(world: Wo
     assert world.leaders == ["a", "b"]  # a does not know yet
     slot = world.ledger.agenda.slots()[0]
     before = world.ledger.agenda.slots()
-    with pytest.raises(DeposedError), world.ledger.agenda.leading(old.term) as desk:
+    with pytest.raises(DeposedError), world.ledger.agenda.leading(old) as desk:
         desk.end(slot, "failed", world.now)
     assert world.ledger.agenda.slots() == before
     world.run(10, 10)
     assert world.leaders == ["b"]
     assert world.finished() == ["2026-02-02T02:00:00Z"]
+
+
+def test_a_backup_that_is_put_in_the_ledgers_place_brings_no_term_back_for_another(
+    world: World, tmp_path: Path
+) -> None:
+    world.add("a")
+    world.run(60)
+    world.ledger.backup(tmp_path / "backup")
+    old = world.instances["a"][0].lead
+    assert old is not None
+    world.kill("a")
+    world.ledger.agenda.lead("b", world.now, LEASE_S, after=world.ledger.agenda.leader())
+    world.ledger.close()
+    world.ledger = Ledger.restore(world.path, tmp_path / "backup", world.now)
+    second = world.ledger.agenda.lead("c", world.now, LEASE_S, after=world.ledger.agenda.leader())
+    with pytest.raises(DeposedError), world.ledger.agenda.leading(replace(second, holder="b")):
+        pytest.fail("b led in this term before the backup was put back")
+    with world.ledger.agenda.leading(second) as desk:
+        desk.resign(world.now)
 
 
 def test_a_scan_that_outlives_its_leader_is_joined_by_the_next(world: World) -> None:
@@ -339,7 +360,7 @@ def test_the_heartbeat_is_that_of_the_last_scan_and_is_untold_until_it_was_told(
     assert (beat.at, beat.told_at) == (world.scans[-1].began, None)
     lead = world.instances["a"][0].lead
     assert lead is not None
-    with world.ledger.agenda.leading(lead.term) as desk:
+    with world.ledger.agenda.leading(lead) as desk:
         desk.told(beat, world.now, "")
     world.run(3600)
     again = world.ledger.agenda.heartbeat()

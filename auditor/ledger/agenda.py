@@ -154,14 +154,16 @@ class Agenda:
             return Leader(holder, term, 1, now, until)
 
     @contextmanager
-    def leading(self, term: int) -> Iterator[Desk]:
-        """Write as the leader of a term, all of it in one transaction; DeposedError when that term is over."""
+    def leading(self, lead: Leader) -> Iterator[Desk]:
+        """Write as a leader in its term, all of it in one transaction; DeposedError when that term is over.
+
+        Its name counts too: a backup that was put in the ledger's place brings an older term back.
+        """
         with self._write() as conn:
             there = _leader(conn)
-            if there is None or there.term != term or not there.holder:
-                raise DeposedError(
-                    f"{there.holder or 'nobody' if there else 'nobody'} leads, and not in term {term}"
-                )
+            if there is None or (there.term, there.holder) != (lead.term, lead.holder):
+                who = there.holder if there else ""
+                raise DeposedError(f"{who or 'nobody'} leads, and not {lead.holder} in term {lead.term}")
             yield Desk(conn, there)
 
     # What is due

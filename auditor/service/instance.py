@@ -107,7 +107,7 @@ class Instance:
         assert self.lead is not None
         if mono_s - self._beat_s < self.election.lease_s / 3:
             return
-        with ledger.agenda.leading(self.lead.term) as desk:
+        with ledger.agenda.leading(self.lead) as desk:
             self.lead = desk.beat(now, self.election.lease_s)
         self._beat_s = mono_s
 
@@ -160,7 +160,7 @@ class Instance:
         if self.lead is None:
             return
         try:
-            with ledger.agenda.leading(self.lead.term) as desk:
+            with ledger.agenda.leading(self.lead) as desk:
                 for running in self._running.values():
                     self._settled(desk, running, now, said="the service was stopped")
                 desk.resign(now)
@@ -178,7 +178,7 @@ class Instance:
         if not left:
             return
         held = ledger.scan_running(now)
-        with ledger.agenda.leading(self.lead.term) as desk:
+        with ledger.agenda.leading(self.lead) as desk:
             for slot in left:
                 done = desk.scan_of(slot.name) if slot.job == SCAN else None
                 if done:
@@ -222,7 +222,7 @@ class Instance:
         ahead = {slot.due_at for slot in planned if slot.due_at > now and not slot.failures}
         if known.issuperset(dues) and ahead == {next_at}:
             return planned
-        with ledger.agenda.leading(self.lead.term) as desk:
+        with ledger.agenda.leading(self.lead) as desk:
             desk.plan(job.name, dues, next_at=next_at, now=now)
         return [
             slot for slot in ledger.agenda.open_slots() if slot.job == job.name and slot.state == "planned"
@@ -242,7 +242,7 @@ class Instance:
         if running is None and held is not None:
             running = self._running[job.name] = _Running(replace(newest, started_at=now), None, held)
         begins = False
-        with ledger.agenda.leading(self.lead.term) as desk:
+        with ledger.agenda.leading(self.lead) as desk:
             for slot, later in pairwise([*due, None]):
                 assert slot is not None
                 until = later.due_at if later else None
@@ -287,7 +287,7 @@ class Instance:
             self.tell("joined", _about(slot, scan_of_slot=held.slot, owner=held.owner))
             return
         del self._running[slot.job]
-        with ledger.agenda.leading(self.lead.term) as desk:
+        with ledger.agenda.leading(self.lead) as desk:
             if slot.job != SCAN and ended.state == "done":
                 desk.end(slot, "done", now, said=ended.said)
                 self.tell("done", _about(slot, said=ended.said))

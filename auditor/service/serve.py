@@ -156,7 +156,7 @@ class Service:
             return
         self._pinged_s = mono_s
         wrong = self.ping()
-        with ledger.agenda.leading(lead.term) as desk:
+        with ledger.agenda.leading(lead) as desk:
             desk.told(beat, None if wrong else now, wrong)
         if wrong:
             self.tell("not told", {"heartbeat": beat.scan, "because": wrong, "again_in_s": PING_AGAIN_S})
@@ -213,11 +213,11 @@ class Service:
 
     def run(self, stop_s: float) -> bool:
         """Serve until `stopping` is set, then end within so many seconds; False when a message was still being sent."""
+        wall, mono = self.clock(), self.mono()
         scheduler = self._alarm()
         self.ring()
         self.measure()
         scheduler.start()
-        wall, mono = self.clock(), self.mono()
         while not self.stopping.wait(0.5):
             step_s = (self.clock() - wall).total_seconds() - (self.mono() - mono)
             wall, mono = self.clock(), self.mono()
