@@ -23,7 +23,8 @@ text { fill: var(--ink); font: 13px system-ui, "Segoe UI", Helvetica, Arial, san
 .straight { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 2 5; stroke-linecap: round }
 .whole { stroke: var(--whole) } .part { stroke: var(--part) }
 circle.whole { fill: var(--whole) } circle.part { fill: var(--part) } circle { stroke-width: 0 }
-text.whole { fill: var(--whole); stroke: none; font-weight: 600 } text.part { fill: var(--part); stroke: none; font-weight: 600 }
+text.whole, text.part { stroke: var(--paper); stroke-width: 4; paint-order: stroke; font-weight: 600 }
+text.whole { fill: var(--whole) } text.part { fill: var(--part) }
 """
 
 
@@ -66,6 +67,8 @@ class _Plot:
         yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="t d">'
         yield f'<title id="t">CPU of the chain over object versions</title><desc id="d">{said}.</desc>'
         yield f"<style>{_STYLE}</style>"
+        box = f'x="{_LEFT}" y="{_TOP}" width="{_WIDTH - _RIGHT - _LEFT}" height="{_BOTTOM - _TOP}"'
+        yield f'<clipPath id="axes"><rect {box}/></clipPath>'
         yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" rx="8" style="fill: var(--paper)"/>'
         yield f'<text class="head" x="{_LEFT}" y="32">CPU of the chain over object versions</text>'
         told = (
@@ -97,7 +100,7 @@ class _Plot:
         of_one = max(middle[1][name], 0.01) / middle[0].objects
         ends = [estate.objects for estate, _ in (self.growth[0], self.growth[-1])]
         places = " ".join(f"{self.x(size):.1f},{self.y(of_one * size):.1f}" for size in ends)
-        yield f'<polyline class="straight" points="{places}"/>'
+        yield f'<polyline class="straight" clip-path="url(#axes)" points="{places}"/>'
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
         yield f'<polyline class="line {kind}" points="{places}"/>'
         above = name == "cpu_s"
