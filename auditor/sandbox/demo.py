@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -71,10 +72,25 @@ def run(into: Path, *, weeks: int = 12, progress: Progress | None = None) -> Dem
 
     Raises UsageError when the folder holds an earlier demonstration.
     """
+    with _seldom_collected():
+        return _run(into, weeks=weeks, tell=progress or _silent)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let the collector wait for more: two clouds by thousands of objects that stay are dear to look through."""
+    often = gc.get_threshold()
+    gc.set_threshold(20_000, *often[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*often)
+
+
+def _run(into: Path, *, weeks: int, tell: Progress) -> DemoResult:
     from auditor import bundle, keys, report
     from auditor.ledger import Ledger
 
-    tell = progress or _silent
     played, config, pack = _played(into, weeks=weeks, tell=tell)
     last = played.weeks[-1].at
     first = played.weeks[0].at - timedelta(days=7)
