@@ -162,3 +162,31 @@ def test_of_a_version_and_a_delete_marker_of_one_second_the_marker_is_the_later(
     wrote = _by_steps(estate | {"s3_object_version": rows, "export_output": [export]})
 
     assert wrote[export["export_id"]]["deleted_at"] == at(5, 1)
+
+
+def test_at_the_instant_where_one_window_ends_and_the_next_begins_both_are_rivals() -> None:
+    estate = _estate(3, objects=60, jobs=1) | {"s3_data_event": []}
+    one = estate["export_output"][0] | {"bucket": "one", "prefix": "a/", "plen": 2, "found_by": "label"}
+    exports = [
+        one | {"export_id": "first", "from_at": at(5, 1), "until_at": at(5, 1, 30)},
+        one | {"export_id": "next", "from_at": at(5, 1, 30), "until_at": at(5, 1, 50)},
+    ]
+    here = estate["s3_object_version"][0] | {
+        "bucket": "one",
+        "dir": "a/",
+        "is_latest": True,
+        "is_delete_marker": False,
+    }
+    times = [at(5, 1, 30) + timedelta(seconds=second) for second in (-1, 0, 1)] + [at(5, 1, 55)]
+    rows = [
+        here | {"key": f"a/p{number}", "version_id": f"v{number}", "last_modified": time}
+        for number, time in enumerate(times)
+    ]
+
+    wrote, free = _facts(estate | {"s3_object_version": rows, "export_output": exports})
+
+    assert {name: (row["objects"], row["rivals"]) for name, row in wrote.items()} == {
+        "first": (1, 1),
+        "next": (2, 1),
+    }
+    assert free["one", "a/"]["samples"] == ["a/p3"]
