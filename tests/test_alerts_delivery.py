@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 from alert_case import Receiver, Reply, certificates, receiving
+from alert_life import Life
 from cli_case import run
-from ledger_case import T0, day, scan
+from ledger_case import T0, day, outcome, scan
 from test_alerts_channels import alert
 from test_ledger_survival import other
 
 from auditor.alerts.deliver import Answer, Delivery, Way, deliver
+from auditor.alerts.routes import Route
 from auditor.alerts.text import LARGEST_BYTES, wire
+from auditor.drift import finding_id
 from auditor.errors import UsageError
 from auditor.ledger import Alert, Ledger, Sending
 
@@ -366,3 +369,23 @@ def test_a_dead_letter_is_listed_replayed_and_told_by_the_other_route(command: A
 def test_replaying_what_is_not_there_is_a_mistake(ledger: Ledger) -> None:
     with pytest.raises(UsageError, match="no alert msg_none"):
         ledger.replay_alert("msg_none", T0)
+
+
+def test_sending_writes_the_reminders_that_are_due_and_sends_them(command: Any, tmp_path: Path) -> None:
+    life = Life(tmp_path / "state", Route("webhook", "low"), Route("oncall", "low"))
+    with life.ledger:
+        life.look(0, outcome("fail", severity="critical"))
+    assert command("alerts", "send").exit_code == 0
+    told = [json.loads(body)["data"] for _, _, body in command.receiver.got]
+    assert [data["event"] for data in told] == ["reminder", "reminder"]
+    assert told[0]["counts"]["fail"] == 1
+    assert command("alerts", "send").exit_code == 0
+    assert len(command.receiver.got) == 2
+    by = ("--reason", "on it", "--by", "ann")
+    assert (
+        command("alerts", "ack", finding_id("versioning-on", "bucket", "arn:aws:s3:::b"), *by).exit_code == 0
+    )
+    assert command("alerts", "send").exit_code == 0
+    assert [json.loads(body)["data"]["event"] for _, _, body in command.receiver.got[2:]] == [
+        "acknowledged"
+    ] * 2

@@ -26,6 +26,7 @@ from ledger_case import outcome, scan
 from service_case import LEASE_S, START, World
 
 from auditor.alerts.deliver import Answer, Way
+from auditor.alerts.routes import Route
 from auditor.errors import ConfigError
 from auditor.ledger import Sending
 from auditor.service import metrics
@@ -249,6 +250,24 @@ def test_an_alert_of_a_scan_is_sent_by_the_leader_within_a_minute(world: World) 
     clocked.pass_(60)
     assert got[0] - world.now <= timedelta(seconds=60)
     assert ("alerts", {"delivered": 1, "retried": 0, "dead": 0}) in clocked.lines
+
+
+def test_the_leader_reminds_of_what_is_still_open(world: World) -> None:
+    from test_alerts_channels import alert
+
+    got: list[str] = []
+
+    def receiver(sending: Sending, now: datetime) -> Answer:
+        got.append(sending.alert.event)
+        return Answer("delivered")
+
+    clocked = Clocked(world, ways={"r": Way(receiver)}, routes=[Route("r", "low", remind={"high": 100})])
+    clocked.pass_(60)
+    world.ledger.record(scan(9), [], alerts=[alert("opened", severity="high")], at=world.now)
+    clocked.pass_(80)
+    assert got == ["opened"]
+    clocked.pass_(100)
+    assert got == ["opened", "reminder"]
 
 
 def test_a_monitor_outside_is_told_of_each_good_scan_once_and_of_a_failure_again(world: World) -> None:
