@@ -7,7 +7,8 @@ WITH part AS (
         c.bucket, c.dir, c.hr, c.hr AS since, FALSE AS on_edge, c.objects, c.rewritten, c.bytes, c.unsupported, c.lo, c.last,
         c.part_hi, c.staging
     FROM cell c
-    LEFT JOIN (SELECT DISTINCT bucket, dir, hr FROM cut) u ON u.bucket = c.bucket AND u.dir = c.dir AND u.hr = c.hr
+    LEFT JOIN (SELECT DISTINCT bucket, dir, hr FROM cell_fit WHERE NOT whole) u
+      ON u.bucket = c.bucket AND u.dir = c.dir AND u.hr = c.hr
     WHERE u.bucket IS NULL
     UNION ALL
     SELECT
