@@ -81,5 +81,5 @@ def totals(folder: Path) -> dict[str, Any]:
         "exports": found.height,
         "objects": int(found["objects"].sum()),
         "bytes": int(found["bytes"].sum()),
-        "last": str(found["last"].dt.timestamp("us").sum()),
+        "last": str(sum(found["last"].dt.timestamp("us").to_list())),  # beyond 64 bits
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fault_world import FaultWorld
 
 LONGEST = (
-    "test_faults_walk_others.py", "test_rule_cases.py", "test_engine_spark.py", "test_estate_expectations.py", "test_doctor.py",
+    "test_engine_spark.py", "test_faults_walk_others.py", "test_rule_cases.py", "test_estate_expectations.py", "test_doctor.py",
     "test_increments_standing.py", "test_increments_full.py", "test_faults_walk_backup.py", "test_faults_scans.py",
     "test_faults_crash.py", "test_cli_answers.py", "test_rule_cases_product.py", "test_cli_rules.py", "test_report_browser.py",
     "test_people_cases.py", "test_engine_away.py", "test_estate_inventory.py",

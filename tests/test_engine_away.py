@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -110,6 +113,26 @@ def test_a_master_that_takes_the_call_and_never_answers_is_given_up(tmp_path: Pa
         where = f"sc://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(EngineError, match=f"{where}.* did not answer within 2 s"):
             Session(Settings(name="spark", remote=where, store=tmp_path.as_uri(), wait=2))
+
+
+def test_a_machine_of_java_that_ends_before_it_says_its_port_is_started_again_and_then_given_up(
+    tmp_path: Path,
+) -> None:
+    java, begun = tmp_path / "bin" / "java", tmp_path / "begun"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\necho begun >> '{begun}'\nexit 1\n", encoding="utf-8")
+    java.chmod(0o755)
+    script = (
+        "from auditor.config_engine import Engine\n"
+        "from auditor.engines.spark_session import Session\n"
+        f"Session(Engine(name='spark', master='local[1]', store='file://{tmp_path}/store'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"JAVA_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "failed in opening a session" in done.stderr
+    assert len(begun.read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_the_sentence_names_who_is_away_and_what_to_do(nobody: str, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ _QUIET = {
 }
 _OLDEST = 4
 """The first major version of Spark whose SQL was compared."""
+_LAUNCHES = 3
 _REMEDY = "See docs/spark.md; the next scan that reaches it completes, and DuckDB judges any snapshot too."
 
 
@@ -77,6 +78,7 @@ class Session:
 
     def _open(self) -> SparkSession:
         from pyspark import SparkContext
+        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
 
         if SparkContext._active_spark_context is not None:  # noqa: SLF001
@@ -87,7 +89,15 @@ class Session:
         if self._settings.master:
             builder = builder.master(self._settings.master)
         self._own = True
-        return builder.getOrCreate()
+        for left in reversed(range(_LAUNCHES)):
+            try:
+                return builder.getOrCreate()
+            except PySparkException as error:
+                # A JVM that ended before it named its port began nothing. Now and then one does where threads of gRPC ran
+                # in this process when it was forked.
+                if "JAVA_GATEWAY_EXITED" not in str(error) or not left:
+                    raise
+        raise AssertionError("every launch returned or raised")
 
     def _connect(self) -> Any:
         from pyspark.sql.connect.client import DefaultChannelBuilder
