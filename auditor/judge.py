@@ -114,7 +114,7 @@ class Judgement:
             from auditor.engines.duckdb import Engine
 
             part = self.dir / f".partial-{_INDEX}"
-            with Engine(memory_limit=_ASKING, threads=1) as engine:
+            with Engine(memory_limit=_INDEXING, threads=1) as engine:
                 engine.attach("outcome", self.dir / "outcome.parquet")
                 engine.execute(_indexing(part))
             part.replace(path)
@@ -209,6 +209,8 @@ def _mark(rule: str, subject_table: str, subject_key: str) -> int:
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
+_INDEXING = "48MB"
+"""What the engine may hold while it sorts what is open: the rest is put aside."""
 _ASKING = "96MB"
 """What the engine may hold while it looks through what was judged."""
 
@@ -245,8 +247,8 @@ def judge(
 
 _SMALL_MB, _MEDIUM_MB = 64, 256
 _SMALL_BYTES, _MEDIUM_BYTES = 24_000_000, 64_000_000
-_TINY_MB, _TINY_BYTES = 128, 500_000
-"""What is tiny leaves room: at 128 MB nothing is spilled that the next step reads back, a seventh of judging it."""
+_TINY_MB, _TINY_BYTES = 80, 500_000
+"""What is tiny leaves room: little is spilled that the next step reads back, which was a seventh of judging it."""
 
 
 def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
@@ -257,7 +259,7 @@ def _rungs(snapshot: Snapshot, memory_mb: int) -> list[int]:
     return [*(mb for mb, largest in first if mb < memory_mb and size <= largest), memory_mb]
 
 
-_FEW_ROWS = 10_000
+_FEW_ROWS = 6_000
 """Up to so many rows of evidence no better plan is looked for than what is written: to look takes a fifth of judging them.
 
 Every join of the steps says what it joins on, so that as written none is larger than its answer.
@@ -279,6 +281,8 @@ def _judged(
     *,
     planned: bool = True,
 ) -> Judgement:
+    import duckdb
+
     from auditor.correlate import correlate
     from auditor.engines import opened
     from auditor.evaluate import evaluate
@@ -299,9 +303,15 @@ def _judged(
             # A plan writes other bytes of Parquet for the same rows, and the ledger knows the index by its digest.
             engine.execute("PRAGMA enable_optimizer")
             digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}
-            engine.execute(_indexing(work / _INDEX))
+            try:
+                engine.execute(_indexing(work / _INDEX))
+            except (
+                duckdb.OutOfMemoryException
+            ):  # of all that was judged it is made below, where nothing else is held
+                (work / _INDEX).unlink(missing_ok=True)
             tally = _tally(engine)
             gaps = engine.rows(_GAPS)
+        Judgement(work, snapshot.id, pack.digest, digests, tally, gaps).index()
         body = {
             "snapshot": snapshot.id,
             "rules": pack.digest,

@@ -48,4 +48,4 @@ def test_what_finds_no_room_as_it_is_written_is_planned_when_it_is_tried_with_mo
     monkeypatch.setattr(judging, "_judged", full)
     with pytest.raises(duckdb.OutOfMemoryException):
         judge(two_weeks.snapshot, pack(), into=tmp_path, memory_mb=1024)
-    assert asked == [(128, False), (256, True), (1024, True)]
+    assert asked == [(80, False), (256, True), (1024, True)]
