@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from entities import AWAY, BUCKET, EU, HOME, JOBS_SEEN, NOW, US, ago, bucket, derived, estate, facts, point
 
-from auditor.correlate.schedules import interval_s
+from auditor.plans.schedules import interval_s
 
 ROLE = f"arn:aws:iam::{HOME}:role/exporter"
 

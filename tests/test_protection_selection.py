@@ -9,7 +9,7 @@ from chain_world import ACCOUNT, BUCKET, Tables, facts, gap, point, proven, seen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.correlate.selection import selects
+from auditor.plans.selection import selects
 
 YES, NO, OPEN = "covered", "not_covered", "undecided"
 TAGS = {"backup": "daily", "team": "claims"}

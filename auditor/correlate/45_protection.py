@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.selection import COVERED, NOT_COVERED, UNDECIDED, either, selects
 from auditor.correlate.sight import Sight
+from auditor.plans.selection import COVERED, NOT_COVERED, UNDECIDED, either, selects
 
 TABLE = "protection"
 READS = (

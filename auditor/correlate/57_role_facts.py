@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables, accounts
-from auditor.correlate.permitting import documents, permission_drift, permissions
+from auditor.correlate.permitting import permission_drift, permissions
 from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
+from auditor.policy.carried import documents
 from auditor.schema import tables as schema_tables
 from auditor.watch import plain
 

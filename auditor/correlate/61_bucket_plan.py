@@ -8,8 +8,8 @@ from typing import Any
 
 from auditor.correlate import Tables
 from auditor.correlate.plan_rules import holding
-from auditor.correlate.schedules import interval_s
 from auditor.correlate.zoning import Row
+from auditor.plans.schedules import interval_s
 
 TABLE = "bucket_plan"
 READS = ("backup_plan", "backup_plan_rule", "protection")

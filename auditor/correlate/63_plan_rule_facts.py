@@ -8,8 +8,8 @@ from typing import Any
 
 from auditor.correlate import Tables
 from auditor.correlate.plan_rules import continuity, copied, holding, part, window
-from auditor.correlate.schedules import interval_s
 from auditor.correlate.zoning import Row, hidden_tables, parsed, ranks, strictest
+from auditor.plans.schedules import interval_s
 
 TABLE = "plan_rule_facts"
 READS = (

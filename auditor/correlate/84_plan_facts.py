@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.schedules import interval_s
-from auditor.correlate.selection import COVERED, UNDECIDED, either, selects
 from auditor.correlate.sight import Sight
 from auditor.correlate.zoning import Row, parsed, strictest_declared
+from auditor.plans.compare import SELECTING, Does, decoded, lacks, missed, same, some
 
 TABLE = "plan_facts"
 READS = (
@@ -28,9 +27,6 @@ READS = (
     "coverage",
     "config_zone",
 )
-_SELECTING = ("resources", "not_resources", "list_of_tags", "conditions")
-_MADE_UP = "zq-any-other"
-_SHOWN = 3
 Remembered = Mapping[str, Mapping[str, str | None]]
 
 
@@ -107,11 +103,12 @@ def _mine(remembered: Remembered, plan_id: str) -> Remembered:
 
 def _rules(old: Remembered, new: Sequence[Row], hidden: list[str], told: _Told) -> None:
     """Tell of each rule of then that no rule of now stands in for."""
+    here = [(row["rule_name"], Does.of(row)) for row in new]
     for name, was in sorted(old.items()):
-        answers = [_lost(was, row) for row in new]
+        answers = [lacks(now, Does.of(was)) for _, now in here]
         if [] in answers:
             continue
-        named = next((lost for row, lost in zip(new, answers, strict=True) if row["rule_name"] == name), None)
+        named = next((lost for (other, _), lost in zip(here, answers, strict=True) if other == name), None)
         if hidden or any(lost is None for lost in answers):
             told.open.append(
                 hidden[0] if hidden else f"rule {name}: what it was, or what there is now, is not known"
@@ -122,107 +119,17 @@ def _rules(old: Remembered, new: Sequence[Row], hidden: list[str], told: _Told) 
             told.weaker.append(f"rule {name}: {', '.join(named)}")
 
 
-def _lost(was: Mapping[str, str | None], now: Row) -> list[str] | None:
-    """Return what a rule of now lacks of one of then; None when that cannot be told."""
-    keys = ("schedule", "delete_after_d", "continuous", "copies")
-    if any(was.get(key) is None or now[key] is None for key in keys):
-        return None
-    lost = []
-    if (slower := _slower(was["schedule"] or "", now["schedule"])) is None:
-        return None
-    if slower:
-        lost.append(f"runs {now['schedule'] or 'never'} instead of {was['schedule']}")
-    before, days = int(was["delete_after_d"] or 0), now["delete_after_d"]
-    if _shorter(before, days):
-        lost.append(f"keeps {_days(days)} instead of {_days(before)}")
-    if was["continuous"] == "true" and not now["continuous"]:
-        lost.append("is no longer continuous")
-    here = {copy["vault_arn"]: copy["delete_after_d"] for copy in parsed(now["copies"])}
-    for copy in parsed(was["copies"]):
-        vault, kept = copy["vault_arn"], copy["delete_after_d"]
-        if vault not in here:
-            lost.append(f"no longer copies to {vault}")
-        elif kept is None or here[vault] is None:
-            return None if kept != here[vault] else lost
-        elif _shorter(kept, here[vault]):
-            lost.append(f"keeps copies in {vault} {_days(here[vault])} instead of {_days(kept)}")
-    return lost
-
-
-def _slower(was: str, now: str) -> bool | None:
-    if was == now or not was:
-        return False
-    if not now:
-        return True
-    before, after = interval_s(was), interval_s(now)
-    return None if before is None or after is None else after > before
-
-
-def _shorter(was: int, now: int) -> bool:
-    """Compare days; -1 is for ever."""
-    return now >= 0 and (was < 0 or now < was)
-
-
-def _days(days: int) -> str:
-    return "for ever" if days < 0 else f"{days} d"
-
-
 def _selections(
     old: Remembered, new: Sequence[Row], buckets: Sequence[Row], hidden: list[str], told: _Told
 ) -> None:
     """Tell of buckets, real and made up, that the old selections take and the new ones do not."""
-    then = [{name: _value(row.get(name)) for name in _SELECTING} for row in old.values()]
-    now = [{name: parsed(row[name]) for name in _SELECTING} for row in new]
-    if _alike(then, now):
+    then = [{name: decoded(row.get(name)) for name in SELECTING} for row in old.values()]
+    now = [{name: parsed(row[name]) for name in SELECTING} for row in new]
+    if same(then, now):
         return
-    real = [(row["arn"], parsed(row["tags"])) for row in buckets]
-    lost: list[str] = []
-    for arn, tags in (*real, *_probes(then)):
-        was, has = _takes(then, arn, tags), _takes(now, arn, tags)
-        if was != COVERED or has == COVERED:
-            if was == UNDECIDED and has != COVERED:
-                told.open.append(f"whether {arn} was taken is not known")
-            continue
-        shown = (
-            arn if _MADE_UP not in arn else f"buckets like {arn.replace(_MADE_UP, '*')} with the tags {tags}"
-        )
-        if hidden or has == UNDECIDED:
-            told.open.append(hidden[0] if hidden else f"whether {shown} is still taken is not known")
-        else:
-            lost.append(shown)
-    if lost:
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        told.weaker.append(f"no longer takes {', '.join(lost[:_SHOWN])}{more}")
-
-
-def _value(text: str | None) -> Any:
-    return None if text is None else parsed(text)
-
-
-def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
-    return sorted(map(repr, one)) == sorted(map(repr, other))
-
-
-def _takes(selections: Sequence[Mapping[str, Any]], arn: str, tags: Mapping[str, str] | None) -> str:
-    return either(selects(one, arn, tags, opted_in=True)[0] for one in selections)
-
-
-def _probes(selections: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield made-up buckets that the selections name by a pattern or a tag, so that what comes later is asked about too."""
-    for one in selections:
-        if any(one[name] is None for name in _SELECTING):
-            continue
-        tags = {
-            test["ConditionKey"].removeprefix("aws:ResourceTag/"): test["ConditionValue"].replace("*", "x")
-            for operator in ("StringEquals", "StringLike")
-            for test in one["conditions"].get(operator) or ()
-        }
-        for pattern in one["resources"]:
-            if "*" in pattern and pattern.startswith(("*", "arn:aws:s3")):
-                name = "arn:aws:s3:::" + _MADE_UP if pattern == "*" else pattern.replace("*", _MADE_UP)
-                yield name, tags
-        for tag in one["list_of_tags"]:
-            key = str(tag.get("ConditionKey")).removeprefix("aws:ResourceTag/")
-            yield f"arn:aws:s3:::{_MADE_UP}", tags | {key: str(tag.get("ConditionValue"))}
-        if not one["resources"] and not one["list_of_tags"]:
-            yield f"arn:aws:s3:::{_MADE_UP}", tags
+    lost, unsure = missed(then, now, [(row["arn"], parsed(row["tags"])) for row in buckets])
+    told.open += unsure
+    if lost and hidden:
+        told.open.append(hidden[0])
+    elif lost:
+        told.weaker.append(f"no longer takes {some(lost)}")

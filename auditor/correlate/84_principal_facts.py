@@ -13,8 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.permitting import LONGEST, carried, documents, glob, unlisted, user
+from auditor.correlate.permitting import glob, unlisted
 from auditor.correlate.zoning import Row, parsed, strictest_declared
+from auditor.policy.carried import LONGEST, carried, documents, user
 from auditor.policy.effective import Guard
 from auditor.policy.model import NEW_VERSION, Policy
 from auditor.policy.narrowed import Holder

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
-from auditor.correlate.permitting import carried, documents, listed, role, unlisted, user
+from auditor.correlate.permitting import listed, unlisted
 from auditor.correlate.zoning import Row, parsed, strictest_declared
+from auditor.policy.carried import carried, documents, role, user
 from auditor.policy.powers import changes
 
 TABLE = "scanner_facts"

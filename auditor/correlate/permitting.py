@@ -1,123 +1,25 @@
 """What the permission policies of roles and users come to, as facts; what was not read or cannot be decided is said with why.
 
-Equal documents are read once, and equal questions are answered once, whoever carries them.
+Equal questions are answered once, whoever asks them.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from auditor.correlate.zoning import Row
-from auditor.policy.grown import grown
+from auditor.policy.carried import LONGEST, Carried, Documents, names, of_columns, role
 from auditor.policy.model import Policy
 from auditor.policy.narrowed import Holder
-from auditor.policy.parse import PolicyError, parse
-from auditor.policy.powers import Powers, beyond, escalations, fences, on_prefixes, told_of
+from auditor.policy.permitted import more, said_of, unchanged
+from auditor.policy.powers import Powers, beyond, escalations, fences, on_prefixes
 
-LONGEST = 600
 UNSEEN_FENCES = "SCPs and session policies are not seen; they could only take away"
-_NOT_READ = "its permission policies were not read"
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-Documents = Mapping[str, str | None]
-"""Text of each managed policy, by ARN."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """The policies that hang on a user or role, or why they are not all known."""
-
-    identity: tuple[Policy, ...] = ()
-    boundary: Policy | None = None
-    unknown: str = ""
-    """Of the identity's policies."""
-    fence_unknown: str = ""
-    """Of the boundary."""
-
-    @property
-    def why(self) -> str:
-        """What is not known of them."""
-        return "; ".join(each for each in (self.unknown, self.fence_unknown) if each)[:LONGEST]
-
-
-def documents(policies: Iterable[Row]) -> dict[str, str | None]:
-    """Return the text of each managed policy that was in the answer."""
-    return {row["arn"]: row["document"] for row in policies}
-
-
-def carried(inline: Any, attached: Any, boundary: str | None, managed: Documents) -> Carried:
-    """Read what hangs on one identity. `boundary` is an ARN, `none`, or None when it was not read."""
-    texts, names = _text(inline), _names(attached)
-    if texts is None or names is None:
-        return Carried(unknown=_NOT_READ, fence_unknown="" if boundary else _NOT_READ)
-    found: list[Policy] = []
-    unknown: list[str] = []
-    for read in (_inline(texts), *(_managed(arn, managed) for arn in names)):
-        found += read[0]
-        unknown += [read[1]] if read[1] else []
-    if boundary in (None, "none", ""):
-        return Carried(
-            tuple(found),
-            None,
-            "; ".join(unknown),
-            "" if boundary else "its permissions boundary was not read",
-        )
-    fence, fault = _managed(boundary or "", managed)
-    return Carried(tuple(found), fence[0] if fence else None, "; ".join(unknown), fault)
-
-
-def _text(inline: Any) -> str | None:
-    return inline if inline is None or isinstance(inline, str) else json.dumps(inline, sort_keys=True)
-
-
-def _names(attached: Any) -> list[str] | None:
-    return list(json.loads(attached)) if isinstance(attached, str) else attached
-
-
-@lru_cache(maxsize=8192)
-def _inline(text: str) -> tuple[tuple[Policy, ...], str]:
-    found, unread = [], []
-    try:
-        named = json.loads(text)
-    except ValueError:
-        return (), "its inline policies cannot be read"
-    for name, document in sorted(named.items()):
-        try:
-            found.append(parse(document, strict=False))
-        except PolicyError as error:
-            unread.append(f"its policy {name} cannot be read: {error.args[0]}")
-    return tuple(found), "; ".join(unread)
-
-
-def _managed(arn: str, managed: Documents) -> tuple[tuple[Policy, ...], str]:
-    text = managed.get(arn)
-    if text is None:
-        return (), f"the managed policy {arn} was not in the answer"
-    return _document(arn, text)
-
-
-@lru_cache(maxsize=8192)
-def _document(arn: str, text: str) -> tuple[tuple[Policy, ...], str]:
-    try:
-        return (parse(text, strict=False),), ""
-    except PolicyError as error:
-        return (), f"the managed policy {arn} cannot be read: {error.args[0]}"
-
-
-def role(arn: str, held: Carried) -> Holder:
-    """Return a role with what is known of every request of its sessions."""
-    return Holder(
-        arn, held.identity, held.boundary, (("aws:principaltype", "AssumedRole"), ("aws:username", None))
-    )
-
-
-def user(arn: str, name: str, held: Carried) -> Holder:
-    """Return a user."""
-    return Holder(arn, held.identity, held.boundary, (("aws:principaltype", "User"), ("aws:username", name)))
 
 
 def listed(name: str, found: Powers) -> dict[str, Any]:
@@ -149,15 +51,13 @@ def permissions(
             "permissions_unknown": "the role was not found",
             "boundary_says": "the role was not found",
         }
-    held = carried(
-        found.get("inline_policies"), found.get("attached_policies"), found.get("boundary_arn"), managed
-    )
+    held = of_columns(found, managed)
     holder = role(found["arn"], held)
     told: dict[str, Any] = {
         "permissions_known": None if held.why else True,
         "permissions_unknown": held.why,
         **_boundary(found.get("boundary_arn"), held),
-        **_escalations(holder, held, _names(found.get("attached_policies")) or (), found.get("boundary_arn")),
+        **_escalations(holder, held, names(found.get("attached_policies")) or (), found.get("boundary_arn")),
     }
     return told | (_export(holder, held, ways, accounts) if ways else {})
 
@@ -227,31 +127,16 @@ def permission_drift(
     told: dict[str, Any] = {"permissions_known_before": bool(before)}
     if not before or not found:
         return told
-    same = all(before.get(name) == as_remembered.get(name) for name in _REMEMBERED)
-    names = {*(_names(found.get("attached_policies")) or ()), str(found.get("boundary_arn"))} - {
-        "none",
-        "None",
-    }
-    if same and all(then.get(each) is not None and then.get(each) == now.get(each) for each in names):
+    if unchanged(before, as_remembered, then, now):
         return told | {"permissions_no_wider": True, "permissions_change": "the same"}
-    old = carried(
-        before.get("inline_policies"), before.get("attached_policies"), before.get("boundary_arn"), then
-    )
-    new = carried(
-        found.get("inline_policies"), found.get("attached_policies"), found.get("boundary_arn"), now
-    )
+    old, new = of_columns(before, then), of_columns(found, now)
     if old.why or new.why:
         said = f"now {new.why}" if new.why else f"in the scan before {old.why}"
         return told | {"permissions_change": "not known", "permissions_change_says": said[:LONGEST]}
-    holder = role(found["arn"], new)
-    growth = grown(role(found["arn"], old), holder)
+    growth = more(found["arn"], old, new)
     words = {True: "wider", False: "no wider", None: "undecided"}[growth.yes]
-    says = told_of(growth.witness, holder) if growth.witness else growth.cause
     return told | {
         "permissions_no_wider": None if growth.yes is None else not growth.yes,
         "permissions_change": words,
-        "permissions_change_says": says.replace(" may ", " may now ", 1)[:LONGEST],
+        "permissions_change_says": said_of(growth, found["arn"], new, "may now")[:LONGEST],
     }
-
-
-_REMEMBERED = ("inline_policies", "attached_policies", "boundary_arn")

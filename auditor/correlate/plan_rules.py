@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.correlate.windows import met, naive, openings
 from auditor.correlate.zoning import Row, parsed
+from auditor.plans.windows import met, naive, openings
 
 _DAY = 86_400
 

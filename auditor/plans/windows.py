@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from auditor.correlate.schedules import CRON, RATE, field
+from auditor.plans.schedules import CRON, RATE, field
 
 _DAY = timedelta(days=1)
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
