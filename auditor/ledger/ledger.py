@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.errors import BusyError, UsageError, VerificationError
+from auditor.errors import BusyError, VerificationError
 from auditor.ledger import (
     chain,
     cursors,
-    handed_out,
+    joined,
     matters,
-    memory,
-    outbox,
     queries,
-    signoffs,
-    silences,
     slots,
     standing,
     storage,
-    waivers,
 )
 from auditor.ledger.agenda import Agenda
-from auditor.ledger.matters import Due, Told
+from auditor.ledger.alerting import Alerting
+from auditor.ledger.decisions import Decisions
 from auditor.ledger.queries import Filters
 from auditor.ledger.record import record
-from auditor.ledger.signoffs import SignOff
-from auditor.ledger.silences import Acknowledgement, Silence
 from auditor.ledger.values import (
     Alert,
     Before,
@@ -41,12 +35,7 @@ from auditor.ledger.values import (
     Memories,
     ScanRecord,
     ScanRow,
-    Sending,
-    WaiverRow,
-    canonical,
-    instant,
 )
-from auditor.spool import spooled
 
 if TYPE_CHECKING:
     from auditor.drift import Past
@@ -55,26 +44,18 @@ if TYPE_CHECKING:
     from auditor.model import Drift, Outcome
 
 _NO_FILTERS = Filters()
-_TIMES = frozenset(
-    {
-        "at", "since", "created_at", "expires_at", "first_seen_at", "last_seen_at", "delete_at",
-        "capture_due_at", "from_seen_at", "until_seen_at",
-    }
-)  # fmt: skip
-_BOOLS = frozenset({"complete", "final", "eventbridge", "deletes_after_copy", "intact"})
 
 
 def _nowhere(_: str) -> None:
     """Pass a checkpoint."""
 
 
-class Ledger:
+class Ledger(Alerting, Decisions):
     """An open ledger. Not shared between threads: each opens its own."""
 
     def __init__(self, conn: sqlite3.Connection, path: Path, checkpoint: Callable[[str], None]) -> None:
-        self._conn = conn
+        super().__init__(conn, path)
         self._checkpoint = checkpoint
-        self.path = path
 
     @classmethod
     def open(
@@ -108,17 +89,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with storage.told(self.path), storage.transaction(self._conn):
-            yield self._conn
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        """See one state of the ledger, whatever is written meanwhile."""
-        with storage.told(self.path), storage.transaction(self._conn, "DEFERRED"):
-            yield self._conn
 
     # Scans
 
@@ -154,43 +124,11 @@ class Ledger:
         with self._read() as conn:
             past = standing.remembered(conn, as_of, findings=findings)
             check = chain.verify(conn)
-            tables: dict[str, Collection[dict[str, Any]]] = {
-                name: spooled(map(_typed, rows)) for name, rows in memory.rows(conn, memory.last_at(conn))
-            }
-            tables["history_scan"] = [
-                {
-                    "scan": scan.scan,
-                    "slot": scan.slot,
-                    "at": scan.at,
-                    "state": scan.state,
-                    "complete": scan.complete,
-                    "interval_s": scan.interval_s,
-                }
-                for scan in queries.scans(conn)
-            ]
-            tables["history_finding"] = spooled(map(_typed, queries.open_findings(conn)))
-            entered = waivers.entered_after(conn)
-            tables["history_waiver"] = [
-                _waiver(row) | {"entered_after": entered.get(row.waiver_id)}
-                for row in waivers.every(conn, as_of)
-            ]
-            tables["history_signoff"] = [_signoff(row) for row in signoffs.every(conn, as_of=as_of)]
-            tables["history_report"] = handed_out.reports(conn, as_of)
-            tables["history_bundle"] = handed_out.bundles(conn, as_of)
-            receipts = tables["history_receipt"] = handed_out.receipts(conn, as_of)
-            tables["history_ledger"] = [
-                {
-                    "head": check.head,
-                    "entries": check.entries,
-                    "intact": check.intact,
-                    "because": check.because,
-                    "unreceipted_since": handed_out.unreceipted_since(conn, receipts, as_of),
-                }
-            ]
+            tables = joined.tables(conn, as_of, check)
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))
             left = cursors.every(conn)
             restraints = matters.restraints(conn, as_of)
-        return Before(past, dict(sorted(tables.items())), alerting, left, restraints)
+        return Before(past, tables, alerting, left, restraints)
 
     def judged(self) -> Judged | None:
         """Return what the last finished scan was judged by; None before the first."""
@@ -320,109 +258,6 @@ class Ledger:
         with self._read() as conn:
             return queries.drift(conn, from_at, until_at, scan=scan)
 
-    # What people decide
-
-    def waive(
-        self,
-        *,
-        reason: str,
-        requester: str,
-        approver: str,
-        expires_at: datetime,
-        now: datetime,
-        finding_id: str | None = None,
-        rule: str = "",
-        subject: str = "",
-        longest_d: int = waivers.LONGEST_D,
-    ) -> WaiverRow:
-        """Enter a waiver; UsageError says why one cannot be."""
-        with self._write() as conn:
-            return waivers.add(
-                conn,
-                reason=reason,
-                requester=requester,
-                approver=approver,
-                expires_at=expires_at,
-                now=now,
-                finding_id=finding_id,
-                rule=rule,
-                subject=subject,
-                longest_d=longest_d,
-            )
-
-    def revoke_waiver(self, waiver_id: str, *, by: str, reason: str, now: datetime) -> WaiverRow:
-        """End a waiver before its time."""
-        with self._write() as conn:
-            return waivers.revoke(conn, waiver_id, by=by, reason=reason, now=now)
-
-    def waivers(self, as_of: datetime | None = None) -> list[WaiverRow]:
-        """Return the waivers entered by a time, in force or not."""
-        with self._read() as conn:
-            return waivers.every(conn, as_of)
-
-    def sign(
-        self,
-        kind: str,
-        subject: str,
-        *,
-        by: str,
-        now: datetime,
-        decision: str = "",
-        reason: str = "",
-        details: Mapping[str, Any] | None = None,
-    ) -> SignOff:
-        """Enter a sign-off; UsageError says why one cannot be."""
-        with self._write() as conn:
-            return signoffs.sign(
-                conn,
-                kind=kind,
-                subject=subject,
-                by=by,
-                now=now,
-                decision=decision,
-                reason=reason,
-                details=details,
-            )
-
-    def signoffs(self, kind: str = "", as_of: datetime | None = None) -> list[SignOff]:
-        """Return the sign-offs of a kind, or all, entered by a time, in the order of the chain."""
-        with self._read() as conn:
-            return signoffs.every(conn, kind=kind, as_of=as_of)
-
-    def add_receipt(
-        self, *, kind: str, place: str, by: str, now: datetime, head: str = "", reason: str = ""
-    ) -> SignOff:
-        """Enter that a head was published outside; see `handed_out.add_receipt`."""
-        with self._write() as conn:
-            return handed_out.add_receipt(
-                conn, kind=kind, place=place, by=by, now=now, head=head, reason=reason
-            )
-
-    def receipts(self, as_of: datetime) -> list[dict[str, Any]]:
-        """Return every receipt of a head, and whether that head is in the chain."""
-        with self._read() as conn:
-            return handed_out.receipts(conn, as_of)
-
-    def pruned(self, snapshot_id: str) -> str | None:
-        """Return when and why a snapshot was pruned, in words; None when it was not."""
-        with self._read() as conn:
-            return handed_out.pruned(conn, snapshot_id)
-
-    def bundles(self, as_of: datetime) -> list[dict[str, Any]]:
-        """Return every bundle that was written."""
-        with self._read() as conn:
-            return handed_out.bundles(conn, as_of)
-
-    def reports(self, as_of: datetime) -> list[dict[str, Any]]:
-        """Return every report that was written."""
-        with self._read() as conn:
-            return handed_out.reports(conn, as_of)
-
-    def set_baseline(self, name: str, body: Mapping[str, Any], now: datetime) -> None:
-        """Enter what is accepted as normal."""
-        with self._write() as conn:
-            waivers.set_baseline(conn, name, body, now)
-
     # The chain
 
     def note(self, kind: str, body: Mapping[str, Any], now: datetime) -> Entry:
@@ -454,169 +289,6 @@ class Ledger:
         """Return what is wrong with the file itself, page by page; empty when nothing is."""
         return storage.damage(self._conn)
 
-    # Alerts
-
-    def post(self, alerts: Sequence[Alert], now: datetime) -> None:
-        """Put alerts of no scan into the outbox, such as a test message."""
-        with self._write() as conn:
-            outbox.post(conn, alerts, n=None, at=now)
-
-    def lease_alerts(
-        self, now: datetime, *, lease_s: int, limit: int, channels: Collection[str], only: str = ""
-    ) -> list[Sending]:
-        """Take alerts that are due, for a time; `only` one of them, by its id."""
-        with self._write() as conn:
-            return outbox.lease(conn, now, lease_s=lease_s, limit=limit, channels=channels, only=only)
-
-    def due_alerts(self, channel: str, now: datetime) -> list[Sending]:
-        """Return what one channel is due, oldest first."""
-        with self._read() as conn:
-            return outbox.due(conn, channel, now)
-
-    def alerts_sent(self, channel: str, since: datetime) -> int:
-        """Return how many messages a channel had after a time."""
-        with self._read() as conn:
-            return outbox.sent(conn, channel, since)
-
-    def digest_alerts(self, digest: Alert, alert_ids: Sequence[str], now: datetime) -> bool:
-        """Send alerts within one digest; False, and nothing done, when another sender has taken one of them."""
-        with self._write() as conn:
-            return outbox.collapse(conn, digest, alert_ids, now)
-
-    def alert_delivered(self, alert_id: str, now: datetime) -> None:
-        """Note that the receiver has an alert, and what went out within it."""
-        with self._write() as conn:
-            outbox.delivered(conn, alert_id, now)
-
-    def alert_failed(self, alert_id: str, next_at: datetime, error: str) -> None:
-        """Note a failed attempt, and when the next one is."""
-        with self._write() as conn:
-            outbox.retry(conn, alert_id, next_at, error)
-
-    def alert_dead(
-        self,
-        alert_id: str,
-        error: str,
-        *,
-        now: datetime,
-        instead: Sequence[Alert] = (),
-        gone: bool = False,
-    ) -> None:
-        """Make an alert a dead letter and put `instead` into the outbox; `gone` switches its channel off."""
-        with self._write() as conn:
-            channel = outbox.bury(conn, alert_id, error)
-            if channel is not None:
-                outbox.post(conn, instead, n=None, at=now)
-            if channel is not None and gone:
-                outbox.switch_off(conn, channel, error, now)
-
-    def replay_alert(self, alert_id: str, now: datetime) -> Sending:
-        """Send an alert again under the same id."""
-        with self._write() as conn:
-            return outbox.replay(conn, alert_id, now)
-
-    def switch_channel_off(self, channel: str, because: str, now: datetime) -> None:
-        """Stop sending to a channel until one of its alerts is replayed or it is switched on."""
-        with self._write() as conn:
-            outbox.switch_off(conn, channel, because, now)
-
-    def switch_channel_on(self, channel: str, now: datetime) -> None:
-        """Send to a channel again."""
-        with self._write() as conn:
-            outbox.switch_on(conn, channel, now)
-
-    def channels_off(self) -> dict[str, str]:
-        """Return the channels that are switched off, each with the reason."""
-        with self._read() as conn:
-            return outbox.channels_off(conn)
-
-    def outbox(self, *, state: str = "", channel: str = "", within: str = "") -> list[Sending]:
-        """Return the outbox, oldest first; state `dead` lists the dead letters, `within` what a digest holds."""
-        with self._read() as conn:
-            return outbox.listed(conn, state=state, channel=channel, within=within)
-
-    # An alert's life
-
-    def tell_due(self, made: Callable[[Due], Told], now: datetime) -> int:
-        """Write what time alone made due, in one transaction; return how many messages that is.
-
-        `made` says it of what stands, and may be asked twice: nothing is locked where nothing is due.
-        """
-        with self._read() as conn:
-            if not made(matters.due(conn, now)):
-                return 0
-        with self._write() as conn:
-            told = made(matters.due(conn, now))
-            outbox.post(conn, told.alerts, n=None, at=now)
-            for alert_id, silence in told.passed_on:
-                matters.pass_on(conn, [alert_id], held=silence)
-            for alert_id, within in told.released:
-                matters.pass_on(conn, [alert_id], within=within)
-            matters.note(conn, told.notices, now)
-            return len(told.alerts)
-
-    def acknowledge(
-        self,
-        word: str,
-        found: Sequence[tuple[str, str]] = (),
-        *,
-        reason: str,
-        by: str,
-        now: datetime,
-        told: Callable[[str, Mapping[str, str]], Alert | None],
-    ) -> list[Acknowledgement]:
-        """Enter that somebody works on an alert's matters, or on those `found`; every channel that heard of them is `told`."""
-        with self._write() as conn:
-            asked = list(found) or matters.key_of(conn, word)
-            if not asked:
-                raise UsageError(
-                    f"{word} is neither an alert nor a finding that is open",
-                    remedy="`auditor alerts list` and `auditor findings` list them.",
-                )
-            done = silences.acknowledge(conn, asked, reason=reason, author=by, now=now)
-            named = {each.dedup_key: each.resource for each in done}
-            heard = matters.alerting(conn, named)
-            notes = [
-                told(channel, {key: named[key] for key in keys}) for channel, keys in sorted(heard.items())
-            ]
-            outbox.post(conn, [each for each in notes if each is not None], n=None, at=now)
-            return done
-
-    def acknowledgements(self) -> list[Acknowledgement]:
-        """Return every acknowledgement, oldest first."""
-        with self._read() as conn:
-            return silences.acknowledgements(conn)
-
-    def silence(
-        self,
-        *,
-        reason: str,
-        by: str,
-        until: datetime,
-        now: datetime,
-        rule: str = "",
-        resource: str = "",
-        zone: str = "",
-        owner: str = "",
-    ) -> Silence:
-        """Enter a silence; UsageError says why one cannot be."""
-        with self._write() as conn:
-            return silences.add(
-                conn, reason=reason, author=by, until=until, now=now, rule=rule, resource=resource, zone=zone,
-                owner=owner,
-            )  # fmt: skip
-
-    def end_silence(self, silence_id: str, *, by: str, reason: str, now: datetime) -> Silence:
-        """End a silence before its time."""
-        with self._write() as conn:
-            return silences.end(conn, silence_id, by=by, reason=reason, now=now)
-
-    def silences(self) -> list[tuple[Silence, int, int]]:
-        """Return every silence, over or not, with the messages it held back and the matters these told of."""
-        with self._read() as conn:
-            held = silences.counts(conn)
-            return [(each, *held.get(each.silence_id, (0, 0))) for each in silences.every(conn)]
-
     # The file
 
     def backup(self, target: Path) -> None:
@@ -643,44 +315,3 @@ class Ledger:
         body = {"from": backup.name, "head": check.head, "set_aside": aside.name}
         ledger.note("restore", body, now)
         return ledger
-
-
-def _waiver(row: WaiverRow) -> dict[str, Any]:
-    return {
-        "waiver_id": row.waiver_id,
-        "rule": row.rule,
-        "subject": row.subject,
-        "reason": row.reason,
-        "requester": row.requester,
-        "approver": row.approver,
-        "created_at": row.created_at,
-        "expires_at": min(row.expires_at, row.revoked_at or row.expires_at),
-        "finding_id": row.finding_id,
-    }
-
-
-def _signoff(row: SignOff) -> dict[str, Any]:
-    return {
-        "sign_off_id": row.sign_off_id,
-        "kind": row.kind,
-        "subject": row.subject,
-        "decision": row.decision,
-        "reason": row.reason,
-        "signer": row.by,
-        "at": row.at,
-        "details": canonical(row.details),
-        "seq": row.seq,
-    }
-
-
-def _typed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row of a history table the types of schema/joined.py."""
-    return {name: _value(name, value) for name, value in row.items()}
-
-
-def _value(name: str, value: Any) -> Any:
-    if name in _TIMES and isinstance(value, str):
-        return instant(value)
-    if name in _BOOLS and value is not None:
-        return bool(value)
-    return value
