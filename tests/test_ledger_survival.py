@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,20 @@ def test_two_processes_write_one_ledger_and_no_scan_is_lost(tmp_path: Path) -> N
         assert len(ledger.scans(state="finished")) == 30
         assert len(ledger.findings(Filters(state="all"))) == 1
         assert ledger.verify().because == ""
+
+
+def test_a_new_ledger_waits_for_the_process_that_makes_it_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(BusyError):
+        Ledger.open(path, busy_s=0.05)
+    made = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    made.start()
+    with Ledger.open(path, busy_s=30) as ledger:
+        assert ledger.scans() == []
+    made.join()
+    other.close()
 
 
 def test_a_ledger_that_another_writes_to_is_busy_and_unchanged(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSI
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_PAUSE_S = 0.02
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
@@ -100,8 +102,7 @@ def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
     conn = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
     try:
         _version(conn, path)  # before anything is written to what may be another program's file
-        if conn.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            conn.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(conn, busy_s)
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute(
             "PRAGMA cache_size = -16000"
@@ -111,6 +112,23 @@ def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
         conn.close()
         raise
     return conn
+
+
+def _log_ahead(conn: sqlite3.Connection, busy_s: float) -> None:
+    """Switch a new file to its write-ahead log, as patiently as everything else.
+
+    SQLite asks no busy handler there: it fails at once while another process makes the same new ledger.
+    """
+    for left in range(max(1, round(busy_s / _PAUSE_S)), -1, -1):
+        try:
+            if conn.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                conn.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not (left and busy(error)):
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _version(conn: sqlite3.Connection, path: Path) -> int:
