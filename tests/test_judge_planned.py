@@ -10,6 +10,7 @@ import pytest
 from fault_world import FaultWorld, pack
 
 from auditor import judge as judging
+from auditor.engines.duckdb import Engine
 from auditor.judge import judge
 
 
@@ -49,3 +50,24 @@ def test_what_finds_no_room_as_it_is_written_is_planned_when_it_is_tried_with_mo
     with pytest.raises(duckdb.OutOfMemoryException):
         judge(two_weeks.snapshot, pack(), into=tmp_path, memory_mb=1024)
     assert asked == [(80, False), (256, True), (1024, True)]
+
+
+def test_an_index_for_which_there_was_no_room_beside_all_else_is_the_same_bytes(
+    two_weeks: FaultWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = judge(two_weeks.snapshot, pack(), into=tmp_path / "whole")
+    execute, cut = Engine.execute, []
+
+    def full_once(engine: Engine, statement: str, *more: Any) -> Any:
+        if "open.parquet" in statement and not cut:
+            cut.append(statement)
+            part = Path(statement.split("TO '")[1].split("'", maxsplit=1)[0])
+            part.write_bytes(b"PAR1 cut off in the middle")
+            raise duckdb.OutOfMemoryException("as the engine says it")
+        return execute(engine, statement, *more)
+
+    monkeypatch.setattr(Engine, "execute", full_once)
+    made_after = judge(two_weeks.snapshot, pack(), into=tmp_path / "after")
+    assert len(cut) == 1
+    assert made_after.index().read_bytes() == whole.index().read_bytes()
+    assert dict(made_after.digests) == dict(whole.digests)

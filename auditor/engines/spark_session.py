@@ -89,15 +89,16 @@ class Session:
         if self._settings.master:
             builder = builder.master(self._settings.master)
         self._own = True
-        for left in reversed(range(_LAUNCHES)):
+        launches = 0
+        while True:
+            launches += 1
             try:
                 return builder.getOrCreate()
             except PySparkException as error:
                 # A JVM that ended before it named its port began nothing. Now and then one does where threads of gRPC ran
                 # in this process when it was forked.
-                if "JAVA_GATEWAY_EXITED" not in str(error) or not left:
+                if "JAVA_GATEWAY_EXITED" not in str(error) or launches == _LAUNCHES:
                     raise
-        raise AssertionError("every launch returned or raised")
 
     def _connect(self) -> Any:
         from pyspark.sql.connect.client import DefaultChannelBuilder

@@ -129,7 +129,7 @@ class Alerting(Opened):
     ) -> list[Acknowledgement]:
         """Enter that somebody works on an alert's matters, or on those `found`; every channel that heard of them is `told`."""
         with self._write() as conn:
-            asked = list(found) or matters.key_of(conn, word)
+            asked = list(found) or matters.told_by(conn, word)
             if not asked:
                 raise UsageError(
                     f"{word} is neither an alert nor a finding that is open",

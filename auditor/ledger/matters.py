@@ -374,14 +374,11 @@ def _held(
     return found
 
 
-def key_of(conn: sqlite3.Connection, word: str) -> list[tuple[str, str]]:
-    """Return the matters, (dedup key, resource), that an alert tells of or a finding is; empty when it is neither."""
+def told_by(conn: sqlite3.Connection, word: str) -> list[tuple[str, str]]:
+    """Return the matters, (dedup key, resource), that an alert tells of; empty when there is no such alert."""
     row = conn.execute("SELECT keys FROM outbox WHERE alert_id = ?", (word,)).fetchone()
-    if row is not None:
-        return [
-            (key, str((json.loads(_said(conn, key))).get("resource") or word)) for key in json.loads(row[0])
-        ]
-    return []
+    keys: list[str] = json.loads(row[0]) if row is not None else []
+    return [(key, str(json.loads(_said(conn, key)).get("resource") or word)) for key in keys]
 
 
 def _said(conn: sqlite3.Connection, key: str) -> str:
