@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
+from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
@@ -62,6 +63,8 @@ class Past:
     resolved: Mapping[str, datetime] = field(default_factory=dict)
     """When a failing finding was last resolved, by finding id, for those of the last 30 days."""
     previous_at: datetime | None = None
+    approved: Mapping[tuple[str, str, str], Approval] = field(default_factory=dict)
+    """What of the watched settings is approved, by table, key and field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +110,17 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
 
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
+    after = list(present.watch)
     settings = attribute_drift(
         past.watch,
-        present.watch,
+        after,
         listed=past.listed,
         coverage=present.coverage,
         changes=present.changes,
         previous_at=past.previous_at,
         now=now,
     )
+    settings = list(told(settings, past.watch, after, past.approved))
     authors = {d.subject_key: d for d in settings if d.actor}
     findings = (
         _drift_of(move, past.previous_at, now, authors)

@@ -108,6 +108,8 @@ class Method:
     """What to re-perform, and how."""
 
 
+_STATES = 20
+"""Approved states that are named; `auditor baseline list` has all."""
 _SYSTEMS = {"aws": "Amazon Web Services", "gcp": "Google Cloud"}
 
 
@@ -269,7 +271,23 @@ def _scope(past: Past) -> tuple[tuple[str, str], ...]:
         region = "AWS regions" if row["cloud"] == "aws" else "Google Cloud regions"
         found.setdefault(account, set()).add(row["account"])
         found.setdefault(region, set()).add(row["region"])
-    return tuple((words, ", ".join(sorted(found[words]))) for words in sorted(found))
+    places = [(words, ", ".join(sorted(found[words]))) for words in sorted(found)]
+    return (*places, *_approved(past))
+
+
+def _approved(past: Past) -> Iterator[tuple[str, str]]:
+    """Yield what drift is judged against in place of the scan before: each approved state, since when and by whom."""
+    states: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in _configured(past, "history_baseline"):
+        states.setdefault((row["subject_table"], row["subject_key"]), []).append(row)
+    told = [
+        f"{key} since {when(min(row['approved_at'] for row in rows))[:10]} "
+        f"({', '.join(sorted({row['approver'] for row in rows}))})"
+        for (_, key), rows in sorted(states.items())
+    ]
+    if told:
+        more = f"; and {len(told) - _STATES} more" if len(told) > _STATES else ""
+        yield "Approved states", f"{'; '.join(told[:_STATES])}{more}"
 
 
 def _configured(past: Past, table: str) -> Iterator[dict[str, Any]]:

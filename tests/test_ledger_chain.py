@@ -26,7 +26,6 @@ BOUND = (
     "drift",
     "waiver",
     "sign_off",
-    "baseline",
     "export_memory",
     "outbox",
     "wording",
@@ -53,7 +52,6 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         second = ledger.waive(**waived, expires_at=day(8), rule="*", subject="x")  # type: ignore[arg-type]
         ledger.revoke_waiver(second.waiver_id, by="bob", reason="done", now=day(7))
         ledger.sign("weekly", "2026-W07", by="ann", now=day(7), decision="reviewed", details={"sha256": "d"})
-        ledger.set_baseline("vaults", {"n": 1}, day(7))
         ledger.silence(rule="x", reason="work", by="ann", until=day(9), now=day(7))
         ended = ledger.silence(resource="x*", reason="work", by="ann", until=day(9), now=day(7))
         ledger.end_silence(ended.silence_id, by="bob", reason="done", now=day(8))
@@ -181,7 +179,7 @@ def test_a_tail_cut_off_with_its_rows_is_found_by_a_receipt_kept_outside(
         head = ledger.head()[1]
         assert ledger.verify(expect_head=head).intact
     conn = unguarded(path)
-    for table in ("baseline", "silence", "acknowledgement"):
+    for table in ("silence", "acknowledgement"):
         conn.execute(f"DELETE FROM {table}")
     conn.execute("DELETE FROM scan WHERE state <> 'finished'")
     conn.execute("DELETE FROM entry WHERE seq > (SELECT max(seq) FROM entry WHERE kind = 'sign_off')")

@@ -22,7 +22,7 @@ SECTIONS = {
     "First steps": ("demo", "init", "config", "permissions", "doctor"),
     "Scan": ("scan", "status", "serve", "watch"),
     "What was found": ("exports", "findings", "outcomes", "drift", "explain", "orphans", "protection"),
-    "Rules and controls": ("rules", "controls", "waivers"),
+    "Rules and controls": ("rules", "controls", "waivers", "baseline"),
     "People": ("offboarding", "access-review", "reviews"),
     "Trust policies": ("trust",),
     "Evidence": ("report", "bundle", "receipts", "replay", "sample"),

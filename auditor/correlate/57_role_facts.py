@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables, accounts
+from auditor.correlate.approving import Then
 from auditor.correlate.permitting import permission_drift, permissions
 from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
@@ -27,9 +28,11 @@ READS = (
     "directory_user",
     "backup_selection",
     "history_watch",
+    "history_baseline",
     "gcp_service_account",
     "coverage",
 )
+_PERMITTING = ("inline_policies", "attached_policies", "boundary_arn")
 _ENDED = ("disabled", "suspended")
 
 
@@ -42,18 +45,17 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         exporting[role["role_arn"]].append(role)
     known = _known(tables)
     backing = {row["role_arn"] for row in tables["backup_selection"]}
-    before: dict[str, dict[str, str | None]] = defaultdict(dict)
-    then: dict[str, str | None] = {}
-    for row in tables["history_watch"]:
-        if row["table_name"] == "iam_role":
-            before[row["key"]][row["field"]] = row["value"]
-        elif row["table_name"] == "iam_policy" and row["field"] == "document":
-            then[row["key"]] = row["value"]
+    then = Then(tables)
+    documents_then = {
+        key: row["document"] for key, row in then.remembered("iam_policy").items() if "document" in row
+    }
     managed = documents(tables["iam_policy"])
     homes = {row["bucket"]: row["account"] for row in tables["s3_bucket"]}
     seen = {role["arn"]: role for role in tables["iam_role"]}
     for arn in sorted({*seen, *exporting}):
         found = seen.get(arn, {})
+        before = then.row("iam_role", arn) or {}
+        approved = then.only_approved("iam_role", arn, "iam_policy") or {}
         served = [buckets[row["bucket"]] for row in exporting[arn] if row["bucket"] in buckets]
         yield {
             "subject_key": arn,
@@ -71,12 +73,20 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "backup_role": arn in backing,
             **trust_facts(found, exporting[arn], known),
             **trust_drift(
-                before[arn].get("trust_policy") if arn in before else None,
+                before.get("trust_policy"),
                 found.get("trust_policy"),
-                known_before=arn in before and "trust_policy" in before[arn],
+                known_before="trust_policy" in before,
+                against=then.words("iam_role", arn, ("trust_policy",)),
             ),
             **permissions(found, exporting[arn], managed, homes),
-            **permission_drift(before.get(arn, {}), found, then, managed, _remembered(found)),
+            **permission_drift(
+                before,
+                found,
+                documents_then | {key: row.get("document") for key, row in approved.items()},
+                managed,
+                _remembered(found),
+                against=then.words("iam_role", arn, _PERMITTING),
+            ),
         }
 
 

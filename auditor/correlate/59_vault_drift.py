@@ -1,4 +1,4 @@
-"""What of each vault is weaker than in the scan before: its lock, and what its access policy lets in or no longer denies."""
+"""What of each vault is weaker than in the scan before, or than was approved: its lock, and what its policy lets in."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.approving import Then
 from auditor.policy.change import resource_change
 
 TABLE = "vault_drift"
-READS = ("backup_vault", "history_watch")
+READS = ("backup_vault", "history_watch", "history_baseline")
 _LONGEST = 600
+_COMPARED = ("locked", "min_retention_d", "policy")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield one row a vault that the scan before knew."""
-    before: dict[str, dict[str, str | None]] = {}
-    for row in tables["history_watch"]:
-        if row["table_name"] == "backup_vault":
-            before.setdefault(row["key"], {})[row["field"]] = row["value"]
+    """Yield one row a vault that the scan before knew, or that has an approved state."""
+    then = Then(tables)
     for vault in tables["backup_vault"]:
-        old = before.get(vault["arn"])
+        old = then.row("backup_vault", vault["arn"])
         if old is None:
             continue
         weaker, open_ = _lock(old, vault)
@@ -28,6 +27,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "vault_arn": vault["arn"],
             "lock_weakened": weaker,
             "lock_compared": None if open_ else True,
+            "compared_with": then.words("backup_vault", vault["arn"], _COMPARED),
             **_policy(old.get("policy"), vault),
         }
 

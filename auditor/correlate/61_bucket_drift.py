@@ -1,7 +1,8 @@
-"""Which guards of each bucket are weaker than in the scan before, read by the direction that the schema gives them.
+"""Which guards of each bucket are weaker than in the scan before, or than was approved.
 
-The public access block counts as it acts: a flag that the account sets too has not weakened when the bucket drops
-it. A changed bucket policy is compared by meaning: what it admits by itself, and what it denies to everyone.
+Which way is weaker, the schema says of each column. The public access block counts as it acts: a flag that the account
+sets too has not weakened when the bucket drops it. A changed bucket policy is compared by meaning: what it admits by
+itself, and what it denies to everyone.
 """
 
 from __future__ import annotations
@@ -11,35 +12,33 @@ from functools import cache
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.approving import Then
 from auditor.policy.change import resource_change
 from auditor.schema import tables as schema_tables
 
 TABLE = "bucket_drift"
-READS = ("s3_bucket", "aws_account", "history_watch")
+READS = ("s3_bucket", "aws_account", "history_watch", "history_baseline")
 
 BLOCK = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")
 _OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter", "none")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield one row a bucket that the scan before knew."""
-    before: dict[tuple[str, str], dict[str, str | None]] = {}
-    for row in tables["history_watch"]:
-        before.setdefault((row["table_name"], row["key"]), {})[row["field"]] = row["value"]
+    """Yield one row a bucket that the scan before knew, or that has an approved state."""
+    then = Then(tables)
     accounts = {row["account"]: row for row in tables["aws_account"]}
     for bucket in tables["s3_bucket"]:
-        old = before.get(("s3_bucket", bucket["arn"]))
+        old = then.row("s3_bucket", bucket["arn"])
         if old is None:
             continue
         account = accounts.get(bucket["account"], {})
+        home = then.beside("s3_bucket", bucket["arn"], "aws_account").get(bucket["account"], {})
         weaker, open_ = [], []
         for field in guards():
             was, now = _read(field, old.get(field)), bucket[field]
             if field in BLOCK:
                 now = _either(now, account.get(field))
-                was = _either(
-                    was, _read(field, before.get(("aws_account", bucket["account"]), {}).get(field))
-                )
+                was = _either(was, _read(field, home.get(field)))
             verdict = _weaker(field, was, now)
             if verdict:
                 weaker.append(f"{field}: {_word(was)} -> {_word(now)}")
@@ -49,6 +48,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "bucket_arn": bucket["arn"],
             "weakened": weaker,
             "not_compared": open_,
+            "compared_with": then.words("s3_bucket", bucket["arn"], (*guards(), "policy")),
             **_policy(old.get("policy"), bucket),
         }
 

@@ -284,6 +284,7 @@ def _drifted(drift: Row | None) -> dict[str, Any]:
     weakened, open_ = parsed(drift["weakened"]), parsed(drift["not_compared"])
     return {
         "known_before": True,
+        "compared_with": drift["compared_with"],
         "weakened": weakened,
         "guards_compared": None if open_ else True,
         "policy_no_looser": drift["policy_no_looser"],

@@ -70,6 +70,7 @@ SELECT
     g.deletion_exempt AS deletion_exempt,
     g.deletion_says AS deletion_says,
     d.vault_arn IS NOT NULL AS known_before,
+    d.compared_with AS compared_with,
     d.lock_weakened AS lock_weakened,
     d.lock_compared AS lock_compared,
     d.policy_no_looser AS policy_no_looser,

@@ -1,7 +1,8 @@
 """Which buckets, roles, vaults and providers appeared or vanished since the scan before.
 
 New is what was made after that scan. What is older and was not remembered may only have been hidden from it, so it is
-new only if that scan had no gap. Gone is what a listing that was read to its end does not hold.
+new only if that scan had no gap. Gone is what a listing that was read to its end does not hold. What is approved is not
+new, and is gone for as long as it is approved and not there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.approving import Then
 from auditor.correlate.zoning import Row, listed, strictest_declared
 
 TABLE = "population_facts"
@@ -19,19 +21,26 @@ POPULATIONS = {
     "backup_vault": "vault",
     "iam_provider": "oidc_provider",
 }
-READS = (*POPULATIONS, "history_watch", "history_scan", "config_zone", "coverage", "as_of")
+READS = (
+    *POPULATIONS,
+    "history_watch",
+    "history_baseline",
+    "history_scan",
+    "config_zone",
+    "coverage",
+    "as_of",
+)
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row for each of them, there or gone."""
     (now,) = tables["as_of"]
     zone = strictest_declared(tables["config_zone"])
-    remembered: dict[str, set[str]] = {}
-    for old in tables["history_watch"]:
-        remembered.setdefault(old["table_name"], set()).add(old["key"])
+    then = Then(tables)
+    some = bool(tables["history_watch"] or tables["history_baseline"])
     whole = _previous_was_whole(tables)
     for table, entity in POPULATIONS.items():
-        before = remembered.get(table, set())
+        before = then.keys(table)
         here = {one["arn"]: one for one in tables[table]}
         for arn in sorted({*here, *before}):
             row = here.get(arn)
@@ -44,7 +53,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
                 "owner": None,
                 "region": (row.get("region") if row else None) or _part(arn, 3) or "*",
                 "kind": entity,
-                "compared": now["previous_at"] is not None and bool(remembered),
+                "compared": now["previous_at"] is not None and some,
+                "compared_with": then.words(table, arn),
                 "appeared": False if known or row is None else _new(row, now, whole),
                 "vanished": False if row else _gone(tables, table, arn),
             }

@@ -1,4 +1,4 @@
-"""What rules judge of a backup plan as a whole: whether it protects less than in the scan before.
+"""What rules judge of a backup plan as a whole: whether it protects less than in the scan before, or than was approved.
 
 By what it does, not by its text. A rule of then is still there when some rule of now runs at least as often, keeps as long,
 copies to the same vaults for as long and is continuous where it was, whatever its name. Selections are put to every bucket there
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.approving import Then
 from auditor.correlate.sight import Sight
 from auditor.correlate.zoning import Row, parsed, strictest_declared
 from auditor.plans.compare import SELECTING, Does, decoded, lacks, missed, same, some
@@ -24,6 +25,7 @@ READS = (
     "backup_selection",
     "s3_bucket",
     "history_watch",
+    "history_baseline",
     "coverage",
     "config_zone",
 )
@@ -34,29 +36,30 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a plan, there or remembered."""
     zone = strictest_declared(tables["config_zone"])
     sight = Sight(tables["coverage"])
-    before = _before(tables["history_watch"])
+    then = Then(tables)
     plans = {row["arn"]: row for row in tables["backup_plan"]}
     rules, selections = _of_plan(tables["backup_plan_rule"]), _of_plan(tables["backup_selection"])
-    for arn in sorted({*plans, *before["backup_plan"]}):
+    for arn in sorted({*plans, *then.keys("backup_plan")}):
         _, _, _, region, account, _, plan_id = arn.split(":", 6)
         now = plans.get(arn)
         told = _Told()
-        if arn in before["backup_plan"]:
+        before = then.row("backup_plan", arn)
+        if before is not None:
             place = {"account": account, "region": region}
             if now is None:
                 hidden = sight.gaps("backup_plan", account, region=region)
                 (told.open if hidden else told.weaker).append("the plan is gone" if not hidden else hidden[0])
             else:
-                was = before["backup_plan"][arn].get("version")
+                was = before.get("version")
                 same = was is not None and was == now["version"]
                 hidden = sight.gaps("backup_plan_rule", **place, resource=arn)
                 if not same:
-                    _rules(_mine(before["backup_plan_rule"], plan_id), rules[plan_id], hidden, told)
+                    _rules(_of_then(then, arn, "backup_plan_rule"), rules[plan_id], hidden, told)
                 hidden = sight.gaps("backup_selection", **place, resource=arn)
                 here = [
                     row for row in tables["s3_bucket"] if (row["account"], row["region"]) == (account, region)
                 ]
-                old = _mine(before["backup_selection"], plan_id)
+                old = _of_then(then, arn, "backup_selection")
                 _selections(old, selections[plan_id], here, hidden, told)
         yield {
             "subject_key": arn,
@@ -66,7 +69,8 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "owner": None,
             "region": region,
             "name": now["name"] if now else plan_id,
-            "known_before": arn in before["backup_plan"],
+            "known_before": before is not None,
+            "compared_with": then.words("backup_plan", arn),
             "weakened": told.weaker,
             "all_compared": None if told.open else True,
             "left_open": "; ".join(dict.fromkeys(told.open)),
@@ -81,14 +85,6 @@ class _Told:
         self.open: list[str] = []
 
 
-def _before(watch: Iterable[Row]) -> dict[str, dict[str, dict[str, str | None]]]:
-    found: dict[str, dict[str, dict[str, str | None]]] = defaultdict(lambda: defaultdict(dict))
-    for row in watch:
-        if row["table_name"] in ("backup_plan", "backup_plan_rule", "backup_selection"):
-            found[row["table_name"]][row["key"]][row["field"]] = row["value"]
-    return found
-
-
 def _of_plan(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -96,9 +92,12 @@ def _of_plan(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _mine(remembered: Remembered, plan_id: str) -> Remembered:
-    start = f"{plan_id}/"
-    return {key[len(start) :]: row for key, row in remembered.items() if key.startswith(start)}
+def _of_then(then: Then, arn: str, table: str) -> Remembered:
+    """Return the rules or selections of a plan that are compared with, by name: an approved plan has those alone."""
+    start = f"{arn.rpartition(':')[2]}/"
+    found = then.only_approved("backup_plan", arn, table)
+    rows = then.remembered(table) if found is None else found
+    return {key[len(start) :]: row for key, row in rows.items() if key.startswith(start)}
 
 
 def _rules(old: Remembered, new: Sequence[Row], hidden: list[str], told: _Told) -> None:

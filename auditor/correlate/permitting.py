@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from auditor.baselines import BEFORE
 from auditor.correlate.zoning import Row
 from auditor.policy.carried import LONGEST, Carried, Documents, names, of_columns, role
 from auditor.policy.model import Policy
@@ -118,20 +119,27 @@ def glob(prefix: str) -> str:
 
 
 def permission_drift(
-    before: Mapping[str, str | None], found: Row, then: Documents, now: Documents, as_remembered: Row
+    before: Mapping[str, str | None],
+    found: Row,
+    then: Documents,
+    now: Documents,
+    as_remembered: Row,
+    *,
+    against: str = BEFORE,
 ) -> dict[str, Any]:
-    """Compare a role's policies with those of the scan before: `before` its remembered columns, `then` the documents of then.
+    """Compare a role's policies with those of the state that `against` names.
 
-    `as_remembered` is the row of now in the form in which rows are remembered, so that equal texts are equal.
+    `before` are its columns of then, `then` the documents of then. `as_remembered` is the row of now in the form in which
+    rows are remembered, so that equal texts are equal.
     """
-    told: dict[str, Any] = {"permissions_known_before": bool(before)}
+    told: dict[str, Any] = {"permissions_known_before": bool(before), "permissions_compared_with": against}
     if not before or not found:
         return told
     if unchanged(before, as_remembered, then, now):
         return told | {"permissions_no_wider": True, "permissions_change": "the same"}
     old, new = of_columns(before, then), of_columns(found, now)
     if old.why or new.why:
-        said = f"now {new.why}" if new.why else f"in the scan before {old.why}"
+        said = f"now {new.why}" if new.why else f"in {against} {old.why}"
         return told | {"permissions_change": "not known", "permissions_change_says": said[:LONGEST]}
     growth = more(found["arn"], old, new)
     words = {True: "wider", False: "no wider", None: "undecided"}[growth.yes]

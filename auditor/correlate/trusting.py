@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from auditor.baselines import BEFORE
 from auditor.correlate.zoning import Row
 from auditor.policy.change import trust_change
 from auditor.policy.export import GOOGLE, Answer, admits_only, audience_pinned
@@ -88,9 +89,11 @@ def trust_facts(role: Row, ways: Sequence[Row], known: Known) -> dict[str, Any]:
     }
 
 
-def trust_drift(before: str | None, now: str | None, *, known_before: bool) -> dict[str, Any]:
-    """Return what became of a trust policy since the scan before."""
-    told: dict[str, Any] = {"trust_known_before": known_before}
+def trust_drift(
+    before: str | None, now: str | None, *, known_before: bool, against: str = BEFORE
+) -> dict[str, Any]:
+    """Return what became of a trust policy since the state that `against` names."""
+    told: dict[str, Any] = {"trust_known_before": known_before, "trust_compared_with": against}
     if before is None or now is None:
         return told | {"trust_change_says": "one of its trust policies was not read"}
     if before == now:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from auditor.ledger import handed_out, signoffs, waivers
+from auditor.ledger.baselines import Baselines
 from auditor.ledger.opened import Opened
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import WaiverRow
@@ -111,7 +112,7 @@ class Decisions(Opened):
         with self._read() as conn:
             return handed_out.reports(conn, as_of)
 
-    def set_baseline(self, name: str, body: Mapping[str, Any], now: datetime) -> None:
-        """Enter what is accepted as normal."""
-        with self._write() as conn:
-            waivers.set_baseline(conn, name, body, now)
+    @property
+    def baselines(self) -> Baselines:
+        """Approved states, and what the last scan knows of what they are of."""
+        return Baselines(self._write, self._read)

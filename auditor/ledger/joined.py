@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from auditor.ledger import handed_out, memory, queries, signoffs, waivers
+from auditor.ledger import baselines, handed_out, memory, queries, signoffs, waivers
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import Check, WaiverRow, canonical, instant
 from auditor.spool import spooled
@@ -45,7 +45,10 @@ def tables(conn: sqlite3.Connection, as_of: datetime, check: Check) -> dict[str,
     found["history_waiver"] = [
         _waiver(row) | {"entered_after": entered.get(row.waiver_id)} for row in waivers.every(conn, as_of)
     ]
-    found["history_signoff"] = [_signoff(row) for row in signoffs.every(conn, as_of=as_of)]
+    found["history_signoff"] = [
+        _signoff(row) for row in signoffs.every(conn, as_of=as_of) if row.kind != baselines.TOPIC
+    ]
+    found["history_baseline"] = baselines.rows(conn, as_of)
     found["history_report"] = handed_out.reports(conn, as_of)
     found["history_bundle"] = handed_out.bundles(conn, as_of)
     receipts = found["history_receipt"] = handed_out.receipts(conn, as_of)

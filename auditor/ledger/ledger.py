@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import BusyError, VerificationError
 from auditor.ledger import (
+    baselines,
     chain,
     cursors,
     joined,
@@ -122,7 +124,9 @@ class Ledger(Alerting, Decisions):
         Without `findings` the past has no findings in it: `past` brings those that matter.
         """
         with self._read() as conn:
-            past = standing.remembered(conn, as_of, findings=findings)
+            past = replace(
+                standing.remembered(conn, as_of, findings=findings), approved=baselines.approved(conn, as_of)
+            )
             check = chain.verify(conn)
             tables = joined.tables(conn, as_of, check)
             alerting = frozenset(conn.execute("SELECT channel, dedup_key FROM alerting"))

@@ -1,4 +1,4 @@
-"""Waivers and baselines: what people decided, each with its entry in the chain."""
+"""Waivers: what people decided not to count for a time, each with its entry in the chain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from auditor.errors import UsageError
 from auditor.ledger import chain
 from auditor.ledger.signoffs import not_back_dated
-from auditor.ledger.values import WaiverRow, canonical, digest, instant, maybe, safe, stamp
+from auditor.ledger.values import WaiverRow, digest, instant, maybe, safe, stamp
 from auditor.persons import same_person
 
 LONGEST_D = 90
@@ -159,14 +159,6 @@ def _row(row: tuple[Any, ...]) -> WaiverRow:
         revoked_by=by,
         revoked_reason=why,
     )
-
-
-def set_baseline(conn: sqlite3.Connection, name: str, body: Mapping[str, Any], now: datetime) -> None:
-    """Enter what is accepted as normal under a name; the chain keeps what it replaces."""
-    row = {"name": safe(name), "at": stamp(now), "body": canonical(body)}
-    conn.execute("DELETE FROM baseline WHERE name = ?", (row["name"],))
-    _insert(conn, "baseline", row)
-    chain.append(conn, "baseline", now, row)
 
 
 def _insert(conn: sqlite3.Connection, table: str, body: Mapping[str, Any]) -> None:

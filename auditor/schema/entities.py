@@ -59,11 +59,12 @@ _STEPS = (
     ),
     step(
         "bucket_drift",
-        "What of each bucket's guards differs from the scan before.",
+        "What of each bucket's guards differs from the scan before, or from what was approved.",
         ("bucket_arn",),
         text("bucket_arn", "bucket"),
         json("weakened", "list of `column: before -> now`"),
         json("not_compared", "list of columns not known on one side"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
         boolean(
             "policy_no_looser",
             "the bucket policy lets in no more than before; NULL: not decided",
@@ -375,7 +376,8 @@ TABLES = (
         integer("restores_seen_s", "how far back restore jobs of every place were read"),
         boolean("before_sight", "always NULL: whether something happened before what was read"),
         boolean("known_before", "the scan before knew it"),
-        json("weakened", "guards weaker than in the scan before, as `column: before -> now`"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
+        json("weakened", "guards weaker than there, as `column: before -> now`"),
         boolean("guards_compared", "TRUE when every guard was known on both sides; else NULL"),
         boolean(
             "policy_no_looser",
@@ -477,6 +479,7 @@ TABLES = (
         tuple((table, "all") for table in ("s3_bucket", "iam_role", "backup_vault", "iam_provider")),
         text("kind", "bucket, role, vault or oidc_provider"),
         boolean("compared", "there is a scan before to compare with"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
         boolean("appeared", "new since then; NULL when it may only have been hidden"),
         boolean("vanished", "gone since then; NULL when its listing had a gap"),
     ),

@@ -132,9 +132,8 @@ TABLES = (
             **seen(("backup_selection", "all"), may="raise"),
         ),
         boolean("trust_known_before", "the scan before knew its trust policy"),
-        text(
-            "trust_change", "equivalent, narrower, wider, incomparable or undecided against the scan before"
-        ),
+        text("trust_compared_with", "what its trust is compared with: the scan before, or an approved state"),
+        text("trust_change", "equivalent, narrower, wider, incomparable or undecided against that"),
         boolean(
             "trust_no_wider",
             "it admits no more than then; FALSE also when that is undecided",
@@ -169,6 +168,10 @@ TABLES = (
             "of an export role: what it may do with objects and buckets that it is not declared for",
         ),
         boolean("permissions_known_before", "the scan before knew the role and its policies"),
+        text(
+            "permissions_compared_with",
+            "what its policies are compared with: the scan before, or an approved state",
+        ),
         boolean(
             "permissions_no_wider",
             "its policies let nothing through that those of then refused; NULL when undecided or one was not read",

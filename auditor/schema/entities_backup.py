@@ -126,6 +126,7 @@ TABLES = (
         (("backup_plan", "all"),),
         text("name", "name; its id when it is gone"),
         boolean("known_before", "the scan before knew it"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
         json("weakened", "what it protects less than then, in words: rules, selections, or that it is gone"),
         boolean(
             "all_compared", "TRUE when everything of it is known now and then; else NULL", why="left_open"
@@ -301,6 +302,7 @@ TABLES = (
         "What is weaker of a vault than in the scan before, for vaults that it knew.",
         ("vault_arn",),
         text("vault_arn", "ARN"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
         json("lock_weakened", "what is weaker of its lock"),
         boolean("lock_compared", "TRUE when the lock is known now and then; else NULL"),
         boolean(
@@ -354,6 +356,7 @@ TABLES = (
         json("deletion_exempt", "principals it exempts by name, or patterns of them", why="deletion_says"),
         text("deletion_says", "who may delete for example, or why that is not known; empty when nobody"),
         boolean("known_before", "the scan before knew it"),
+        text("compared_with", "the scan before, or the state that somebody approved"),
         json("lock_weakened", "what is weaker of its lock than then; NULL when it was not known"),
         boolean("lock_compared", "TRUE when the lock is known now and then; else NULL"),
         boolean(
