@@ -102,7 +102,7 @@ def _window(ledger: Ledger, from_at: datetime, to_at: datetime) -> _Window:
             f"the ledger does not verify: {check.because}",
             remedy="No bundle is made of it. `auditor db verify` says more; `auditor db restore` puts a backup back.",
         )
-    rows = ledger.scans(from_at + _TICK, to_at + _TICK)
+    rows = ledger.scans(from_at + _TICK, to_at + _TICK, rechecks=True)
     if not rows:
         raise UsageError(
             f"the ledger has no scan between {stamp(from_at)} and {stamp(to_at)}: there is no evidence of that time"
@@ -114,7 +114,7 @@ def _window(ledger: Ledger, from_at: datetime, to_at: datetime) -> _Window:
         from_at,
         to_at,
         rows,
-        {row.n: ledger.bound_rows(row.n) for row in rows if row.state == "finished"},
+        {row.n: ledger.bound_rows(row.n) for row in rows if row.state in bundle_scans.LOOKED},
         entries,
         min([since, *(row.entry for row in rows)]),
         previous,
@@ -164,7 +164,7 @@ def _about(
         "ledger": {"first": window.first, "prev": before.prev, "last": last.seq, "head": last.hash},
         "previous_bundle": window.previous.body.get("bundle") if window.previous else None,
         "rules": rules,
-        "populations_of": carried[-1].row.scan if carried else None,
+        "populations_of": _last(carried).row.scan if carried else None,
         "not_carried": missing,
         "signer": key.fingerprint if key else None,
     }
@@ -202,7 +202,7 @@ def _fill(
             for row in groups[what]
         ),
     )
-    numbers = {row.scan: row.n for row in ledger.scans()}
+    numbers = {row.scan: row.n for row in ledger.scans(rechecks=True)}
     bundle_people.findings(bag, ledger.intervals(window.from_at, window.to_at), numbers)
     bundle_people.drift(bag, window.records)
     for path in sorted(_STEPS.rglob("*")):
@@ -215,7 +215,7 @@ def _fill(
         for at, file in enumerate(scan.files):
             bag.file(_inner(scan, at), [file.content])
     if carried:
-        last = carried[-1]
+        last = _last(carried)
         bag.json(
             "data/ipe.json",
             bundle_people.cards(last, bundle_people.populations(bag, last), bundle_people.exports(bag, last)),
@@ -224,6 +224,11 @@ def _fill(
 
 def _entry(entry: Entry) -> dict[str, Any]:
     return {**told_of(entry), "at": stamp(entry.at)}
+
+
+def _last(carried: Sequence[bundle_scans.Carried]) -> bundle_scans.Carried:
+    """Return the last that looked at everything; a re-check says nothing of a population."""
+    return next((scan for scan in reversed(carried) if scan.row.state == "finished"), carried[-1])
 
 
 def _runs(
@@ -242,7 +247,9 @@ def _runs(
                 "included": scan is not None,
                 "why": scan.why
                 if scan
-                else missing.get(row.scan, "by its digests alone" if row.state == "finished" else ""),
+                else missing.get(
+                    row.scan, "by its digests alone" if row.state in bundle_scans.LOOKED else ""
+                ),
                 "rules": scan.rules if scan else None,
             }
         )

@@ -42,6 +42,10 @@ class Carried:
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:12]
 
 
+LOOKED = ("finished", "rechecked")
+"""States of scans that looked at the clouds: of everything, or of one subject."""
+
+
 def chosen(
     rows: Sequence[ScanRow], records: Mapping[int, Mapping[str, Sequence[Sequence[Any]]]]
 ) -> dict[int, str]:
@@ -57,7 +61,7 @@ def chosen_of(rows: Sequence[ScanRow], moved: Collection[int]) -> dict[int, str]
             weeks[row.at.isocalendar()[:2]] = row.n
     reasons = dict.fromkeys(weeks.values(), "last scan of its week")
     for row in rows:
-        if row.state == "finished" and row.n in moved:
+        if row.state in LOOKED and row.n in moved:
             reasons.setdefault(row.n, "a finding opened or closed")
     return reasons
 

@@ -49,7 +49,7 @@ def shelf(ledger: Ledger, state: Path, kept: Retention, *, now: datetime) -> Ite
 
     A folder that no scan of the ledger names is none of ours to remove: a restored ledger may be older than it.
     """
-    scans = ledger.scans(state="finished")
+    scans = ledger.scans(state="finished", rechecks=True)
     reasons = _reasons(ledger, scans, kept, now)
     for scan in scans:
         if scan.snapshot_id and _snapshot(state, scan).is_dir():
@@ -70,8 +70,8 @@ def _reasons(
         told = [scan for scan in scans if bundle["from_at"] <= scan.at < bundle["to_at"]]
         for n in chosen_of(told, moved):
             reasons.setdefault(n, []).append(f"carried by bundle {bundle['bundle'][:16]}")
-    if scans:
-        reasons.setdefault(scans[-1].n, []).insert(0, "the newest: the next scan carries from it")
+    if whole := [scan for scan in scans if scan.state == "finished"]:
+        reasons.setdefault(whole[-1].n, []).insert(0, "the newest: the next scan carries from it")
     return reasons
 
 

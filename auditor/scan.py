@@ -53,7 +53,7 @@ EARLY = timedelta(hours=1)
 """A full pass may come this much before its time: the scan after it may be a whole interval away."""
 LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
-_CONFIGURED = (Seen("config_duty", "*"),)
+CONFIGURED = (Seen("config_duty", "*"),)
 """Tables of the configuration that are watched: always read to their end."""
 _REMEDY = (
     "Make room in the state folder and for temporary files, or raise [limits] memory_mb or spill_mb, and scan again; "
@@ -97,12 +97,17 @@ def scan(
     except BaseException as error:
         with suppress(AuditorError):  # the lease of a process that ended is free anyway
             ledger.release(lease, now)
-        if isinstance(error, OSError) or _engine_full(error):
-            said = " ".join(str(error).split())
-            raise AuditorError(
-                f"the state folder could not be read or written: {said}", remedy=_REMEDY
-            ) from error
+        if (said := failed(error)) is not None:
+            raise said from error
         raise
+
+
+def failed(error: BaseException) -> AuditorError | None:
+    """Return what to tell where a scan came to nothing for want of room on disk or in memory; None for anything else."""
+    if not (isinstance(error, OSError) or _engine_full(error)):
+        return None
+    said = " ".join(str(error).split())
+    return AuditorError(f"the state folder could not be read or written: {said}", remedy=_REMEDY)
 
 
 def _engine_full(error: BaseException) -> bool:
@@ -130,7 +135,7 @@ def _scanned(
     before = ledger.state(now, findings=False)
     carried = _carried(ledger, folder)
     full = full or _full_is_due(carried, config, now)
-    window = Window(_from(carried, config, now, full), now)
+    window = Window(reading_from(carried, config, now, full=full), now)
     draft = collect(
         config,
         now=now,
@@ -145,14 +150,14 @@ def _scanned(
     snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
     if progress:
         progress("judging", {"snapshot": snapshot.id[:12]})
-    snapshot, judgement = _judged(config, snapshot, pack, folder / "judged")
+    snapshot, judgement = judged(config, snapshot, pack, folder / "judged")
     keep(pack, folder / "rules", judgement.dir)
     if progress:
         progress("comparing", {})
     moving = what_may_move(ledger, folder / "judged", judgement, now)
     past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
     exports = spooled(judgement.rows("export"))
-    coverage = (*coverage_of(snapshot), *_CONFIGURED)
+    coverage = (*coverage_of(snapshot), *CONFIGURED)
     memories = _memories(snapshot, exports, before, now)
     present = Present(
         outcomes=moving.outcomes,
@@ -175,7 +180,7 @@ def _scanned(
         alerting=before.alerting,
         previous_at=before.previous_at,
         restraints=before.restraints,
-        parents=_parents(before),
+        parents=parents(before),
     )
     if progress:
         progress("recording", {})
@@ -214,7 +219,7 @@ def _scanned(
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
 
 
-def _judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
+def judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
     """Judge where the configuration says; what a cluster did not read is a gap, and all that needs it unknown."""
     here = partial(
         judge, pack=pack, into=into, memory_mb=config.limits.memory_mb, spill_mb=config.limits.spill_mb
@@ -282,7 +287,7 @@ def _full_is_due(carried: Snapshot | None, config: Config, now: datetime) -> boo
     return last is None or now - last >= timedelta(seconds=config.scan.full) - EARLY
 
 
-def _from(carried: Snapshot | None, config: Config, now: datetime, full: bool) -> datetime:
+def reading_from(carried: Snapshot | None, config: Config, now: datetime, *, full: bool) -> datetime:
     """Return from when events are asked for: since the last full pass or scan before, or the whole look-back."""
     start = now - timedelta(seconds=config.scan.lookback)
     last = last_full(carried) if full else carried.as_of if carried else None
@@ -294,7 +299,7 @@ def routes(config: Config) -> list[Route]:
     return [settings.route(name) for name, settings in sorted(config.alerts.items()) if settings.on]
 
 
-def _parents(before: Before) -> Mapping[str, str]:
+def parents(before: Before) -> Mapping[str, str]:
     """Return the vault of each recovery point that was there: its own key does not name it."""
     rows = before.tables.get("history_point", ())
     return {str(row["arn"]): str(row["vault_arn"]) for row in rows if row["vault_arn"]}

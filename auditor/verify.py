@@ -54,7 +54,12 @@ DRIFT = (
     "drift_id", "kind", "rule", "subject_table", "subject_key", "field", "before", "after", "direction", "changed_at",
     "detected_at", "actor", "actor_reason", "severity", "because",
 )  # fmt: skip
-KINDS = {"scan": "finished", "missed_scan": "missed", "interrupted_scan": "interrupted"}
+KINDS = {
+    "scan": "finished",
+    "recheck": "rechecked",
+    "missed_scan": "missed",
+    "interrupted_scan": "interrupted",
+}
 SCAN = (
     "scan",
     "n",
@@ -822,7 +827,7 @@ def _scans(case: _Case) -> str:
             )
             if not same:
                 raise Wrong(f"{where}: {name} is not what entry {run['entry']} of the ledger records")
-        if run["state"] == "finished":
+        if run["state"] in ("finished", "rechecked"):
             for what in ("opened", "ended", "drift"):
                 if records.pop((run["n"], what), hashlib.sha256()).hexdigest() != entry["body"].get(what):
                     raise Wrong(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.cli._app import App
 from auditor.errors import FAILING, INCOMPLETE
+from auditor.ledger.slots import RECHECK
 
 if TYPE_CHECKING:
     from auditor.ledger import ScanRow
@@ -31,11 +32,26 @@ def joined(this: App, fail_on: str | None) -> int | None:
             time.sleep(_LOOK_S)
         found = [row for row in ledger.scans(held.begun_at, state="finished") if row.slot == held.slot]
         if not found:
-            this.tell("It came to nothing.")
+            again = held.slot.startswith(RECHECK)
+            this.tell("It was a re-check of one subject." if again else "It came to nothing.")
             return None
         failing = failing_at(ledger, found[0].at, fail_on) if fail_on else 0
     _tell(this, found[0])
     return FAILING if failing else 0 if found[0].complete else INCOMPLETE
+
+
+def wait(this: App) -> None:
+    """Wait until no scan runs."""
+    if not this.ledger_path.exists():
+        return
+    with this.ledger() as ledger:
+        held = ledger.scan_running(this.now())
+        if held is not None:
+            this.tell(
+                f"A scan of slot {held.slot} is running since {held.begun_at:%H:%M:%SZ} ({held.owner}): waiting for it."
+            )
+        while ledger.scan_running(this.now()):
+            time.sleep(_LOOK_S)
 
 
 def _tell(this: App, row: ScanRow) -> None:

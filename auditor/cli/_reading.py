@@ -109,7 +109,7 @@ def standing(app: App, as_of: datetime | None = None) -> Standing:
     if not app.ledger_path.exists():
         return Standing(None, as_of or app.now(), state)
     with app.ledger() as ledger:
-        scan = ledger.latest_scan(as_of)
-    # A demo's scans may lie ahead of this machine's clock: the present is never before the last scan.
-    at = as_of or max(app.now(), scan.at if scan else app.now())
+        scan, look = ledger.latest_scan(as_of), ledger.latest_look(as_of)
+    # A demo's scans may lie ahead of this machine's clock: the present is never before the last scan or re-check.
+    at = as_of or max(app.now(), look.at if look else app.now())
     return Standing(scan, at, state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from auditor.model import SEVERITIES
 if TYPE_CHECKING:
     from auditor.alerts import Delivery
     from auditor.ledger import Ledger
+    from auditor.model import Gap
     from auditor.scan import Scan
 
 
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Read everything anew, and compare it with what earlier scans carried over.",
 )
+@click.option(
+    "--only",
+    metavar="SUBJECT",
+    help="Check one subject again after a fix (a key, or a finding of it), and move nothing else.",
+)
 @click.option("--join", is_flag=True, help="Where a scan runs already, wait for it and answer with it.")
 @click.option(
     "--no-send", is_flag=True, help="Leave alerts in the outbox, for `auditor serve` or `alerts send`."
@@ -62,6 +68,7 @@ def command(
     full: bool,
     no_send: bool,
     join: bool,
+    only: str | None,
 ) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
 
@@ -70,6 +77,8 @@ def command(
     this = app()
     if dry_run and snapshot:
         raise click.UsageError("--dry-run and --snapshot exclude each other.")
+    if only is not None and (dry_run or snapshot or full or slot):
+        raise click.UsageError("--only cannot be given with --dry-run, --snapshot, --full or --slot.")
     if dry_run:
         from auditor.cli._plan import plan
 
@@ -77,6 +86,10 @@ def command(
         return 0
     if snapshot:
         return _again(this, snapshot)
+    if only is not None:
+        from auditor.cli._only import again
+
+        return again(this, only, at or this.now(), fail_on, join=join, no_send=no_send)
     if join:
         from auditor.cli._join import joined
 
@@ -98,7 +111,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
     )  # a parameter that no rule has is told before a cloud is asked
     check_controls(config, pack)
     with this.ledger(create=True) as ledger:
-        with _progress(this) as progress:
+        with progressing(this) as progress:
             done = scan(
                 config, ledger, pack, now=now, slot=slot, owner=local_owner(), full=full, progress=progress
             )
@@ -109,7 +122,7 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
 
 
 @contextmanager
-def _progress(this: App) -> Iterator[Any]:
+def progressing(this: App) -> Iterator[Any]:
     """Yield who is told how a scan goes on: a bar on a terminal, lines with `-v`, nobody otherwise."""
     import sys
 
@@ -185,8 +198,7 @@ def _tell(this: App, done: Scan, sent: Delivery, failing: int | None, fail_on: s
 
 def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a scan tells beside the standing: drift, what was not seen, rules that did not load."""
-    from auditor.cli._text import bold, columns, cut, paint, plural, safe
-    from auditor.model import GAP_REASONS
+    from auditor.cli._text import bold, paint, plural, safe
 
     drift = ", ".join(f"{count} {kind}" for kind, count in row["drift"].items())
     yield f"{bold('Drift')}       {drift or 'none'}"
@@ -194,9 +206,22 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
         word = "fail" if row["failing"] else "pass"
         yield paint(f"{plural(row['failing'], 'finding')} at or above {row['fail_on']} failing", word)
     yield from _inventories(done)
+    yield from unseen(done.gaps)
+    if done.broken_rules:
+        yield ""
+        yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
+        for text in done.broken_rules:
+            yield from (f"  {safe(line)}" for line in text.splitlines())
+
+
+def unseen(found: Sequence[Gap]) -> Iterator[str]:
+    """Yield what could not be seen, and what the estate does not record: a few of each."""
+    from auditor.cli._text import bold, columns, cut, safe
+    from auditor.model import GAP_REASONS
+
     for heading, gaps in (
-        ("Could not be seen", [gap for gap in done.gaps if gap.reason != "not_enabled"]),
-        ("Not recorded by the estate", [gap for gap in done.gaps if gap.reason == "not_enabled"]),
+        ("Could not be seen", [gap for gap in found if gap.reason != "not_enabled"]),
+        ("Not recorded by the estate", [gap for gap in found if gap.reason == "not_enabled"]),
     ):
         if gaps:
             yield ""
@@ -207,11 +232,6 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
             yield cut(f"  {gap.table} {safe(where)}: {why}", columns())
         if len(gaps) > 5:
             yield f"  and {len(gaps) - 5} more: `auditor status --json` has them all"
-    if done.broken_rules:
-        yield ""
-        yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
-        for text in done.broken_rules:
-            yield from (f"  {safe(line)}" for line in text.splitlines())
 
 
 def _inventories(done: Scan) -> Iterator[str]:
@@ -298,7 +318,12 @@ def _recorded(this: App, snapshot_id: str) -> Any:
         return None
     with this.ledger() as ledger:
         return next(
-            (scan for scan in ledger.scans(state="finished") if scan.snapshot_id == snapshot_id), None
+            (
+                scan
+                for scan in ledger.scans(state="finished", rechecks=True)
+                if scan.snapshot_id == snapshot_id
+            ),
+            None,
         )
 
 

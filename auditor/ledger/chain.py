@@ -20,8 +20,15 @@ FIRST = "0" * 64
 """What the first entry names as the hash before it."""
 NOTHING = hashlib.sha256(b"").hexdigest()
 """Digest of no rows at all."""
-SCAN_KINDS = {"scan": "finished", "missed_scan": "missed", "interrupted_scan": "interrupted"}
+SCAN_KINDS = {
+    "scan": "finished",
+    "recheck": "rechecked",
+    "missed_scan": "missed",
+    "interrupted_scan": "interrupted",
+}
 """Kinds of entries that stand for a row of `scan`, and its state."""
+LOOKS = ("scan", "recheck")
+"""Those of them that looked at the clouds and may have moved findings: each binds the rows it wrote."""
 
 _OPENED = (
     "finding_id, since_scan, rule, code, subject_table, subject_key, verdict, severity, owner, "
@@ -212,7 +219,7 @@ def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[t
 
 
 def _bound_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
-    scans = {entry.body.get("n"): entry for entry in entries if entry.kind == "scan"}
+    scans = {entry.body.get("n"): entry for entry in entries if entry.kind in LOOKS}
     words = {"opened": "findings opened", "ended": "findings ended", "alerts": "alerts written"}
     for name, (table, scan, columns, order) in BOUND.items():
         rows = conn.execute(

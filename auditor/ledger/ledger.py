@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from auditor.ledger import (
     joined,
     matters,
     queries,
+    recheck,
     slots,
     standing,
     storage,
@@ -174,6 +175,41 @@ class Ledger(Alerting, Decisions):
         assert row is not None
         return row
 
+    def recheck(
+        self,
+        scan: ScanRecord,
+        subject_key: str,
+        outcomes: Iterable[Outcome],
+        drift: Iterable[Drift] = (),
+        alerts: Sequence[Alert] = (),
+        *,
+        only: Collection[Key],
+        at: datetime,
+    ) -> ScanRow:
+        """Write what a re-check of one subject found, or nothing of it; see `recheck.record`."""
+        self._checkpoint("begin")
+        with self._write() as conn:
+            scan_id = recheck.record(
+                conn,
+                scan,
+                subject_key,
+                outcomes,
+                drift,
+                alerts=alerts,
+                only=only,
+                at=at,
+                checkpoint=self._checkpoint,
+            )
+        self._checkpoint("committed")
+        row = self.scan(scan_id)
+        assert row is not None
+        return row
+
+    def keys_of(self, subject_key: str) -> list[Key]:
+        """Return every finding of a subject, open or closed: rule, table and key."""
+        with self._read() as conn:
+            return recheck.keys_of(conn, subject_key)
+
     def scan(self, scan_id: str) -> ScanRow | None:
         """Return one scan by its id."""
         with self._read() as conn:
@@ -184,16 +220,22 @@ class Ledger(Alerting, Decisions):
         with self._read() as conn:
             return queries.latest_scan(conn, as_of)
 
+    def latest_look(self, as_of: datetime | None = None) -> ScanRow | None:
+        """Return the last finished scan or re-check: since when findings stand as they do."""
+        with self._read() as conn:
+            return queries.latest_look(conn, as_of)
+
     def scans(
         self,
         from_at: datetime | None = None,
         until_at: datetime | None = None,
         *,
         state: str = "",
+        rechecks: bool = False,
     ) -> list[ScanRow]:
-        """Return finished, interrupted and missed scans of `[from_at, until_at)`."""
+        """Return finished, interrupted and missed scans of `[from_at, until_at)`; with `rechecks` these too."""
         with self._read() as conn:
-            return queries.scans(conn, from_at, until_at, state=state)
+            return queries.scans(conn, from_at, until_at, state=state, rechecks=rechecks)
 
     def tallies(
         self, from_at: datetime | None = None, until_at: datetime | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.ledger.agenda_tables import AGENDA
 from auditor.ledger.lifecycle_tables import LIFECYCLE
+from auditor.ledger.recheck_tables import RECHECKS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,7 +21,7 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS, *AGENDA, *LIFECYCLE):
+    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS, *AGENDA, *LIFECYCLE, *RECHECKS):
         conn.execute(statement)
 
 
@@ -235,6 +236,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _steps(*_DIGESTS),
     _steps(*AGENDA),
     _steps(*LIFECYCLE),
+    _steps(*RECHECKS),
 )
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)

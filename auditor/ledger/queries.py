@@ -28,6 +28,7 @@ _SCAN = (
     "config_digest, outcome_digest, tally, head, entry"
 )
 _DRIFT = tuple(field.name for field in fields(Drift))
+_LOOKED = "('finished', 'rechecked')"
 _EARLIEST, _LATEST = "0000", "9999"
 
 
@@ -62,6 +63,15 @@ def latest_scan(conn: sqlite3.Connection, as_of: datetime | None = None) -> Scan
     return _scan(row) if row else None
 
 
+def latest_look(conn: sqlite3.Connection, as_of: datetime | None = None) -> ScanRow | None:
+    """Return the last finished scan or re-check at a time: how findings stand is told by either."""
+    row = conn.execute(
+        f"SELECT {_SCAN} FROM scan WHERE state IN {_LOOKED} AND at <= ? ORDER BY at DESC LIMIT 1",
+        (stamp(as_of) if as_of else _LATEST,),
+    ).fetchone()
+    return _scan(row) if row else None
+
+
 def scan(conn: sqlite3.Connection, scan_id: str) -> ScanRow | None:
     """Return one scan by its id."""
     row = conn.execute(f"SELECT {_SCAN} FROM scan WHERE scan = ?", (scan_id,)).fetchone()
@@ -74,11 +84,16 @@ def scans(
     until_at: datetime | None = None,
     *,
     state: str = "",
+    rechecks: bool = False,
 ) -> list[ScanRow]:
-    """Return the scans of `[from_at, until_at)`: finished, interrupted and missed, oldest first."""
+    """Return the scans of `[from_at, until_at)`: finished, interrupted and missed, oldest first.
+
+    With `rechecks` those too that looked at one subject alone, whatever the state that is asked for.
+    """
     rows = conn.execute(
-        f"SELECT {_SCAN} FROM scan WHERE at >= ? AND at < ? AND (? = '' OR state = ?) ORDER BY at, n",
-        (*_range(from_at, until_at), state, state),
+        f"SELECT {_SCAN} FROM scan WHERE at >= ? AND at < ? AND "
+        "CASE state WHEN 'rechecked' THEN ? ELSE ? = '' OR state = ? END ORDER BY at, n",
+        (*_range(from_at, until_at), rechecks, state, state),
     )
     return [_scan(row) for row in rows]
 
@@ -107,7 +122,7 @@ def _scan(row: tuple[Any, ...]) -> ScanRow:
 
 def findings(conn: sqlite3.Connection, filters: Filters, as_of: datetime | None = None) -> list[FindingRow]:
     """Return findings as they stood at a time: one row each, its last interval by then."""
-    last = latest_scan(conn, as_of)
+    last = latest_look(conn, as_of)
     if last is None:
         return []
     conditions = ["f.since_scan <= :n"]
@@ -179,7 +194,7 @@ def finding(conn: sqlite3.Connection, finding_id: str, as_of: datetime | None = 
 
 def history_of(conn: sqlite3.Connection, finding_id: str, as_of: datetime | None = None) -> list[FindingRow]:
     """Return every interval of one finding, oldest first."""
-    last = latest_scan(conn, as_of)
+    last = latest_look(conn, as_of)
     if last is None or not finding_id:
         return []
     ids = conn.execute(
@@ -196,7 +211,7 @@ def history_of(conn: sqlite3.Connection, finding_id: str, as_of: datetime | None
 
 def intervals(conn: sqlite3.Connection, from_at: datetime, as_of: datetime) -> list[FindingRow]:
     """Return every interval of every finding that touches `(from_at, as_of]`, as it stood at its end."""
-    last = latest_scan(conn, as_of)
+    last = latest_look(conn, as_of)
     if last is None:
         return []
     where = "f.since_scan <= :n AND (u.at IS NULL OR u.at > :from_at)"
@@ -213,7 +228,7 @@ def _intervals(
     """Read intervals as they stood at `last`: what ended later has not ended yet."""
     at = as_of or last.at
     names = WORDS.split(", ")
-    newest = conn.execute("SELECT max(n) FROM scan WHERE state = 'finished'").fetchone()[0]
+    newest = conn.execute(f"SELECT max(n) FROM scan WHERE state IN {_LOOKED}").fetchone()[0]
     now = f"(f.until_scan IS NULL AND {int(newest == last.n)})"
     words = ", ".join(f"CASE WHEN {now} THEN coalesce(w.{n}, f.{n}) ELSE f.{n} END" for n in names)
     in_force = [waiver for waiver in waivers.every(conn, at) if waiver.expires_at > at]

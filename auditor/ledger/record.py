@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ def record(
 
     `only` are the findings that may have moved, where that is known: then `outcomes` need not tell of others.
     """
-    n, when = _number(conn, scan, at), stamp(at)
+    n, when = numbered(conn, scan, at), stamp(at)
     past = standing.past(conn, at, only)
     present = Present(
         outcomes=map(plain, outcomes),
@@ -60,7 +60,7 @@ def record(
         writing.apply(move)
     checkpoint("findings")
     conn.executemany(
-        f"INSERT INTO drift VALUES ({', '.join('?' * 16)})", (_drift_row(n, one) for one in drift)
+        f"INSERT INTO drift VALUES ({', '.join('?' * 16)})", (drift_row(n, one) for one in drift)
     )
     checkpoint("drift")
     previous_at = stamp(past.previous_at) if past.previous_at else None
@@ -69,11 +69,26 @@ def record(
     checkpoint("memory")
     outbox.post(conn, alerts, n=n, at=at)
     checkpoint("outbox")
+    more = {"open_index": scan.open_index, "due_times_not_applied": moved}
+    return entered(conn, "scan", scan, n, at, more=more, checkpoint=checkpoint)
+
+
+def entered(
+    conn: sqlite3.Connection,
+    kind: str,
+    scan: ScanRecord,
+    n: int,
+    at: datetime,
+    *,
+    more: Mapping[str, Any],
+    checkpoint: Callable[[str], None],
+) -> str:
+    """Append the entry that binds all that a scan wrote, and its row; return its id."""
     row = {
         "n": n,
         "scan": scan.scan_id(at),
         "slot": safe(scan.slot),
-        "at": when,
+        "at": stamp(at),
         "complete": scan.complete,
         "interval_s": scan.interval_s,
         "snapshot_id": scan.snapshot_id,
@@ -89,11 +104,10 @@ def record(
         **chain.bound_digests(conn, n),
         "wording": chain.wording_digest(conn),
         "open": open_now,
-        "open_index": scan.open_index,
         "broken_rules": sorted(scan.broken),
-        "due_times_not_applied": moved,
+        **more,
     }
-    add_scan(conn, "scan", row, body, at)
+    add_scan(conn, kind, row, body, at)
     if scan.lease is not None:
         conn.execute("DELETE FROM lease WHERE slot = ?", (scan.lease.slot,))
     checkpoint("entry")
@@ -124,7 +138,7 @@ def next_number(conn: sqlite3.Connection) -> int:
     return int(conn.execute("SELECT coalesce(max(n), 0) + 1 FROM scan").fetchone()[0])
 
 
-def _number(conn: sqlite3.Connection, scan: ScanRecord, at: datetime) -> int:
+def numbered(conn: sqlite3.Connection, scan: ScanRecord, at: datetime) -> int:
     """Check that the scan may be recorded, and number it."""
     if scan.lease is not None:
         held = conn.execute("SELECT token FROM lease WHERE slot = ?", (scan.lease.slot,)).fetchone()
@@ -149,7 +163,7 @@ def _number(conn: sqlite3.Connection, scan: ScanRecord, at: datetime) -> int:
 
 def check_time(conn: sqlite3.Connection, at: datetime) -> None:
     """Refuse a scan that would stand before one that is recorded already."""
-    last = memory.last_at(conn)
+    last = conn.execute("SELECT max(at) FROM scan WHERE state IN ('finished', 'rechecked')").fetchone()[0]
     if last is not None and stamp(at) <= last:
         raise UsageError(
             f"a scan at {stamp(at)} cannot follow the one recorded at {last}",
@@ -157,7 +171,8 @@ def check_time(conn: sqlite3.Connection, at: datetime) -> None:
         )
 
 
-def _drift_row(n: int, one: Drift) -> tuple[Any, ...]:
+def drift_row(n: int, one: Drift) -> tuple[Any, ...]:
+    """Return a row of the table `drift`."""
     return (
         n,
         one.drift_id,

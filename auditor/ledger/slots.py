@@ -13,6 +13,8 @@ from auditor.errors import BusyError, UsageError
 from auditor.ledger import record
 from auditor.ledger.values import Lease, digest, instant, safe, stamp
 
+RECHECK = "recheck/"
+"""What the slots of re-checks begin with: one that comes to nothing is no scan that was interrupted."""
 _EMPTY = {
     "complete": False,
     "interval_s": 0,
@@ -78,7 +80,8 @@ def begin(
                 f"a scan of slot {held} is running since {begun_at} ({holder})",
                 remedy=f"It has until {until}; then the slot is free again.",
             )
-        _note(conn, "interrupted_scan", held, at=instant(begun_at), now=now, about=f"{holder} {token}")
+        if not held.startswith(RECHECK):
+            _note(conn, "interrupted_scan", held, at=instant(begun_at), now=now, about=f"{holder} {token}")
         conn.execute("DELETE FROM lease WHERE slot = ?", (held,))
     done = conn.execute(
         "SELECT scan FROM scan WHERE slot = ? AND state = 'finished'", (safe(slot),)
@@ -139,7 +142,8 @@ def release(conn: sqlite3.Connection, lease: Lease, now: datetime) -> None:
     ).fetchone()
     if row is not None:
         about = f"{lease.owner} {lease.token}"
-        _note(conn, "interrupted_scan", lease.slot, at=instant(row[0]), now=now, about=about)
+        if not lease.slot.startswith(RECHECK):
+            _note(conn, "interrupted_scan", lease.slot, at=instant(row[0]), now=now, about=about)
         conn.execute("DELETE FROM lease WHERE slot = ?", (safe(lease.slot),))
 
 

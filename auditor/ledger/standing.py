@@ -47,7 +47,7 @@ class Judged:
 def judged(conn: sqlite3.Connection) -> Judged | None:
     """Return what the last finished scan was judged by; None before the first."""
     row = conn.execute(
-        "SELECT s.scan, s.snapshot_id, s.rule_digest, e.body FROM scan AS s JOIN entry AS e ON e.seq = s.entry "
+        "SELECT s.scan, s.snapshot_id, s.rule_digest, e.body, s.at FROM scan AS s JOIN entry AS e ON e.seq = s.entry "
         "WHERE s.state = 'finished' ORDER BY s.at DESC LIMIT 1"
     ).fetchone()
     if row is None:
@@ -57,8 +57,10 @@ def judged(conn: sqlite3.Connection) -> Judged | None:
         "SELECT f.rule, f.subject_table, f.subject_key FROM unjudged AS u JOIN finding AS f "
         "ON f.finding_id = u.finding_id AND f.until_scan IS NULL ORDER BY u.finding_id"
     )
-    scan, snapshot_id, rule_digest, body = row
-    index = json.loads(body).get("open_index") or ""
+    scan, snapshot_id, rule_digest, body, at = row
+    since = conn.execute("SELECT 1 FROM scan WHERE state = 'rechecked' AND at > ?", (at,)).fetchone()
+    # What a re-check moved, the judgement before does not tell: then all that stands is compared.
+    index = "" if since else json.loads(body).get("open_index") or ""
     return Judged(scan, snapshot_id, rule_digest, index, count, spooled(unjudged))
 
 
@@ -68,9 +70,12 @@ def last_scan(conn: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def forget_unjudged(conn: sqlite3.Connection) -> None:
-    """Begin to note anew which open findings a scan says nothing of."""
-    conn.execute("DELETE FROM unjudged")
+def forget_unjudged(conn: sqlite3.Connection, only: Iterable[str] | None = None) -> None:
+    """Begin to note anew which open findings a scan says nothing of; `only` of some, by their ids."""
+    if only is None:
+        conn.execute("DELETE FROM unjudged")
+    else:
+        conn.executemany("DELETE FROM unjudged WHERE finding_id = ?", ((each,) for each in only))
 
 
 def note_unjudged(conn: sqlite3.Connection, finding_id: str) -> None:
