@@ -19,6 +19,7 @@ from bench.inventory import inventory
 from bench.ledger import ledger
 from bench.logs import logs
 from bench.rules import rules
+from bench.spark import spark
 from bench.trust import trust
 
 EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -31,7 +32,7 @@ EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     "trust": trust,
     "ledger": ledger,
 }
-LARGE: dict[str, Callable[[], Iterator[Figure]]] = {"chain_large": chain_large}
+LARGE: dict[str, Callable[[], Iterator[Figure]]] = {"chain_large": chain_large, "spark": spark}
 """Those that take long and much disk: only when they are named."""
 README = Path(__file__).with_name("README.md")
 HEAD = "| figure | measured | limit | met | command |\n| --- | --- | --- | --- | --- |\n"

@@ -46,7 +46,7 @@ def chain_large() -> Iterator[Figure]:
     """CPU and memory of the chain over L, and how it grows from S to L."""
     growth: list[tuple[Estate, dict[str, Any]]] = []
     for estate in ESTATES.values():
-        with _ready(estate) as folder:
+        with ready(estate) as folder:
             measured = _child("chain", folder, estate)
             growth.append((estate, measured))
             if estate.name == "L":
@@ -62,7 +62,7 @@ def chain_large() -> Iterator[Figure]:
 
 
 @contextmanager
-def _ready(estate: Estate) -> Iterator[str]:
+def ready(estate: Estate) -> Iterator[str]:
     """Give the folder of an estate: below the one that AUDITOR_BENCH_ESTATES names if it is there, else made and removed.
 
     To make L takes longer than to measure it.
@@ -77,7 +77,7 @@ def _ready(estate: Estate) -> Iterator[str]:
 
 
 def _of(estate: Estate, others: tuple[str, ...]) -> Iterator[Figure]:
-    with _ready(estate) as folder:
+    with ready(estate) as folder:
         ours = _child("chain", folder, estate)
         yield from _figures(estate, _child("scan", folder, estate), ours)
         for other in others:
@@ -115,11 +115,11 @@ def _child(what: str, folder: str, estate: Estate) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def opened(folder: Path, estate: Estate) -> Engine:
-    """Return an engine with the tables of an estate: versions as files, the rest in memory."""
+def opened(folder: Path, estate: Estate, engine: Engine | None = None) -> Engine:
+    """Return an engine, a new one unless one is given, with the tables of an estate: versions as files, the rest in memory."""
     from auditor.engines.duckdb import Engine
 
-    engine = Engine.open(None, memory_limit=f"{ENGINE_MB[estate.name]}MB")
+    engine = engine or Engine.open(None, memory_limit=f"{ENGINE_MB[estate.name]}MB")
     for path in sorted(folder.iterdir()):
         if path.suffix == ".parquet":
             engine.execute(f"INSERT INTO {path.stem} BY NAME SELECT * FROM read_parquet('{path}')")
