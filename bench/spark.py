@@ -62,7 +62,8 @@ def _made(engine: Engine) -> dict[str, tuple[int, str]]:
         columns = sorted(row["column_name"] for row in engine.rows(f"DESCRIBE SELECT * FROM {step.table}"))
         said = ", ".join(f"""coalesce('=' || CAST("{column}" AS VARCHAR), '-')""" for column in columns)
         (row,) = engine.rows(
-            f"SELECT count(*) AS n, CAST(sum(CAST(hash(concat_ws(chr(31), {said})) AS HUGEINT)) AS VARCHAR) AS hashed FROM {step.table}"
+            f"SELECT count(*) AS n, CAST(sum(CAST(hash(concat_ws(chr(31), {said})) AS HUGEINT)) AS VARCHAR) AS hashed "
+            f"FROM {step.table}"
         )
         found[step.name] = (row["n"], row["hashed"])
     return found
