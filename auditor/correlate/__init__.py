@@ -92,10 +92,14 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
 
 def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterable[Mapping[str, Any]]:
     """Return what a step in Python yields, put nowhere yet; `held` as of `run_step`."""
-    columns = getattr(_module(step), "COLUMNS", {})
-    tables = {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
-    found: Iterable[Mapping[str, Any]] = _module(step).derive(tables)
+    found: Iterable[Mapping[str, Any]] = _module(step).derive(read(engine, step, held))
     return found
+
+
+def read(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Tables:
+    """Return the tables that a step in Python is given; `held` as of `run_step`."""
+    columns = getattr(_module(step), "COLUMNS", {})
+    return {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
 
 
 @contextmanager

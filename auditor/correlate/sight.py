@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -148,6 +148,16 @@ class Sight:
             if whole:
                 return True
         return False
+
+    def whole(
+        self, table: str, account: str, *, region: str = "*", resource: str | None = None
+    ) -> Sequence[tuple[datetime, datetime]]:
+        """Return times, in order and apart, over each of which `gaps` is empty for certain; there may be more."""
+        asked = (table, account, region, resource, ())
+        found = self._whole.get(asked)
+        if found is None:
+            found = self._whole[asked] = self._spans(*asked)
+        return found[0] if found else ()
 
     def _every(self, table: str, account: str) -> Iterable[_Reading]:
         place = self._readings.get((table, account))

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from auditor.correlate.links.alike import Alike
 from auditor.correlate.links.directory import Directory, named_by
 from auditor.correlate.links.evidence import Evidence, Row
 from auditor.correlate.links.judgement import Refs
@@ -67,6 +68,7 @@ class Triggers:
             elif call.job_id:
                 self._by_id[call.project, call.job_id].append(call)
         self._jobs = evidence.jobs
+        self.alike = Alike(evidence, self.directory)
 
     @cached_property
     def _namesakes(self) -> dict[tuple[str, str, str], list[Row]]:

@@ -129,6 +129,21 @@ class Directory:
                 found.add(row["group_name"])
         return found
 
+    def turns(self, person: Row) -> Iterator[datetime]:
+        """Yield every time that is compared with another to tell whether a person was active, or in which groups."""
+        grace = self._evidence.grace
+        for name, later in (("disabled_at", grace), ("disabled_by", grace), ("active_from", -grace)):
+            if person[name] is not None:
+                yield person[name] + later
+        for row in self._of(person, self._members):
+            if row["from_at"] is not None:
+                yield row["from_at"]
+            if row["until_at"] is not None:
+                yield row["until_at"] + grace
+        for row in self._of(person, self._seen):
+            yield row["from_seen_at"]
+            yield row["until_seen_at"]
+
     def _of(self, person: Row, rows: dict[str, list[Row]]) -> list[Row]:
         """Return a person's rows. An e-mail names them in the CSV export alone: another directory's writes its own ids."""
         names = {person["id"], person["email"]} if directory_of(person["id"]) == "csv" else {person["id"]}
@@ -139,6 +154,12 @@ class Directory:
         names = sorted({person["id"], person["email"]} - {None})
         gaps = self._evidence.sight.gaps
         return sorted({gap for name in names for gap in gaps("directory_membership", None, resource=name)})
+
+
+def registered(known: Known, principal: str) -> list[Row]:
+    """Return the registrations of an automation; that of a pool's principal names the whole of it, never its subject alone."""
+    names = {principal.lower()} if "/subject/" in principal else {principal.lower(), plain(principal).lower()}
+    return [row for row in known.tables["config_automation"] if (row["principal"] or "").lower() in names]
 
 
 def _by_user(rows: object, keys: set[str]) -> dict[str, list[Row]]:

@@ -93,11 +93,12 @@ class Evidence:
         """Return the sessions matched with a job, with how they were matched."""
         return [
             {**self.issued[key], "match": strength, "match_because": because}
-            for key, strength, because in self._matches.get(job_uuid, ())
+            for key, strength, because in self.matches.get(job_uuid, ())
         ]
 
     @cached_property
-    def _matches(self) -> dict[str, list[tuple[str, str, str]]]:
+    def matches(self) -> dict[str, list[tuple[str, str, str]]]:
+        """Return the keys of the sessions of each job, with how strongly and why they are its own."""
         found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
         for row in self.tables["session_match"]:
             if row["job_uuid"]:
@@ -145,6 +146,12 @@ class Evidence:
     @cached_property
     def exports(self) -> dict[str, Row]:
         return self._one("config_export", "name")
+
+    def owner(self, output: Row, job: Row) -> str | None:
+        """Return who owns an export: as the configuration says, else the job's label."""
+        declared = self.exports.get(output["export_name"] or "")
+        owner: str | None = (declared["owner"] if declared else None) or job["owner_label"]
+        return owner
 
     @cached_property
     def federation(self) -> dict[Any, list[Row]]:
@@ -227,17 +234,21 @@ class Case:
         return not self.objects
 
 
-def cases(evidence: Evidence) -> Iterator[Case]:
-    """Yield every export as a case, in the order of its id: what belongs to it is read beside it."""
+Parts = tuple[Row, Row, Row | None, Sequence[Row], Sequence[Row], Row | None]
+"""An export, its job, writes, markers, lost versions and history."""
+
+
+def parts(evidence: Evidence) -> Iterator[Parts]:
+    """Yield what belongs to each export, in the order of its id: it is read beside it."""
     writes, markers, lost, history = (
         Beside(evidence.tables[table], "export_id")
         for table in ("export_write", "marker", "lost_version", "history_export")
     )
     for output in evidence.tables["export_output"]:
         name = output["export_id"]
-        yield _case(
-            evidence,
+        yield (
             output,
+            evidence.jobs[output["job_uuid"]],
             next(iter(writes.of(name)), None),
             markers.of(name),
             lost.of(name),
@@ -245,17 +256,18 @@ def cases(evidence: Evidence) -> Iterator[Case]:
         )
 
 
-def _case(
+def case_of(
     evidence: Evidence,
     output: Row,
+    job: Row,
     writes: Row | None,
     markers: Sequence[Row],
     lost: Sequence[Row],
     history: Row | None,
 ) -> Case:
-    job = evidence.jobs[output["job_uuid"]]
+    """Return an export as a case."""
     bucket = evidence.buckets.get(output["bucket"])
-    job_zone, bucket_zone, zone = zone_of(evidence, job, bucket, output["bucket"])
+    job_zone, bucket_zone, zone = zone_of(evidence, output["bucket"], job["zone_label"], job["labels_known"])
     finished: datetime | None = job["finished_at"]
     last = writes["last_write_at"] if writes else None
     return Case(
@@ -313,14 +325,20 @@ def writes_hidden(evidence: Evidence, case: Case, until: datetime) -> list[str]:
 
 
 def zone_of(
-    evidence: Evidence, job: Row, bucket: Row | None, name: str
+    evidence: Evidence, name: str, label: str | None, known: bool | None
 ) -> tuple[str | None, str | None, str | None]:
-    """Return the job's zone, the bucket's, and the stricter of both; None where it cannot be told.
+    """Return the job's zone, that of the bucket of a name, and the stricter of both; None where it cannot be told.
 
     A label, tag or whole tag set that was not read, or that names no zone, may hide the strictest one: then the
-    answer is None unless the other is the strictest already.
+    answer is None unless the other is the strictest already. `known`: the job's labels were read.
     """
-    label = job["zone_label"]
+    return evidence.once((_zone_of, name, label, known), _zone_of)
+
+
+def _zone_of(
+    evidence: Evidence, name: str, label: str | None, labels_known: bool | None
+) -> tuple[str | None, str | None, str | None]:
+    bucket = evidence.buckets.get(name)
     tags = bucket["tags"] if bucket else None
     tag = (tags or {}).get(evidence.zone_tag)
     if tag is None and name in evidence.bucket_config:
@@ -330,7 +348,7 @@ def zone_of(
     if not known:
         return label, tag, None
     strictest = min(known, key=lambda zone: (evidence.zones[zone]["rank"], zone))
-    hidden = len(known) < len(stated) or tags is None or not job["labels_known"]
+    hidden = len(known) < len(stated) or tags is None or not labels_known
     if hidden and evidence.zones[strictest]["rank"] > min(z["rank"] for z in evidence.zones.values()):
         return label, tag, None
     return label, tag, strictest
@@ -353,7 +371,9 @@ def grouped(rows: Rows, key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
 @lru_cache(maxsize=16_384)
 def words(at: datetime | None) -> str:
     """Return a time as people read it in a sentence, to the second, UTC."""
-    return at.astimezone(UTC).isoformat(" ")[:19] + "Z" if at else "an unknown time"
+    if not at:
+        return "an unknown time"
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(" ")[:19] + "Z"
 
 
 def duration(span: timedelta) -> str:

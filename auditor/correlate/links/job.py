@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from auditor.correlate.links.evidence import RETRY, Case, Evidence, words
+from auditor.correlate.links.evidence import RETRY, Case, Evidence, Row, words
 from auditor.correlate.links.judgement import Judgement, Refs, broken, pending, proven, unknown
 from auditor.model import Strength
 
@@ -44,10 +44,15 @@ def judge(evidence: Evidence, case: Case) -> Judgement:
             evidence.sight.gaps("gcp_audit_entry", job["project"])
         )
         return unknown(f"as whom it ran cannot be established: {job['service_account_because']}", refs, gaps)
+    return well(job)
+
+
+def well(job: Row) -> Judgement:
+    """Return the link of a job that ended well, as an account that is known."""
     return proven(
-        f"the {kind} ended {job['state']} on {words(job['finished_at'])} as {job['service_account']}",
+        f"the {job['kind']} ended {job['state']} on {words(job['finished_at'])} as {job['service_account']}",
         Strength.EXACT,
-        refs,
+        (("dataproc_job", job["job_uuid"]),),
     )
 
 

@@ -254,9 +254,19 @@ def _attested(evidence: Evidence, case: Case, excused: int) -> Judgement:
     if files != there:
         return unknown(f"{there} objects are there, and the manifest lists {files}", refs)
     witnessed = case.writes is not None and case.writes["witnessed_objects"] == case.objects
+    return by_manifest(files, refs, witnessed=witnessed)
+
+
+def by_manifest(files: int, refs: Refs, *, witnessed: bool) -> Judgement:
+    """Return the link of objects that a whole manifest lists, each of them."""
     strength = Strength.EXACT if witnessed else Strength.STRONG
     how = "and a data event tells of every version" if witnessed else "by listing"
     return proven(f"all {files} files of the manifest are there, {how}", strength, refs)
+
+
+def by_marker(count: int, refs: Refs) -> Judgement:
+    """Return the link of objects after which an empty marker was written."""
+    return proven(f"{count} objects, and an empty marker was written after them", Strength.INFERRED, refs)
 
 
 def _gone_since(case: Case, excused: int) -> Judgement:
@@ -274,9 +284,7 @@ def _by_marker(case: Case, marked_at: datetime, expected: str | None, refs: Refs
     last = case.writes["last_part_at"] if case.writes else None
     if last is not None and marked_at < last:
         return unknown(f"an object was written on {words(last)}, after the marker", refs)
-    return proven(
-        f"{case.objects} objects, and an empty marker was written after them", Strength.INFERRED, refs
-    )
+    return by_marker(case.objects, refs)
 
 
 def _unattested(evidence: Evidence, case: Case, expected: str | None) -> Judgement:

@@ -95,14 +95,19 @@ def _in_time(
     found = _not_current(evidence, case, point, start)
     if found is not None:
         return found
-    flaw = flaw_of(evidence, case, point, start)
-    if flaw:
-        return "weak", f"{name}: {flaw}"
+    weak = flaw_of(evidence, case, point, start)
+    if weak:
+        return "weak", f"{name}: {weak}"
     if due is None:
         return "weak", f"{name} holds it, and whether in time is not known: the export has no zone or limit"
-    held = f"all {case.objects} versions were current" if case.objects else "an earlier scan saw its objects"
-    return "proves", (
-        f"{name} started on {words(start)}, after the export's end, completed on "
+    return "proves", holds(point, start, due, case.objects)
+
+
+def holds(point: Row, start: datetime, due: datetime, objects: int) -> str:
+    """Say that a point holds an export: that it started after its end and was complete in time."""
+    held = f"all {objects} versions were current" if objects else "an earlier scan saw its objects"
+    return (
+        f"{short(point)} started on {words(start)}, after the export's end, completed on "
         f"{words(point['completed_at'])} and was due {words(due)}; {held}"
     )
 
@@ -184,12 +189,12 @@ def _unattributed(evidence: Evidence, case: Case, start: datetime) -> list[str]:
 
 def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
     """Say why a point that is in time cannot be trusted to hold the export; empty when it can."""
-    flaw = evidence.once((_flaw, point["arn"]), _flaw)
-    if flaw == _EMPTY:
+    own = flaw(evidence, point["arn"])
+    if own == _EMPTY:
         number = "an unknown number of" if point["bytes"] is None else 0
         return f"it holds {number} bytes, and {case.objects} objects are there"
-    if flaw:
-        return flaw
+    if own:
+        return own
     if case.writes and case.writes["unsupported"]:
         return f"{case.writes['unsupported']} objects are of a storage class AWS Backup skips"
     if case.bucket is None or case.bucket["versioning"] is None:
@@ -202,8 +207,12 @@ def flaw_of(evidence: Evidence, case: Case, point: Row, start: datetime) -> str:
 _EMPTY = "it holds no bytes"
 
 
-def _flaw(evidence: Evidence, arn: str) -> str:
+def flaw(evidence: Evidence, arn: str) -> str:
     """Say why a point cannot be trusted to hold any export; empty when it can."""
+    return evidence.once((_flaw, arn), _flaw)
+
+
+def _flaw(evidence: Evidence, arn: str) -> str:
     point = evidence.point[arn]
     if point["status"] != "COMPLETED":
         return f"its status is {point['status']}"

@@ -37,6 +37,10 @@ class Points:
         spans = [row["completed_at"] - start for start, _, row in timed]
         self._longest = max(spans, default=timedelta())
 
+    def every(self) -> list[Row]:
+        """Return all of them."""
+        return [*self._always, *self._rows]
+
     def between(self, first: datetime, last: datetime) -> list[Row]:
         """Return the points that were under way between two times, the last before and the first after them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,55 @@ def judge(
     if not required:
         return not_required(f"zone {case.zone} asks for no retention")
     return worst(required)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Until when all that must hold exports of one point holds them, and what is said of it."""
+
+    latest: datetime
+    """Exports that ended later are not held long enough."""
+    days: timedelta
+    parts: tuple[str, str]
+    """The reason, cut where it names the end of an export's time."""
+
+    def because(self, ended: datetime) -> str:
+        """Return the reason for one export."""
+        return f"{self.parts[0]}{words(ended + self.days)}{self.parts[1]}"
+
+
+def kept(case: Case, capture: Capture, places: Sequence[Destination], judged: Judgement) -> Kept | None:
+    """Return what a proven link says of every export of its recovery point; None when it may say more of some."""
+    limits, point = case.limits, capture.point
+    assert limits is not None and case.ended_at is not None
+    if limits["bucket_min_d"] >= 0 or point is None or len({place.name for place in places}) < len(places):
+        return None
+    usual: int = limits["retention_d"]
+    holders = [] if point["deletes_after_copy"] else [(point, usual)]
+    holders += [
+        (place.point, usual if place.retention_d is None else place.retention_d)
+        for place in places
+        if place.point is not None
+    ]
+    held = [(holder, timedelta(days=days)) for holder, days in holders if days >= 0]
+    ends = [end - days for holder, days in held if (end := _end_of(holder)) is not None]
+    said = {words(case.ended_at + days): days for _, days in held}
+    named = [(time, days) for time, days in said.items() if time in judged.because]
+    if len(named) != 1 or judged.because.count(named[0][0]) != 1 or any(p["continuous"] for p, _ in held):
+        return None
+    before, _, after = judged.because.partition(named[0][0])
+    return Kept(min(ends, default=_NEVER), named[0][1], (before, after))
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _end_of(point: Row) -> datetime | None:
+    """Return when a periodic point ends by its lifecycle; None: never, or nothing says so."""
+    end: datetime | None = point["delete_at"]
+    if end is None and point["delete_after_d"] not in (None, -1) and point["created_at"] is not None:
+        end = point["created_at"] + timedelta(days=point["delete_after_d"])
+    return end
 
 
 def _point(evidence: Evidence, case: Case, capture: Capture, days: int) -> Judgement:
@@ -118,9 +168,7 @@ def _holder(evidence: Evidence, case: Case, point: Row, days: int, who: str) -> 
         if flaw is not None:
             return flaw
     else:
-        end: datetime | None = point["delete_at"]
-        if end is None and point["delete_after_d"] not in (None, -1) and point["created_at"] is not None:
-            end = point["created_at"] + timedelta(days=point["delete_after_d"])
+        end = _end_of(point)
         if end is None and point["delete_after_d"] is None:
             return unknown(f"{who} states neither an end date nor a lifecycle", refs)
         if end is not None and end < until:

@@ -17,7 +17,8 @@ from auditor.correlate.links.judgement import (
 )
 from auditor.model import State, Strength
 
-_BEFORE_START = timedelta(minutes=5)
+BEFORE_START = timedelta(minutes=5)
+"""How long before a job's start its session may be issued."""
 _LATE = timedelta(minutes=15)
 _SAME_RUN = timedelta(hours=24)
 """A session issued a day later is a stranger to the objects, and nothing ties it to this run."""
@@ -84,11 +85,15 @@ def _proven(evidence: Evidence, case: Case, wrote: list[Row]) -> Judgement:
     many = f"{len(wrote)} sessions" if len(wrote) > 1 else "one session"
     issued = min(session["issued_at"] for session in wrote)
     return proven(
-        f"{many} of {case.job['service_account']} on {wrote[0]['role_arn']}, issued on {words(issued)}: "
-        f"{wrote[0]['match_because']}",
+        issued_to(case.job["service_account"], wrote[0]["role_arn"], issued, wrote[0]["match_because"], many),
         strength,
         _sessions(wrote),
     )
+
+
+def issued_to(account: str, role: str, issued: datetime, because: str, many: str = "one session") -> str:
+    """Say which sessions of an account a job wrote with, and how they are known to be its own."""
+    return f"{many} of {account} on {role}, issued on {words(issued)}: {because}"
 
 
 def _by_time_alone(case: Case, wrote: list[Row]) -> bool:
@@ -182,7 +187,7 @@ def doubts(evidence: Evidence, row: Row) -> list[str]:
     session = _web_session(evidence, row)
     if session is None or session["issued_at"] is None:
         return []
-    return evidence.jobs_hidden(session["issued_at"] + _BEFORE_START)
+    return evidence.jobs_hidden(session["issued_at"] + BEFORE_START)
 
 
 def explained(evidence: Evidence, case: Case, row: Row) -> str:
@@ -203,17 +208,23 @@ def issue_gaps(evidence: Evidence, case: Case) -> list[str]:
     if start is None or end is None:
         return ["the time of the job is not known"]
     home = () if case.bucket is None else (case.bucket["account"],)
-    first, last = start - _BEFORE_START, min(end + evidence.skew, evidence.now)
+    first, last = start - BEFORE_START, min(end + evidence.skew, evidence.now)
     found: set[str] = set()
-    for owner, region in evidence.once((_issued_in, case.job["service_account"], home), _issued_in):
+    for owner, region in issued_in(evidence, case.job["service_account"], home):
         found.update(evidence.sight.gaps("sts_session", owner, region=region, from_at=first, until_at=last))
     return sorted(found)
+
+
+def issued_in(
+    evidence: Evidence, service_account: str | None, home: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """Return the accounts and regions where sessions of a service account are issued; `home` where no role tells."""
+    return evidence.once((_issued_in, service_account, home), _issued_in)
 
 
 def _issued_in(
     evidence: Evidence, service_account: str | None, home: tuple[str, ...]
 ) -> list[tuple[str, str]]:
-    """Return the accounts and regions where sessions of a service account are issued; `home` where no role tells."""
     roles = [
         role
         for role, ways in evidence.federation.items()
@@ -259,7 +270,7 @@ def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: dateti
         for session in evidence.ambiguous_sessions.get(case.job["subject"], ())
         if start is not None
         and session["issued_at"] is not None
-        and start - _BEFORE_START <= session["issued_at"] <= case.ended_at + evidence.skew
+        and start - BEFORE_START <= session["issued_at"] <= case.ended_at + evidence.skew
     ]
     if several:
         return unknown(
@@ -273,7 +284,13 @@ def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: dateti
 
 
 def _declared(evidence: Evidence, case: Case, session: Row) -> Judgement | None:
-    """Return what is wrong with a session of the job; None when it is as the configuration declares."""
+    """Return what is wrong with a session of the job; None when it is as declared, and wrote while it was valid."""
+    flaw = undeclared(evidence, session, case.job["service_account"])
+    return _valid(evidence, case, session, _sessions([session])) if flaw is None else flaw
+
+
+def undeclared(evidence: Evidence, session: Row, account: str) -> Judgement | None:
+    """Return how the session of an account differs from what the configuration declares; None when it does not."""
     refs = _sessions([session])
     role = session["role_arn"]
     ways = evidence.federation.get(role, [])
@@ -290,11 +307,10 @@ def _declared(evidence: Evidence, case: Case, session: Row) -> Judgement | None:
     meant = [way for way in through if session["audience"] in (way["audiences"] or ())]
     if not meant:
         return broken(f"the session's audience {session['audience']} is not declared for {role}", refs)
-    account = case.job["service_account"]
     if all(way["subject_of"] not in (None, "", account) for way in meant):
         owners = listed(sorted({way["subject_of"] for way in meant}))
         return broken(f"{role} is for {owners}, and {account} took it on {words(session['issued_at'])}", refs)
-    return _valid(evidence, case, session, refs)
+    return None
 
 
 def _valid(evidence: Evidence, case: Case, session: Row, refs: Refs) -> Judgement | None:

@@ -32,7 +32,12 @@ def changes(evidence: Evidence, case: Case, from_at: datetime, until_at: datetim
 
 def sights(evidence: Evidence, case: Case, setting: str) -> list[Sight]:
     """Return every sight of `versioning` or `eventbridge`, the earliest first."""
-    return evidence.once((sights, case.output["bucket"], setting), _sights)
+    return sights_of(evidence, case.output["bucket"], setting)
+
+
+def sights_of(evidence: Evidence, bucket: str, setting: str) -> list[Sight]:
+    """Return every sight of a setting of a bucket, the earliest first."""
+    return evidence.once((_sights, bucket, setting), _sights)
 
 
 def _sights(evidence: Evidence, bucket: str, setting: str) -> list[Sight]:

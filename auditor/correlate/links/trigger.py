@@ -7,8 +7,8 @@ from datetime import datetime
 
 from auditor.correlate.duties import covers, directory_of, within
 from auditor.correlate.links.calls import Call, Triggers
-from auditor.correlate.links.directory import Directory, plain
-from auditor.correlate.links.evidence import Case, Evidence, Row, duration, listed, words
+from auditor.correlate.links.directory import Directory, plain, registered
+from auditor.correlate.links.evidence import Evidence, Row, duration, listed, words
 from auditor.correlate.links.judgement import (
     Judgement,
     Refs,
@@ -24,9 +24,17 @@ _NOBODY = "unknown principal"
 """What a source writes for a delegate whom the entry does not name."""
 
 
-def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What of an export its trigger is judged by: its job, and the zone it writes into."""
+
+    job: Row
+    zone: str | None
+
+
+def judge(evidence: Evidence, run: Run, triggers: Triggers) -> Judgement:
     """Judge the trigger link of one export."""
-    job = case.job
+    job = run.job
     at = job["submitted_at"] or job["started_at"]
     if at is None:
         return unknown("when the job was submitted is not known", (("dataproc_job", job["job_uuid"]),))
@@ -44,11 +52,11 @@ def judge(evidence: Evidence, case: Case, triggers: Triggers) -> Judgement:
         if job["creator"] and call.principal and not _agree(job["creator"], call):
             why = f"the audit entry names {plain(call.principal)}, and the {job['kind']} itself {plain(job['creator'])}"
             return unknown(why, (*call.refs, *own))
-        return _called(evidence, case, triggers.directory, call, strength)
+        return _like_others(evidence, run, triggers, call, strength)
     if job["creator"]:
         how = f"named by the {job['kind']} as its creator"
         act = _Act(job["creator"], at, job["kind"], Strength.STRONG, own, how)
-        return _principal(evidence, case, triggers.directory, act)
+        return _principal(evidence, run, triggers.directory, act)
     settled = at + evidence.logging
     gaps = evidence.sight.gaps(
         "gcp_audit_entry",
@@ -90,9 +98,21 @@ class _Act:
         return _Act(self.principal, self.at, self.starts, self.strength, (*self.refs, *refs), self.how)
 
 
-def _called(
-    evidence: Evidence, case: Case, directory: Directory, call: Call, strength: Strength
+def _like_others(
+    evidence: Evidence, run: Run, triggers: Triggers, call: Call, strength: Strength
 ) -> Judgement:
+    """Judge a call, in the words of another that nothing but its time and entries tells it from."""
+
+    def judged() -> Judgement:
+        return _called(evidence, run, triggers.directory, call, strength)
+
+    if call.delegation or call.static_key != "" or not call.principal:
+        return judged()
+    kind = (run.job["kind"], call.workflow, run.zone, strength)
+    return triggers.alike.judged(call.principal, call.at, call.refs, run.job, kind, judged)
+
+
+def _called(evidence: Evidence, run: Run, directory: Directory, call: Call, strength: Strength) -> Judgement:
     if call.static_key:
         return broken(f"a static service-account key signed the call: {call.static_key}", call.refs)
     principal = call.delegation[0] if call.delegation else call.principal
@@ -101,9 +121,9 @@ def _called(
     how = f"named by the audit entry of {words(call.at)}"
     if call.delegation:
         how += f", delegated through {listed([*call.delegation[1:], call.principal or 'an unnamed account'])}"
-    starts = "workflow" if call.workflow else case.job["kind"]
+    starts = "workflow" if call.workflow else run.job["kind"]
     act = _Act(principal, call.at, starts, strength, call.refs, how)
-    judged = _principal(evidence, case, directory, act)
+    judged = _principal(evidence, run, directory, act)
     if call.static_key is None and judged.state == State.PROVEN:
         return unknown(
             "the audit entry does not say whether a static service-account key signed it", call.refs
@@ -111,7 +131,7 @@ def _called(
     return judged
 
 
-def _principal(evidence: Evidence, case: Case, directory: Directory, act: _Act) -> Judgement:
+def _principal(evidence: Evidence, run: Run, directory: Directory, act: _Act) -> Judgement:
     """Judge whether the principal is a person in a covering group, or an automation with an active owner."""
     name = plain(act.principal)
     gaps = evidence.sight.gaps("directory_user", None)
@@ -128,9 +148,9 @@ def _principal(evidence: Evidence, case: Case, directory: Directory, act: _Act) 
             f"{name} triggered it, and the directory has that name {len(people)} times: {ids}", act.refs
         )
     person = people[0] if people else None
-    registered = evidence.once((_registered, act.principal), _registered)
-    if registered or name.lower().endswith("gserviceaccount.com"):
-        return _automation(evidence, case, directory, act, registered, person, gaps)
+    registrations = evidence.once((registered, act.principal), registered)
+    if registrations or name.lower().endswith("gserviceaccount.com"):
+        return _automation(evidence, run, directory, act, registrations, person, gaps)
     if person is None:
         if gaps:
             return unknown(f"{name} triggered it, and the directory could not all be read", act.refs, gaps)
@@ -139,13 +159,7 @@ def _principal(evidence: Evidence, case: Case, directory: Directory, act: _Act) 
     inactive = _active(evidence, person, act.at)
     if inactive is not None:
         return replace(inactive, refs=act.refs)
-    return _member(evidence, case, directory, person, act)
-
-
-def _registered(evidence: Evidence, principal: str) -> list[Row]:
-    """Return the registrations of an automation; that of a pool's principal names the whole of it, never its subject alone."""
-    names = {principal.lower()} if "/subject/" in principal else {principal.lower(), plain(principal).lower()}
-    return [row for row in evidence.tables["config_automation"] if (row["principal"] or "").lower() in names]
+    return _member(evidence, run, directory, person, act)
 
 
 def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
@@ -178,10 +192,10 @@ def _active(evidence: Evidence, person: Row, at: datetime) -> Judgement | None:
     )
 
 
-def _member(evidence: Evidence, case: Case, directory: Directory, person: Row, act: _Act) -> Judgement:
+def _member(evidence: Evidence, run: Run, directory: Directory, person: Row, act: _Act) -> Judgement:
     """Judge whether a group of the person's had the job among its duties when it was triggered."""
     who = person["email"] or person["id"]
-    job = case.job
+    job = run.job
     if not evidence.tables["config_duty"]:
         return unknown("no duty map is configured: which group may trigger the job is not known", act.refs)
     covering: set[str] = set()
@@ -189,7 +203,7 @@ def _member(evidence: Evidence, case: Case, directory: Directory, person: Row, a
     shared: set[str] = set()
     for duty in evidence.tables["config_duty"]:
         group = duty["group_name"]
-        fits = within(duty, job, act.starts, case.zone)
+        fits = within(duty, job, act.starts, run.zone)
         meant = fits is not False and covers(duty, group, directory_of(person["id"]), directory.shared)
         if meant is None:
             shared.add(group)
@@ -226,7 +240,7 @@ def _member(evidence: Evidence, case: Case, directory: Directory, person: Row, a
             f"the zone is not known, so whether a group of {who} covers the job is not known", act.refs
         )
     if not covering | shared:
-        where = f"in zone {case.zone or 'unknown'}"
+        where = f"in zone {run.zone or 'unknown'}"
         return broken(f"no group may trigger {job['job_id']} {where}; {who} did", act.refs)
     groups = listed(sorted(covering | shared))
     return broken(f"{who} was in none of {groups} when the job was triggered", act.refs)
@@ -234,30 +248,30 @@ def _member(evidence: Evidence, case: Case, directory: Directory, person: Row, a
 
 def _automation(
     evidence: Evidence,
-    case: Case,
+    run: Run,
     directory: Directory,
     act: _Act,
-    registered: list[Row],
+    registrations: list[Row],
     listed_as: Row | None,
     gaps: list[str],
 ) -> Judgement:
     """Judge an automation: within its own limits, and under an owner who was active."""
-    job, name = case.job, plain(act.principal)
-    fits = [(row, within(row, job, act.starts, case.zone)) for row in registered]
+    job, name = run.job, plain(act.principal)
+    fits = [(row, within(row, job, act.starts, run.zone)) for row in registrations]
     limits = [row for row, fit in fits if fit]
-    if registered and not limits:
+    if registrations and not limits:
         if any(fit is None for _, fit in fits):
             return unknown(
                 f"the zone is not known, so whether {name} may write into it is not known", act.refs
             )
         where = f"in {job['project']}"
         if any(
-            within({**row, "region": "*", "starts": "*", "zone": "*"}, job, act.starts, case.zone)
-            for row in registered
+            within({**row, "region": "*", "starts": "*", "zone": "*"}, job, act.starts, run.zone)
+            for row in registrations
         ):
-            where += f" as a {act.starts} in {job['region'] or 'an unknown region'} into zone {case.zone or 'unknown'}"
+            where += f" as a {act.starts} in {job['region'] or 'an unknown region'} into zone {run.zone or 'unknown'}"
         return broken(f"the automation {name} is not registered for {job['job_id']} {where}", act.refs)
-    if not registered and listed_as is None:
+    if not registrations and listed_as is None:
         if gaps:
             return unknown(f"{name} triggered it, and the directory could not all be read", act.refs, gaps)
         return broken(f"{name} is neither a person nor a registered automation", act.refs)
@@ -269,7 +283,7 @@ def _automation(
     owners = {(row["owner"], row["kind"] == "agent") for row in limits}
     owners = owners or {(listed_as["owner"] if listed_as else None, False)}
     judged = [
-        _owned(evidence, case, directory, act, owner, gaps, agent=agent)
+        _owned(evidence, run, directory, act, owner, gaps, agent=agent)
         for owner, agent in sorted((o, a) for o, a in owners if o)
     ]
     # One active owner is enough.
@@ -280,7 +294,7 @@ def _automation(
 
 def _owned(
     evidence: Evidence,
-    case: Case,
+    run: Run,
     directory: Directory,
     act: _Act,
     owner: str,
@@ -312,7 +326,7 @@ def _owned(
     # No person is seen behind it: never more than strong (sources.md, section 3.2).
     strength = weakest((act.strength, Strength.STRONG))
     if agent:
-        entitled = _member(evidence, case, directory, people[0], act)
+        entitled = _member(evidence, run, directory, people[0], act)
         if entitled.state != State.PROVEN:
             return entitled.named(f"the agent {name} acts for {owner}, who must be entitled too")
         strength = weakest((strength, entitled.strength or Strength.STRONG))
