@@ -15,7 +15,7 @@ from auditor.alerts.routes import Route
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables
-from auditor.watch import EVENTS, Watched, watched
+from auditor.watch import EVENTS, Watched, _Authors, _concerns, watched
 
 BUCKET = "arn:aws:s3:::b"
 VERSIONING = Watched("s3_bucket", BUCKET, "versioning", "Enabled", "111111111111", "eu-west-1")
@@ -324,3 +324,26 @@ def test_the_alert_of_a_widened_trust_carries_who_may_now_and_both_statements() 
     assert "acme/web" in said["after"]
     assert "acme/web" not in said["before"]
     assert alerts(trust_drift(trusts("app", "web"), trusts("app")), routes=[Route("ops")], now=day(1)) == []
+
+
+_NAMES = st.sampled_from(
+    ["v", "arn:aws:backup:eu-west-1:1:backup-vault:v", "plan/sel", "plan", "arn:x:plan", "b:v", "", "v/w"]
+)
+
+
+@given(
+    _NAMES,
+    _NAMES,
+    st.sampled_from(["backup_vault", "backup_region", "backup_selection", "s3_bucket", "iam_role"]),
+)
+def test_an_author_is_found_wherever_a_change_may_name_the_row(resource: str, key: str, table: str) -> None:
+    """All events are looked up by what may name a row; none is found or missed by it that each by itself is not."""
+    row = Watched(table, key, "f", "x", "1", "eu-west-1")
+    event = {"event_name": "E", "resource": resource, "account": "1", "region": "eu-west-1", "actor": "ann",
+             "at": day(1), "event_id": "e"}  # fmt: skip
+    EVENTS.setdefault(table, {})["f"] = ("E",)
+    try:
+        found, _ = _Authors([event], ()).of("changed", row, None, day(2))
+    finally:
+        del EVENTS[table]["f"]
+    assert (found is not None) == _concerns(event, row)

@@ -56,6 +56,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         found = seen.get(arn, {})
         before = then.row("iam_role", arn) or {}
         approved = then.only_approved("iam_role", arn, "iam_policy") or {}
+        remembered = _remembered(found)
         served = [buckets[row["bucket"]] for row in exporting[arn] if row["bucket"] in buckets]
         yield {
             "subject_key": arn,
@@ -74,7 +75,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             **trust_facts(found, exporting[arn], known),
             **trust_drift(
                 before.get("trust_policy"),
-                found.get("trust_policy"),
+                remembered["trust_policy"],  # in the form of the one before: most are the same to the byte
                 known_before="trust_policy" in before,
                 against=then.words("iam_role", arn, ("trust_policy",)),
             ),
@@ -84,7 +85,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
                 found,
                 documents_then | {key: row.get("document") for key, row in approved.items()},
                 managed,
-                _remembered(found),
+                remembered,
                 against=then.words("iam_role", arn, _PERMITTING),
             ),
         }

@@ -19,6 +19,8 @@ from auditor.policy.words import caller, plainer, sentence
 _SHOWN = 3
 NO_POLICY = "none"
 """How a policy that was read and is not there is written."""
+_PAIRS = 1 << 14
+"""Comparisons that are remembered: a scan asks for the same one three times, and ten thousand policies may change at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,13 @@ class Change:
         return self.verdict in ("wider", "incomparable", "undecided")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_PAIRS)
 def trust_change(before: str, after: str) -> Change:
     """Compare two trust policies of a role."""
     return _change(before, after)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_PAIRS)
 def resource_change(before: str, after: str, arn: str, account: str) -> Change:
     """Compare two policies of a bucket or a vault; `none` is no policy.
 

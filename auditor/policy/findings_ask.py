@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 
 from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import allowed, context_of, holds, mismatch
@@ -233,7 +234,7 @@ class Inquiry:
     def fresh(self, base: str) -> str:
         """Return a name that the policy does not hold."""
         if base not in self._fresh:
-            names = (base, *(f"{base}-{at}" for at in range(2, 10_000)))
+            names = chain((base,), (f"{base}-{at}" for at in range(2, 10_000)))
             self._fresh[base] = next(name for name in names if name.lower() not in self.folded)
         return self._fresh[base]
 
@@ -245,7 +246,7 @@ class Inquiry:
     @cached_property
     def stranger(self) -> str:
         """An account that the policy does not name."""
-        numbers = (*_STRANGERS, *(f"{at:012d}" for at in range(200_000_000_000, 200_000_010_000)))
+        numbers = chain(_STRANGERS, (f"{at:012d}" for at in range(200_000_000_000, 200_000_010_000)))
         return next(number for number in numbers if number not in self.text and number != self.account)
 
     @cached_property

@@ -343,10 +343,12 @@ class _Authors:
     """Who changed what, from the feed of management events."""
 
     def __init__(self, changes: Iterable[Mapping[str, Any]], coverage: Sequence[Seen | Gap]) -> None:
-        self._changes: dict[str, list[Mapping[str, Any]]] = {}
+        self._changes: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        """By name, and by what may name its resource: ten thousand changes are not each looked for among ten thousand."""
         for change in changes:
             if not change.get("error_code") and change.get("actor"):
-                self._changes.setdefault(str(change.get("event_name")), []).append(change)
+                for mark in _marks(change):
+                    self._changes.setdefault((str(change.get("event_name")), mark), []).append(change)
         self._coverage = [part for part in coverage if part.table == "aws_change"]
 
     def of(
@@ -360,7 +362,7 @@ class _Authors:
         fitting = [
             change
             for name in names
-            for change in self._changes.get(name, ())
+            for change in self._changes.get((name, _mark(one)), ())
             if _concerns(change, one) and (since is None or _when(change.get("at")) > since)
         ]
         if fitting:
@@ -382,6 +384,20 @@ class _Authors:
         if not mine:
             return f"aws_change was not read in {account}"
         return f"coverage of aws_change in {account} was complete"
+
+
+def _marks(change: Mapping[str, Any]) -> set[str]:
+    """Return what `_mark` may say of a row that a change concerns."""
+    resource = str(change.get("resource") or "")
+    names = (resource, resource.split("/", maxsplit=1)[0])
+    return {f"{change.get('account')} {change.get('region')}", *(each.rpartition(":")[2] for each in names)}
+
+
+def _mark(one: Watched) -> str:
+    if one.table == "backup_region":
+        return f"{one.account} {one.region}"
+    key = one.key.split("/")[0] if one.table.startswith("backup_") else one.key
+    return key.rpartition(":")[2]
 
 
 def _concerns(change: Mapping[str, Any], one: Watched) -> bool:
