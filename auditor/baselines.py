@@ -156,11 +156,24 @@ def told(
         if one.rule is not None or key not in subjects:
             yield one
         elif one.kind == "changed":
-            row = (*key, one.field or "")
+            # What is told of several settings as one is said of the first of them that is approved and changed.
+            rows = [(*key, name) for name in _told_as(one.subject_table, one.field or "")]
+            row = next(
+                (row for row in rows if row in approved and _value(then, row) != _value(now, row)), rows[0]
+            )
             yield _said(one, then.get(row), now.get(row), approved.get(row))
         else:
             words = "away from" if one.kind == "vanished" else "it was there in"
             yield replace(one, because=f"{one.because}; {words} {subjects[key].said}")
+
+
+def _told_as(table: str, field: str) -> list[str]:
+    """Return the settings that a change is told of."""
+    return [name for name, part in _PARTS.get(table, {}).items() if part == field] or [field]
+
+
+def _value(held: Mapping[Row, Watched], row: Row) -> str | None:
+    return held[row].value if row in held else None
 
 
 def _said(one: Drift, was: Watched | None, has: Watched | None, approval: Approval | None) -> Drift:

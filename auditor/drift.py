@@ -76,6 +76,10 @@ class Present:
     coverage: Sequence[Seen | Gap] = ()
     changes: Iterable[Mapping[str, Any]] = ()
     """Rows of `aws_change`."""
+    buckets: Iterable[Mapping[str, Any]] = ()
+    """ARN, account, region and tags of each bucket: what a selection takes."""
+    settles: timedelta = timedelta(0)
+    """How late events of the trail may come."""
     judged: Collection[str] | None = None
     """Ids of the rules that were judged; None: those that gave an outcome or have a finding."""
     broken: Collection[str] = ()
@@ -119,6 +123,8 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
         changes=present.changes,
         previous_at=past.previous_at,
         now=now,
+        buckets=present.buckets,
+        settles=present.settles,
     )
     settings = list(told(settings, past.watch, after, past.approved))
     authors = {d.subject_key: d for d in settings if d.actor}
@@ -334,7 +340,7 @@ def _drift_of(
         actor=author.actor if author else None,
         actor_reason=f"with the change of {author.field}: {author.actor_reason}"
         if author
-        else f"no change of a watched setting of it has a known author since {since}",
+        else f"not found, because no change of a watched setting of it has a known author since {since}",
         severity=some.severity,
         because=move.because,
     )

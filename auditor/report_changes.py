@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ CHANGES = 40
 """Changes of settings shown."""
 SOON = timedelta(days=30)
 _DIRECTION = {
-    "worse": ("broken", "worse"),
-    "better": ("proven", "better"),
+    "worse": ("broken", "weaker"),
+    "better": ("proven", "stronger"),
     "neutral": ("not_required", "neutral"),
 }
 _KINDS = ("appeared", "regressed", "changed", "resolved", "vanished")
@@ -48,6 +49,8 @@ class Change:
     actor_reason: str
     changed: str
     detected: str
+    looked_before: str
+    """When the scan before looked: in between it was made."""
     controls: tuple[str, ...]
     state: str
     """What stands now: still so, or changed again since."""
@@ -107,9 +110,10 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
     settings = [each for each in past.drift if each.rule is None]
     settings.sort(key=_worst)
     controls = _controls(past.findings)
+    scans = sorted(row.at for row, _ in past.tallies)
     waivers = tuple(_exception(each, past) for each in sorted(past.waivers, key=lambda each: each.expires_at))
     return Changes(
-        settings=tuple(_change(each, controls, settings) for each in settings[:CHANGES]),
+        settings=tuple(_change(each, controls, settings, scans) for each in settings[:CHANGES]),
         settings_total=len(settings),
         worse=sum(each.direction == "worse" for each in settings),
         better=sum(each.direction == "better" for each in settings),
@@ -152,12 +156,13 @@ def _controls(findings: Sequence[FindingRow]) -> dict[str, set[str]]:
     return found
 
 
-def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift]) -> Change:
+def _change(
+    each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift], scans: Sequence[datetime]
+) -> Change:
+    before = bisect_left(scans, each.detected_at)
     mark, direction = _DIRECTION.get(each.direction, _DIRECTION["neutral"])
     limit = (each.field or "").endswith(("_d", "_s"))
-    before, after = _sides(
-        *("none" if limit and side == "-1" else side for side in (each.before, each.after))
-    )
+    was, has = _sides(*("none" if limit and side == "-1" else side for side in (each.before, each.after)))
     at = each.changed_at or each.detected_at
     again = any(
         other.subject_key == each.subject_key and other.field == each.field
@@ -169,16 +174,17 @@ def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift
         what=each.subject_table.replace("_", " "),
         subject=each.subject_key,
         field=each.field or gone.get(each.kind, each.kind),
-        before=before,
-        after=after,
+        before=was,
+        after=has,
         words=_words(each),
         mark=mark,
         direction=direction,
         severity=each.severity,
         actor=each.actor or "",
-        actor_reason=each.actor_reason,
+        actor_reason=each.actor_reason.removeprefix("not found, "),
         changed=when(each.changed_at) if each.changed_at else "not known",
         detected=when(each.detected_at),
+        looked_before=when(scans[before - 1]) if before else "",
         controls=tuple(sorted(controls.get(each.subject_key, ()))),
         state="changed again since" if again else "stands",
     )
@@ -186,7 +192,9 @@ def _change(each: Drift, controls: Mapping[str, set[str]], every: Sequence[Drift
 
 def _words(each: Drift) -> str:
     said = each.because.removeprefix(f"{each.subject_key}: ")
-    return said if each.kind == "changed" and ": " in said else ""
+    if each.kind != "changed":
+        return said.removeprefix("is new").removeprefix("is gone").lstrip("; :")
+    return said if ": " in said else ""
 
 
 def _sides(before: str | None, after: str | None) -> tuple[str, str]:

@@ -38,6 +38,7 @@ from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
 from auditor.spool import spooled
 from auditor.watch import watched
+from auditor.watch.people import watched_rows
 
 if TYPE_CHECKING:
     from auditor.config import Config
@@ -164,6 +165,8 @@ def _scanned(
         watch=memories.watch,
         coverage=coverage,
         changes=snapshot.rows("aws_change"),
+        buckets=snapshot.rows("s3_bucket", ("arn", "account", "region", "tags")),
+        settles=settles(snapshot),
         judged=[rule.id for rule in pack.rules],
         broken=[rule.id or "*" for rule in pack.broken_rules],
     )
@@ -217,6 +220,12 @@ def _scanned(
     after_a_scan(ledger, folder, retention(config), now=now)
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
+
+
+def settles(snapshot: Snapshot) -> timedelta:
+    """Return how late events of the trail may come."""
+    (row,) = snapshot.rows("as_of")
+    return timedelta(seconds=row["horizon_cloudtrail_s"] or 0)
 
 
 def judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
@@ -310,11 +319,12 @@ def _memories(
 ) -> Memories:
     """Return what later scans must know of this one."""
     described = schema_tables()
+    people = watched_rows(snapshot.rows, now)
     watch = [
         value
         for table in described.values()
         if any(column.watch for column in table.columns)
-        for row in snapshot.rows(table.name)
+        for row in (people[table.name] if table.name in people else snapshot.rows(table.name))
         for value in watched(table, row)
     ]
     buckets = [

@@ -206,8 +206,8 @@ def test_a_change_without_an_author_says_what_was_looked_at() -> None:
     (drift,) = settings("Enabled", "Suspended", coverage=(gap,))
     assert drift.actor is None
     assert drift.actor_reason == (
-        "no CloudTrail event names this change between 2026-02-02T03:00:00Z and "
-        "2026-02-03T03:00:00Z; coverage of aws_change in 111111111111 had a gap: "
+        "not found, because no CloudTrail event names this change between 2026-02-02T03:00:00Z and "
+        "2026-02-03T03:00:00Z; aws_change in 111111111111 had a gap: "
         "LookupEvents was denied"
     )
 

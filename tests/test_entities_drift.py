@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -324,8 +325,8 @@ def test_every_watched_column_is_compared() -> None:
     text = next(step.text for step in steps() if step.table == "watched_change")
     for table in schema_tables().values():
         for column in table.columns:
-            if column.watch and (table.name, column.name) != ("iam_policy", "document"):
-                assert f"'{column.name}'" in text and f"FROM {table.name}\n" in f"{text}\n"
+            if column.watch:
+                assert f"'{column.name}'" in text and re.search(rf"FROM {table.name}\b", text)
 
 
 @pytest.mark.parametrize(

@@ -202,10 +202,7 @@ def test_card_of_a_broken_chain_says_seven_links_why_and_what_to_do(page: str) -
 
 def test_drift_says_before_after_who_or_why_nobody_is_known(page: str) -> None:
     drift = Elements(page.split('<section id="drift"')[1].split("</section>", maxsplit=1)[0]).words
-    assert (
-        "2 changes of watched settings: 1 for the worse, 0 for the better. Of 1 the author is not known."
-        in drift
-    )
+    assert "2 changes of watched settings: 1 weaker, 0 stronger. Of 1 the author is not known." in drift
     assert "before 30 after none" in drift
     assert "before without: a after with: b" in drift
     assert "not known CloudTrail was not read" in drift

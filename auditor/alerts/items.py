@@ -14,6 +14,7 @@ from auditor.drift import finding_id
 from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
+from auditor.watch.authors import trace
 
 ENDS = frozenset({"recovered", "vanished"})
 _SHORT = (
@@ -217,6 +218,11 @@ def _place(arn: str, part: int) -> str:
     return parts[part] if len(parts) > 5 and parts[0] == "arn" else ""
 
 
+def _trace(one: Drift) -> dict[str, Any]:
+    found = trace(one)
+    return {"event_id": found.event_id, "address": found.address, "session": found.session}
+
+
 def _said(
     one: Drift, outcome: Outcome | None, account: str, note: RuleNote, previous_at: datetime | None
 ) -> dict[str, Any]:
@@ -241,6 +247,7 @@ def _said(
         "looked_before_at": iso(previous_at) if previous_at else None,
         "who": one.actor,
         "who_because": clean(one.actor_reason, 400),
+        **_trace(one),
         "controls": sorted(note.controls),
         "remedy": clean(note.remedy, 600) or _undo(one),
         "evidence": {

@@ -179,13 +179,20 @@ _LABELS = (
 )
 
 
+_IS = {"worse": "weaker", "better": "stronger", "neutral": "neither weaker nor stronger, or undecided"}
+"""Of a setting; a finding fails or does not."""
+
+
 def _part(item: Mapping[str, Any]) -> Part:
     if "alert_id" in item:  # of a digest
         return Part(safe(item.get("title") or "", 300))
     facts = [(label, safe(item[key])) for key, label in _LABELS if item.get(key)]
+    if item.get("direction") in _IS and not item.get("rule"):
+        facts.append(("Is now", _IS[str(item["direction"])]))
     if item.get("who") or item.get("who_because"):
-        who = item.get("who") or f"not known: {item.get('who_because')}"
-        facts.append(("Who", safe(who)))
+        facts.append(("Who", safe(item.get("who") or item["who_because"])))
+        if item.get("who") and item.get("who_because"):
+            facts.append(("Known by", safe(item["who_because"])))
     if item.get("controls"):
         facts.append(("Controls", safe(", ".join(map(str, item["controls"])), 300)))
     if item.get("remedy"):

@@ -139,12 +139,23 @@ def finding_state(row: FindingRow) -> str:
     return "waived" if row.state == "open" and row.waiver else row.state
 
 
-def drift_row(row: Drift) -> dict[str, Any]:
-    """Return a change as `drift --json` gives it."""
+def drift_row(row: Drift, before: datetime | None) -> dict[str, Any]:
+    """Return a change as `drift --json` gives it; `before` is when the scan before the one that saw it looked."""
+    from auditor.watch.authors import trace
+
+    found = trace(row)
     return {
-        name: getattr(row, name)
-        for name in (
-            "drift_id", "kind", "rule", "subject_table", "subject_key", "field", "before", "after", "direction",
-            "changed_at", "detected_at", "actor", "actor_reason", "severity", "because",
-        )
+        **{
+            name: getattr(row, name)
+            for name in (
+                "drift_id", "kind", "rule", "subject_table", "subject_key", "field", "before", "after", "direction",
+                "changed_at", "detected_at", "actor", "actor_reason", "severity", "because",
+            )
+        },
+        "looked_before_at": before,
+        "event_id": found.event_id,
+        "event_name": found.event_name,
+        "address": found.address,
+        "session": found.session,
+        "events_beside": found.others,
     }  # fmt: skip

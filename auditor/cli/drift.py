@@ -34,10 +34,11 @@ def command(wanted: Wanted, as_of: datetime | None) -> None:
     now = standing(this, as_of)
     found = _select(this, wanted, now) if now.scan else []
     shown = list(wanted.first(found))
+    looked = _looked_before(this, shown)
     if this.json:
         from auditor.cli._answer import answer, drift_row
 
-        answer("drift", now, map(drift_row, shown))
+        answer("drift", now, (drift_row(row, looked[row.detected_at]) for row in shown))
         return
     from auditor.cli._text import write
 
@@ -46,7 +47,7 @@ def command(wanted: Wanted, as_of: datetime | None) -> None:
     elif not found:
         write(nothing("drift", wanted, "`auditor drift --since 30d` looks further back."))
     else:
-        write(_lines(shown, found))
+        write(_lines(shown, found, looked))
 
 
 def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
@@ -67,6 +68,20 @@ def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
         known = _known(this, now)
         rows = [row for row in rows if _fits(row, wanted, known)]
     return rows
+
+
+def _looked_before(this: App, rows: list[Drift]) -> dict[datetime, datetime | None]:
+    """Return when the scan before looked, by the time of the scan that saw a change: in between it was made."""
+    from datetime import timedelta
+
+    if not rows:
+        return {}
+    with this.ledger() as ledger:
+        found = {
+            at: ledger.latest_scan(at - timedelta(microseconds=1))
+            for at in sorted({row.detected_at for row in rows})
+        }
+    return {at: scan.at if scan else None for at, scan in found.items()}
 
 
 def _known(this: App, now: Standing) -> Mapping[tuple[str | None, str], FindingRow]:
@@ -97,33 +112,51 @@ def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], Fin
     return wanted.fits(of, of)
 
 
-def _lines(shown: list[Drift], found: list[Drift]) -> list[str]:
+_IS = {"worse": "weaker", "better": "stronger"}
+"""Of a setting; a finding is worse or better."""
+
+
+def _lines(shown: list[Drift], found: list[Drift], looked: Mapping[datetime, datetime | None]) -> list[str]:
     from auditor.cli._text import plural, table
 
     rows = [
         (
             row.kind,
-            {"worse": "worse", "better": "better"}.get(row.direction, ""),
+            "" if row.direction == "neutral" else row.direction if row.rule else _IS[row.direction],
             row.severity,
             f"{row.subject_table} {row.subject_key}",
             _what(row),
+            f"{row.changed_at:%Y-%m-%d %H:%M}" if row.changed_at else "not known",
             row.actor.rpartition("/")[2] if row.actor else "not known",
         )
         for row in shown
     ]
-    headers = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "BY")
-    lines = table(headers, rows, keys=("SUBJECT",), fixed=("KIND", "IS", "SEVERITY"), paints="SEVERITY")
+    headers = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "CHANGED", "BY")
+    fixed = ("KIND", "IS", "SEVERITY", "CHANGED")
+    lines = table(headers, rows, keys=("SUBJECT",), fixed=fixed, paints="SEVERITY")
     counts = Counter(row.kind for row in found)
     said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     more = f"; the first {len(shown)} are shown" if len(shown) < len(found) else ""
-    return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}."]
+    return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}.", *_seen(looked)]
+
+
+def _seen(looked: Mapping[datetime, datetime | None]) -> list[str]:
+    """Say when they were detected, and since when they can have been made."""
+    told = [
+        f"Detected {at:%Y-%m-%d %H:%M} UTC"
+        + (f"; the scan before looked at {before:%Y-%m-%d %H:%M} UTC." if before else ", by the first scan.")
+        for at, before in sorted(looked.items())
+    ]
+    if len(told) > 1:
+        return [f"Detected by {len(told)} scans; --json has when, and how each author is known."]
+    return told
 
 
 def _what(row: Drift) -> str:
-    if row.rule is None and row.field is None:  # the resource itself, and nothing of it, came or went
-        return {"appeared": "is new", "vanished": "is gone"}.get(row.kind, row.because)
     said = row.because.removeprefix(f"{row.subject_key}: ")
-    if row.rule is None and ": " in said:  # a policy, told by what it lets in
+    if row.rule is None and (
+        row.field is None or ": " in said
+    ):  # it came, or went, or is told by what it comes to
         return said
     before, after = (value if value is not None else "–" for value in (row.before, row.after))
     return f"{row.rule or row.field}: {before} → {after}"

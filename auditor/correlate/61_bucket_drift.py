@@ -20,7 +20,6 @@ TABLE = "bucket_drift"
 READS = ("s3_bucket", "aws_account", "history_watch", "history_baseline")
 
 BLOCK = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")
-_OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter", "none")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -57,8 +56,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
 def guards() -> tuple[str, ...]:
     """Return the watched columns of a bucket that have a better and a worse."""
     columns = schema_tables()["s3_bucket"].columns
-    directed = [c.name for c in columns if c.watch and c.watch != "change" and c.name != "eventbridge"]
-    return (*directed, "ownership")
+    return tuple(c.name for c in columns if c.watch and c.watch != "change" and c.name != "eventbridge")
 
 
 def _weaker(field: str, was: Any, now: Any) -> bool | None:
@@ -66,7 +64,7 @@ def _weaker(field: str, was: Any, now: Any) -> bool | None:
         return None
     if was == now:
         return False
-    order = _OWNERSHIP if field == "ownership" else _order(field)
+    order = _order(field)
     if not order:
         return bool(was) and not now
     if was not in order or now not in order:

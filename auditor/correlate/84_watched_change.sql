@@ -1,6 +1,18 @@
 -- Which watched settings may have changed since the scan before, and which rows came or went? Texts that differ are only candidates:
 -- 89_change_facts.py asks what they mean.
-WITH present AS (
+WITH holder AS (
+    SELECT DISTINCT m.user_id, m.group_name
+    FROM directory_membership AS m
+    JOIN config_duty AS d ON d.group_name = m.group_name
+    CROSS JOIN as_of AS n
+    WHERE m.until_at IS NULL OR m.until_at > n.as_of
+),
+person AS (
+    SELECT DISTINCT u.id, u.status, u.email
+    FROM directory_user AS u
+    JOIN holder AS h ON h.user_id = u.id OR h.user_id = u.email
+),
+present AS (
     SELECT 'aws_account' AS table_name, account AS key, 'block_public_acls' AS field, CAST(block_public_acls AS VARCHAR) AS value, account, '*' AS region FROM aws_account
     UNION ALL
     SELECT 'aws_account' AS table_name, account AS key, 'ignore_public_acls' AS field, CAST(ignore_public_acls AS VARCHAR) AS value, account, '*' AS region FROM aws_account
@@ -49,6 +61,8 @@ WITH present AS (
     UNION ALL
     SELECT 'iam_policy' AS table_name, arn AS key, 'version' AS field, version AS value, account, '*' AS region FROM iam_policy
     UNION ALL
+    SELECT 'iam_policy' AS table_name, arn AS key, 'document' AS field, document AS value, account, '*' AS region FROM iam_policy
+    UNION ALL
     SELECT 'iam_provider' AS table_name, arn AS key, 'client_ids' AS field, client_ids AS value, account, '*' AS region FROM iam_provider
     UNION ALL
     SELECT 'iam_provider' AS table_name, arn AS key, 'thumbprints' AS field, thumbprints AS value, account, '*' AS region FROM iam_provider
@@ -65,6 +79,8 @@ WITH present AS (
     UNION ALL
     SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'write_data_arns' AS field, write_data_arns AS value, account, region AS region FROM cloudtrail_trail
     UNION ALL
+    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'bucket' AS field, bucket AS value, account, region AS region FROM cloudtrail_trail
+    UNION ALL
     SELECT 'backup_plan' AS table_name, arn AS key, 'version' AS field, version AS value, account, region AS region FROM backup_plan
     UNION ALL
     SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'schedule' AS field, schedule AS value, account, region AS region FROM backup_plan_rule
@@ -74,6 +90,10 @@ WITH present AS (
     SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'continuous' AS field, CAST(continuous AS VARCHAR) AS value, account, region AS region FROM backup_plan_rule
     UNION ALL
     SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'copies' AS field, copies AS value, account, region AS region FROM backup_plan_rule
+    UNION ALL
+    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'timezone' AS field, timezone AS value, account, region AS region FROM backup_plan_rule
+    UNION ALL
+    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'vault_name' AS field, vault_name AS value, account, region AS region FROM backup_plan_rule
     UNION ALL
     SELECT 'backup_selection' AS table_name, plan_id || '/' || selection_id AS key, 'resources' AS field, resources AS value, account, region AS region FROM backup_selection
     UNION ALL
@@ -99,6 +119,12 @@ WITH present AS (
     UNION ALL
     SELECT 'config_duty', group_name || '/' || directory || '/' || project || '/' || region || '/' || job_id || '/' || zone || '/' || starts,
         'starts', starts, '*', '*' FROM config_duty
+    UNION ALL
+    SELECT 'directory_membership', user_id || '/' || group_name, 'group_name', group_name, '*', '*' FROM holder
+    UNION ALL
+    SELECT 'directory_user', id, 'status', status, '*', '*' FROM person
+    UNION ALL
+    SELECT 'directory_user', id, 'email', email, '*', '*' FROM person
 ),
 here AS (SELECT DISTINCT table_name, key FROM present),
 known AS (SELECT DISTINCT table_name, key FROM history_watch),

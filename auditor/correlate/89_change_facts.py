@@ -7,8 +7,8 @@ actors neither explains it nor fails to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Tables
@@ -16,7 +16,8 @@ from auditor.correlate.changed import approved
 from auditor.correlate.zoning import Row, strictest_declared
 from auditor.model import Gap, Seen
 from auditor.schema import tables as schema_tables
-from auditor.watch import Watched, attribute_drift, plain
+from auditor.watch import Watched, attribute_drift, plain, watched
+from auditor.watch.people import watched_rows
 
 TABLE = "change_facts"
 READS = (
@@ -27,7 +28,32 @@ READS = (
     "as_of",
     "history_scan",
     "config_zone",
+    "history_watch",
+    "s3_bucket",
+    "iam_role",
+    "iam_policy",
+    "backup_plan",
+    "backup_plan_rule",
+    "backup_selection",
+    "config_duty",
+    "directory_membership",
+    "directory_user",
 )
+_WHERE = ("account", "region")
+COLUMNS = {
+    "s3_bucket": ("arn", *_WHERE, "tags"),
+    "iam_role": ("arn", "account", "inline_policies", "attached_policies", "boundary_arn"),
+    "iam_policy": ("arn", "account", "version", "document"),
+    "directory_membership": ("user_id", "group_name", "until_at"),
+    "directory_user": ("id", "email", "status"),
+    "history_watch": ("table_name", "key", "field", "value", *_WHERE),
+}
+_TOGETHER = (
+    ("iam_role", "iam_policy"),
+    ("backup_plan", "backup_plan_rule", "backup_selection"),
+    ("config_duty", "directory_membership", "directory_user"),
+)
+"""Tables of which a change is told by more than its own row: then all their rows are compared."""
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -37,8 +63,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     if not candidates:
         return
     zone = strictest_declared(tables["config_zone"])
-    before = [_watched(row, row["before"]) for row in candidates if row["kind"] != "appeared"]
-    after = [_watched(row, _plain(row)) for row in candidates if row["kind"] != "vanished"]
+    before, after = _compared(tables, candidates, now["as_of"])
     whole = any(row["at"] == now["previous_at"] and row["complete"] for row in tables["history_scan"])
     found = attribute_drift(
         before,
@@ -48,8 +73,10 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         changes=tables["recent_change"],
         previous_at=_utc(now["previous_at"]),
         now=_utc(now["as_of"]),
+        buckets=tables["s3_bucket"],
+        settles=timedelta(seconds=now["horizon_cloudtrail_s"] or 0),
     )
-    places = {(row["table_name"], row["key"]): row for row in candidates}
+    places = {(one.table, one.key): one for one in (*before, *after)}
     for drift in found:
         at = drift.changed_at
         since, until = (at, at) if at else (_utc(now["previous_at"]), _utc(now["as_of"]))
@@ -60,10 +87,10 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         yield {
             "subject_key": f"{drift.subject_table}/{drift.subject_key}#{drift.field or drift.kind}",
             "zone": zone,
-            "account": None if place["account"] == "*" else place["account"],
+            "account": None if place.account == "*" else place.account,
             "project": None,
             "owner": None,
-            "region": place["region"],
+            "region": place.region,
             "kind": drift.kind,
             "changed_table": drift.subject_table,
             "changed_key": drift.subject_key,
@@ -76,6 +103,29 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             "change_id": record,
             "approved_by": by,
         }
+
+
+def _compared(
+    tables: Tables, candidates: Collection[Row], at: datetime
+) -> tuple[list[Watched], list[Watched]]:
+    """Return the settings of then and of now that may differ, with all that is needed to say what that comes to."""
+    named = {row["table_name"] for row in candidates}
+    whole = {name for some in _TOGETHER if named.intersection(some) for name in some}
+    alone = [
+        row for row in candidates if row["key"] is not None
+    ]  # of what lies beside them, the last word counts
+    before = [_watched(row, row["before"]) for row in alone if row["kind"] != "appeared"]
+    after = [_watched(row, _plain(row)) for row in alone if row["kind"] != "vanished"]
+    if whole:
+        before += [
+            _watched(row, row["value"]) for row in tables["history_watch"] if row["table_name"] in whole
+        ]
+    described = schema_tables()
+    people = watched_rows(tables.__getitem__, at) if "config_duty" in whole else {}
+    for name in sorted(whole):
+        for row in people.get(name, tables[name]):
+            after += watched(described[name], row)
+    return before, after
 
 
 def _watched(row: Row, value: str | None) -> Watched:

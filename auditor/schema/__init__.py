@@ -31,7 +31,7 @@ class Column:
     unseen: Unseen = "none"
     watch: str = ""
     """Not empty: a change of this column between scans is drift. `up` means more is better, `down` less is better,
-    `A>B>C` lists values from best to worst, `change` means no direction."""
+    `A>B>C` lists values from best to worst, `change` means that `auditor/watch/` asks what it comes to."""
     why: str = ""
     """The column of the same row that says why this one is NULL, for the sentence of an unknown."""
 

@@ -1,0 +1,170 @@
+"""Who changed a setting, from the feed of management events, or why nobody is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from auditor.model import Drift, Gap, Seen
+from auditor.watch.events import ELSEWHERE, EVENTS, TOGETHER
+from auditor.watch.values import Watched
+
+_FEED = "aws_change"
+_GLOBAL = "us-east-1"
+"""Where CloudTrail records what is global."""
+_SAID = re.compile(
+    r"CloudTrail event (?P<event_id>\S+) \((?P<event_name>[^)]*)\)"
+    r"(?:, from (?P<address>.+?))?(?:, the newest of (?P<of>\d+) that fit)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the trail says of the one who changed something, beside who it was."""
+
+    event_id: str | None = None
+    event_name: str | None = None
+    address: str | None = None
+    session: str | None = None
+    """Name of the session, where a role was assumed."""
+    others: int = 0
+    """Events that fit too, all older."""
+
+
+def trace(drift: Drift) -> Trace:
+    """Read what `actor_reason` says: the ledger keeps it as the one sentence that its chain binds."""
+    reason = drift.actor_reason.partition(": ")[2] if drift.rule else drift.actor_reason
+    found = _SAID.fullmatch(reason)
+    if drift.actor is None or found is None:
+        return Trace()
+    _, assumed, rest = drift.actor.partition(":assumed-role/")
+    session = rest.partition("/")[2] if assumed else ""
+    return Trace(
+        found["event_id"], found["event_name"], found["address"], session or None, int(found["of"] or 1) - 1
+    )
+
+
+class Authors:
+    """Who changed what, from the feed of management events."""
+
+    def __init__(
+        self, changes: Iterable[Mapping[str, Any]], coverage: Sequence[Seen | Gap], settles: timedelta
+    ) -> None:
+        self._changes: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        """By name, and by what may name its resource: ten thousand changes are not each looked for among ten thousand."""
+        for change in changes:
+            if not change.get("error_code") and change.get("actor"):
+                for mark in _marks(change):
+                    self._changes.setdefault((str(change.get("event_name")), mark), []).append(change)
+        self._coverage = [part for part in coverage if part.table == _FEED]
+        self._settles = settles
+
+    def of(
+        self, field: str, one: Watched, since: datetime | None, now: datetime, keys: Collection[str] = ()
+    ) -> tuple[Mapping[str, Any] | None, str]:
+        """Return the newest event that explains a change, and why it or nobody is named.
+
+        `field` is a column, `+` of a row that came, `-` of one that is gone; `keys` are other resources whose events tell of it.
+        """
+        names = TOGETHER.get((one.table, field)) or EVENTS.get(one.table, {}).get(field, ())
+        if not names:
+            known = f"no CloudTrail event is known to tell of {one.table} {field}"
+            return None, f"not found, because {ELSEWHERE.get(one.table, known)}"
+        sought = {*_sought(one), *keys}
+        found = {
+            id(change): change
+            for name in names
+            for mark in sought
+            for change in self._changes.get((name, mark), ())
+            if since is None or when(change.get("at")) > since
+        }
+        fitting = [each for each in found.values() if _concerns(each, one) or each.get("resource") in keys]
+        if fitting:
+            change = max(fitting, key=lambda c: (when(c.get("at")), str(c.get("event_id"))))
+            words = [f"CloudTrail event {change.get('event_id')} ({change.get('event_name')})"]
+            if change.get("source_ip"):
+                words.append(f"from {change['source_ip']}")
+            if len(fitting) > 1:
+                words.append(f"the newest of {len(fitting)} that fit")
+            return change, ", ".join(words)
+        between = f"between {_iso(since)} and {_iso(now)}" if since else f"before {_iso(now)}"
+        return (
+            None,
+            f"not found, because no CloudTrail event names this change {between}; {self._sight(one, since)}",
+        )
+
+    def _sight(self, one: Watched, since: datetime | None) -> str:
+        """Say how well the trail was seen in that time."""
+        mine = [
+            part
+            for part in self._coverage
+            if part.account in {"*", one.account}
+            and ("*" in {part.region, one.region} or part.region in {one.region, _GLOBAL})
+            and (since is None or part.until_at is None or when(part.until_at) > since)
+            and not _of_another(part.resource, one.table)
+        ]
+        gaps = sorted({_gap(part) for part in mine if isinstance(part, Gap)})
+        if gaps:
+            return f"{_FEED} in {one.account} had a gap: {'; '.join(gaps)}"
+        if not mine:
+            return f"{_FEED} was not read in {one.account}"
+        late = (
+            f", and events of its last {int(self._settles.total_seconds() // 60)} min may still be on their way"
+            if self._settles
+            else ""
+        )
+        return f"{_FEED} in {one.account} was read to its end{late}"
+
+
+def _of_another(resource: str, table: str) -> bool:
+    """Say whether a gap is of the events of one service alone, and another's than the table's."""
+    service = {"aws_account": "s3"}.get(table, table.partition("_")[0])
+    return resource.endswith(".amazonaws.com") and resource != f"{service}.amazonaws.com"
+
+
+def _gap(part: Gap) -> str:
+    words = part.detail or part.reason
+    if part.from_at and part.until_at:
+        return f"{words} (between {_iso(when(part.from_at))} and {_iso(when(part.until_at))})"
+    return words
+
+
+def _marks(change: Mapping[str, Any]) -> set[str]:
+    """Return what a row that a change concerns may be sought by."""
+    resource, account = str(change.get("resource") or ""), str(change.get("account"))
+    return {resource, resource.rpartition(":")[2], account, f"{account} {change.get('region')}"}
+
+
+def _sought(one: Watched) -> set[str]:
+    if one.table == "backup_region":
+        return {f"{one.account} {one.region}"}
+    if one.table == "aws_account":
+        return {one.account}
+    return {one.key, one.key.split("/")[0]} if one.table.startswith("backup_") else {one.key}
+
+
+def _concerns(change: Mapping[str, Any], one: Watched) -> bool:
+    resource = str(change.get("resource") or "")
+    if one.table == "backup_region":
+        return (change.get("account"), change.get("region")) == (one.account, one.region)
+    if one.table == "aws_account":
+        return change.get("account") == one.account
+    if resource == one.key:
+        return True
+    return one.table.startswith("backup_") and resource.endswith(f":{one.key.split('/')[0]}")
+
+
+def when(value: Any) -> datetime:
+    """Read a time as DuckDB gives it (naive, UTC) or as a source does."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return datetime.min.replace(tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _iso(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

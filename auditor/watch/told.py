@@ -1,0 +1,60 @@
+"""What a change of one setting comes to, in one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a change means."""
+
+    direction: str = "neutral"
+    """`worse`, `better` or `neutral`, which an undecided one is as well: then `says` says so."""
+    says: str = ""
+    """In words; empty where the values before and after say it all."""
+    before: str | None = None
+    """What only the old value holds, where less than all of it tells the change; None: all of it."""
+    after: str | None = None
+    word: str = ""
+    """In place of `is weaker`, `is stronger` or `changed`."""
+    low: bool = False
+    """Nobody of today can make use of it."""
+
+
+UNREADABLE = Told(says="undecided: one of the two cannot be read")
+
+
+def weighed(
+    weaker: Sequence[str],
+    stronger: Sequence[str],
+    unsure: Sequence[str] = (),
+    *,
+    sides: tuple[Iterable[Any], Iterable[Any]] | None = None,
+) -> Told:
+    """Tell what became weaker and stronger; weaker counts, else what cannot be told, else stronger."""
+    direction = "worse" if weaker else "neutral" if unsure else "better" if stronger else "neutral"
+    said = [*weaker, *stronger, *(f"undecided: {each}" for each in unsure)]
+    before, after = (
+        (None, None)
+        if sides is None
+        else tuple(json.dumps(list(side), sort_keys=True, ensure_ascii=False) for side in sides)
+    )
+    return Told(direction, "; ".join(said), before, after)
+
+
+def only(ours: Iterable[Any], theirs: Iterable[Any]) -> list[Any]:
+    """Return what one list holds that the other does not, by what it says, in order."""
+    held = {json.dumps(each, sort_keys=True) for each in theirs}
+    return [each for each in ours if json.dumps(each, sort_keys=True) not in held]
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first few, and say how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

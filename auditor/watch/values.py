@@ -1,0 +1,122 @@
+"""Watched settings as plain values: which columns, written so that equal settings are equal text, and which rows are gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.model import Gap, Seen
+from auditor.schema import Column, Table
+
+_SETS = frozenset(
+    {"policy", "trust_policy", "inline_policies", "attached_policies", "client_ids", "thumbprints",
+     "write_data_arns", "resources", "not_resources", "list_of_tags"}
+)  # fmt: skip
+"""Columns whose lists AWS reads as sets: their order says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One watched setting of one resource, as last known."""
+
+    table: str
+    key: str
+    """The row's key, parts joined by `/`."""
+    field: str
+    value: str | None
+    """Text in one canonical form; None: not known."""
+    account: str = "*"
+    region: str = "*"
+    at: datetime | None = None
+    """When it was last known; the start of the time in which it may have changed."""
+
+
+Fields = Mapping[str, Watched]
+"""The watched settings of one row, by column."""
+Row = tuple[str, str]
+"""Table and key."""
+
+
+def watched(table: Table, row: Mapping[str, Any]) -> Iterator[Watched]:
+    """Yield the watched settings of one row of a source table, or of a table of the configuration, which has no place."""
+    columns = [column for column in table.columns if column.watch]
+    if not columns:
+        return
+    # A part that is a time says since when, not what.
+    key = "/".join(str(row.get(part, "")) for part in table.key if table.column(part).type != "TIME")
+    placed = table.kind == "source"
+    account = str((row.get("account") or row.get("project") or "*") if placed else "*")
+    region = str((row.get("region") or "*") if placed else "*")
+    for column in columns:
+        value = plain(column, row.get(column.name))
+        yield Watched(table.name, key, column.name, value, account, region)
+
+
+def plain(column: Column, value: Any) -> str | None:
+    """Write a value so that equal settings are equal text, whatever the order of their keys."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    parsed: Any = value
+    if isinstance(value, str):
+        if column.type != "JSON" and column.name not in _SETS:
+            return value
+        try:
+            parsed = json.loads(value, object_pairs_hook=_unique)
+        except (ValueError, RecursionError):
+            return value  # not JSON, or with a key twice: then every byte may matter
+    try:
+        return canonical(_unordered(parsed) if column.name in _SETS else parsed)
+    except RecursionError:
+        return repr(value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _unordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unordered(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return sorted((_unordered(item) for item in value), key=canonical)
+    return value
+
+
+def canonical(value: Any) -> str:
+    """Write JSON in its one form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def by_table(coverage: Sequence[Seen | Gap]) -> dict[str, list[Seen | Gap]]:
+    """Sort coverage by the table it tells of."""
+    found: dict[str, list[Seen | Gap]] = {}
+    for part in coverage:
+        found.setdefault(part.table, []).append(part)
+    return found
+
+
+def lost(one: Watched, coverage: Sequence[Seen | Gap]) -> bool:
+    """Say whether a row that was not yielded is gone: its listing was read without a gap."""
+    seen = False
+    for part in coverage:
+        if part.table != one.table or part.account not in {"*", one.account}:
+            continue
+        if "*" not in {part.region, one.region} and part.region != one.region:
+            continue
+        if isinstance(part, Seen):
+            seen = seen or part.resource == "*" or one.key.split("/")[0] in part.resource
+        elif "#" not in part.resource:
+            return False  # of whatever it is the gap, the row may stand behind it
+    return seen
