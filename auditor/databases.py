@@ -28,7 +28,8 @@ class Borrowed:
     def __init__(
         self, *, memory_limit: str = "64MB", threads: int = 1, spill: Path, spill_mb: int = 0
     ) -> None:
-        self._database, self.connection = _IDLE.take(memory_limit, threads, spill, spill_mb) or _opened(
+        self._limits = memory_limit, threads, spill_mb
+        self._database, self.connection = _IDLE.take(self._limits, spill) or _opened(
             connect(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
         )
 
@@ -56,7 +57,7 @@ class Borrowed:
         except duckdb.Error:
             self._database.close()
         else:
-            _IDLE.keep(self._database)
+            _IDLE.keep(self._database, self._limits)
 
 
 def _opened(database: DuckDBPyConnection) -> tuple[DuckDBPyConnection, DuckDBPyConnection]:
@@ -65,47 +66,58 @@ def _opened(database: DuckDBPyConnection) -> tuple[DuckDBPyConnection, DuckDBPyC
     return database, connection
 
 
+Limits = tuple[str, int, int]
+"""Of memory, as DuckDB writes it; threads; MB that may be spilled, 0: no limit."""
+
+
 class _Idle:
     """The databases that wait, of this process: a forked one must not use its parent's."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, DuckDBPyConnection]] = []
+        self._waiting: list[tuple[int, Limits, DuckDBPyConnection]] = []
         self._lock = Lock()
 
-    def take(
-        self, memory_limit: str, threads: int, spill: Path, spill_mb: int
-    ) -> tuple[DuckDBPyConnection, DuckDBPyConnection] | None:
+    def take(self, limits: Limits, spill: Path) -> tuple[DuckDBPyConnection, DuckDBPyConnection] | None:
         """Return an idle database under these limits and a connection to it; None where there is none."""
         import duckdb
 
-        most = "max_temp_directory_size"
-        limits = (
-            f"SET memory_limit = {quoted(memory_limit)}; SET threads = {threads}; "
-            f"SET temp_directory = {quoted(str(spill))}; "
-            + (f"SET {most} = '{spill_mb}MB'" if spill_mb else f"RESET {most}")
-        )
-        while (database := self._pop()) is not None:
+        while (waited := self._pop(limits)) is not None:
+            had, database = waited
             with suppress(duckdb.Error):  # it broke
-                database.execute(limits)
+                database.execute(f"SET temp_directory = {quoted(str(spill))}; {_changed(had, limits)}")
                 return _opened(database)
             database.close()
         return None
 
-    def _pop(self) -> DuckDBPyConnection | None:
+    def _pop(self, limits: Limits) -> tuple[Limits, DuckDBPyConnection] | None:
+        """Take one away, best one that has these limits."""
         with self._lock:
             mine = [each for each in self._waiting if each[0] == os.getpid()]
             if not mine:
                 return None
-            self._waiting.remove(mine[-1])
-            return mine[-1][1]
+            best = next((each for each in reversed(mine) if each[1] == limits), mine[-1])
+            self._waiting.remove(best)
+            return best[1:]
 
-    def keep(self, database: DuckDBPyConnection) -> None:
+    def keep(self, database: DuckDBPyConnection, limits: Limits) -> None:
         """Let a database wait; the one that waits longest goes when there are too many."""
         with self._lock:
-            self._waiting.append((os.getpid(), database))
-            gone = self._waiting.pop(0)[1] if len(self._waiting) > _MOST_IDLE else None
+            self._waiting.append((os.getpid(), limits, database))
+            gone = self._waiting.pop(0)[2] if len(self._waiting) > _MOST_IDLE else None
         if gone is not None:
             gone.close()
+
+
+def _changed(had: Limits, wanted: Limits) -> str:
+    """Return the statements that change limits: to set one as it is makes DuckDB give all free memory back."""
+    most = "max_temp_directory_size"
+    memory, threads, spill_mb = wanted
+    said = (
+        f"SET memory_limit = {quoted(memory)}",
+        f"SET threads = {threads}",
+        f"SET {most} = '{spill_mb}MB'" if spill_mb else f"RESET {most}",
+    )
+    return "; ".join(text for text, before, after in zip(said, had, wanted, strict=True) if before != after)
 
 
 _IDLE = _Idle()
