@@ -128,9 +128,11 @@ class Story:
         """Read a scenario file, or every chapter of a folder: maps are merged by their keys, lists appended."""
         import yaml
 
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times faster
         said: Any = {}
         for chapter in sorted(path.glob("*.yaml")) if path.is_dir() else (path,):
-            said = merged(said, yaml.safe_load(chapter.read_text(encoding="utf-8")))
+            text = chapter.read_text(encoding="utf-8")
+            said = merged(said, yaml.load(text, loader))  # noqa: S506 - both are safe loaders
         return cls(said)
 
     def __getitem__(self, section: str) -> Any:

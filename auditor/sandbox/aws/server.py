@@ -52,7 +52,7 @@ def serve(cloud: AwsCloud) -> Any:
     from werkzeug.serving import ThreadedWSGIServer
 
     from auditor.sandbox.aws.gate import Gate
-    from auditor.sandbox.aws.wire import MAKING_ROUTES, only_matched
+    from auditor.sandbox.aws.wire import MAKING_ROUTES, one_loader, only_matched
 
     class Handler(MotoRequestHandler):
         """Answer request after request on one connection, as AWS does.
@@ -189,6 +189,7 @@ def serve(cloud: AwsCloud) -> Any:
 
     moto = DomainDispatcherApplication(create_backend_app)
     only_matched()
+    one_loader()
     with cloud.world.entered(), MAKING_ROUTES:
         for service in MOTO_SERVICES:
             moto.app_instances[service] = create_backend_app(service)

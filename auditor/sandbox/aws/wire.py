@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
 from xml.sax.saxutils import escape
@@ -151,6 +152,20 @@ def only_matched() -> None:
         return build
 
     SmithyRule._compile_builder = unbuilt  # type: ignore[method-assign,assignment]  # noqa: SLF001
+
+
+def one_loader() -> None:
+    """Let moto list the folders of botocore's models once: it makes a loader for each model, and each lists them all."""
+    import moto.core.utils
+
+    moto.core.utils.create_loader = _loader
+
+
+@cache
+def _loader() -> Any:
+    from moto.core.loaders import create_loader
+
+    return create_loader()
 
 
 def _understand(asked: Asked) -> None:
