@@ -15,7 +15,8 @@ from auditor.alerts.routes import Route
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables
-from auditor.watch import EVENTS, Watched, _Authors, _concerns, watched
+from auditor.watch import EVENTS, Watched, watched
+from auditor.watch.authors import Authors, concerns
 
 BUCKET = "arn:aws:s3:::b"
 VERSIONING = Watched("s3_bucket", BUCKET, "versioning", "Enabled", "111111111111", "eu-west-1")
@@ -343,7 +344,7 @@ def test_an_author_is_found_wherever_a_change_may_name_the_row(resource: str, ke
              "at": day(1), "event_id": "e"}  # fmt: skip
     EVENTS.setdefault(table, {})["f"] = ("E",)
     try:
-        found, _ = _Authors([event], ()).of("changed", row, None, day(2))
+        found, _ = Authors([event], ()).of(row.field, row, None, day(2))
     finally:
         del EVENTS[table]["f"]
-    assert (found is not None) == _concerns(event, row)
+    assert (found is not None) == concerns(event, row)

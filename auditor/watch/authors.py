@@ -51,7 +51,10 @@ class Authors:
     """Who changed what, from the feed of management events."""
 
     def __init__(
-        self, changes: Iterable[Mapping[str, Any]], coverage: Sequence[Seen | Gap], settles: timedelta
+        self,
+        changes: Iterable[Mapping[str, Any]],
+        coverage: Sequence[Seen | Gap],
+        settles: timedelta = timedelta(0),
     ) -> None:
         self._changes: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         """By name, and by what may name its resource: ten thousand changes are not each looked for among ten thousand."""
@@ -81,7 +84,7 @@ class Authors:
             for change in self._changes.get((name, mark), ())
             if since is None or when(change.get("at")) > since
         }
-        fitting = [each for each in found.values() if _concerns(each, one) or each.get("resource") in keys]
+        fitting = [each for each in found.values() if concerns(each, one) or each.get("resource") in keys]
         if fitting:
             change = max(fitting, key=lambda c: (when(c.get("at")), str(c.get("event_id"))))
             words = [f"CloudTrail event {change.get('event_id')} ({change.get('event_name')})"]
@@ -146,7 +149,8 @@ def _sought(one: Watched) -> set[str]:
     return {one.key, one.key.split("/")[0]} if one.table.startswith("backup_") else {one.key}
 
 
-def _concerns(change: Mapping[str, Any], one: Watched) -> bool:
+def concerns(change: Mapping[str, Any], one: Watched) -> bool:
+    """Say whether an event is about the resource of a setting."""
     resource = str(change.get("resource") or "")
     if one.table == "backup_region":
         return (change.get("account"), change.get("region")) == (one.account, one.region)
