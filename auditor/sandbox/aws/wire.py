@@ -158,7 +158,7 @@ def one_loader() -> None:
     """Let moto list the folders of botocore's models once: it makes a loader for each model, and each lists them all."""
     import moto.core.utils
 
-    moto.core.utils.create_loader = _loader
+    vars(moto.core.utils)["create_loader"] = _loader  # imported there, not exported
 
 
 @cache
