@@ -6,14 +6,9 @@ Modules that begin with an underscore are shared by the commands.
 
 from __future__ import annotations
 
-import gc
-
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     from auditor.cli._root import cli
 
-    try:
-        cli(prog_name="auditor")
-    finally:
-        gc.freeze()  # a process that ends need not look through all it holds: after a scan that took most of a second
+    cli(prog_name="auditor")
