@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -232,3 +233,12 @@ class Drift:
     """Why the actor is known, or why not."""
     severity: str = "medium"
     because: str = ""
+
+
+_MANY = re.compile(r" \((\d+) slots\)\Z")
+
+
+def slots_in(slot: str) -> int:
+    """Return how many slots a name of the ledger stands for: those of a long absence share one, FIRST/LAST (N slots)."""
+    found = _MANY.search(slot)
+    return int(found[1]) if found else 1

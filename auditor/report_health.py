@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.model import GAP_REASONS
+from auditor.model import GAP_REASONS, slots_in
 from auditor.report_read import Past
 from auditor.report_words import counted, number, span, when
 from auditor.schema import tables as schema_tables
@@ -157,7 +157,7 @@ def _coverage(past: Past) -> Sequence[Mapping[str, Any]]:
 
 
 def _slots(past: Past, state: str) -> int:
-    return sum(row.state == state for row in past.slots)
+    return sum(slots_in(row.slot) for row in past.slots if row.state == state)
 
 
 def _covered(ran: int, planned: int) -> str:

@@ -18,6 +18,7 @@ from service_case import LEASE_S, START, World
 from auditor.ledger import Ledger
 from auditor.ledger.agenda import SCAN, DeposedError
 from auditor.ledger.holding import Holding
+from auditor.model import slots_in
 from auditor.service.instance import Ended, Job
 from auditor.timetable import timetable
 
@@ -74,6 +75,39 @@ def test_slots_that_nobody_ran_are_missed_and_the_newest_is_caught_up_once(world
     assert [each.slot for each in world.ledger.scans(state="missed")] == [slot.name for slot in missed]
     assert len(world.scans) == 2
     assert world.ledger.verify().because == ""
+
+
+def test_a_long_absence_is_a_row_for_each_stretch_of_it_and_no_slot_is_left_out(tmp_path: Path) -> None:
+    """Every minute for three days: ten thousand rows and entries would say no more."""
+    world = World(tmp_path, "1m")
+    world.add("a")
+    world.run(60)
+    world.kill("a")
+    before = len(world.ledger.entries())
+    person = START + timedelta(hours=20, seconds=30)
+    world.ledger.record(scan(1), [], at=person)
+    world.now += timedelta(days=3)
+    world.known_gone.add("a")
+    world.add("b")
+    world.run(20)
+    slots = [slot for slot in world.ledger.agenda.slots() if slot.state != "planned"]
+    assert [slot.state for slot in slots] == ["done", "done", "missed", "missed", "done", "missed", "done"]
+    assert [slot.due_at for slot in slots if slot.state == "done"][2] == person - timedelta(seconds=30)
+    missed = world.ledger.scans(state="missed")
+    assert [each.slot for each in missed] == [
+        "2026-02-02T02:32:00Z",
+        "2026-02-02T02:33:00Z/2026-02-02T22:29:00Z (1197 slots)",
+        "2026-02-02T22:31:00Z/2026-02-05T02:30:00Z (3120 slots)",
+    ]
+    assert slots[-1].due_at == datetime(2026, 2, 5, 2, 31, tzinfo=UTC)
+    # Two that were run, those that nobody ran, the one in which a person scanned, and the newest.
+    assert 2 + sum(slots_in(each.slot) for each in missed) + 1 + 1 == 3 * 1440 + 2
+    counts = {(job, state): n for job, state, n in world.ledger.agenda.counts()["slots"]}
+    assert counts["scan", "missed"] == 1 + 1197 + 3120
+    assert len(world.ledger.entries()) == before + 3 + 2
+    assert world.events("missed") == ["missed"] * 3
+    assert world.ledger.verify().because == ""
+    world.close()
 
 
 def test_a_missed_slot_in_which_a_person_scanned_is_answered_and_not_missed(world: World) -> None:

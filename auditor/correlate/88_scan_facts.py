@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor.correlate import Rows, Tables
 from auditor.correlate.zoning import listed, seconds, strictest_declared
+from auditor.model import slots_in
 
 TABLE = "scan_facts"
 READS = (
@@ -54,7 +55,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         "earlier_scans": len(finished),
         "since_previous_s": seconds(now["as_of"], finished[-1]["at"]) if finished else None,
         "interval_s": earlier[-1]["interval_s"] if earlier else None,
-        "missed": sum(row["state"] == "missed" for row in since),
+        "missed": sum(slots_in(row["slot"]) for row in since if row["state"] == "missed"),
         "interrupted": sum(row["state"] == "interrupted" for row in since),
         "read_whole": None if not tables["coverage"] else not gaps,
         "gaps_found": len(gaps),

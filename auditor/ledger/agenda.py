@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.errors import BusyError
-from auditor.ledger import slots
+from auditor.ledger import absences, slots
+from auditor.ledger.absences import Absence
 from auditor.ledger.values import instant, maybe, safe, stamp
 
 SCAN = "scan"
@@ -239,7 +240,7 @@ class Agenda:
             return {
                 "findings": conn.execute(open_).fetchall(),
                 "slots": conn.execute(
-                    "SELECT job, state, count(*) FROM slot GROUP BY 1, 2 ORDER BY 1, 2"
+                    f"SELECT job, state, sum({absences.COUNTED}) FROM slot GROUP BY 1, 2 ORDER BY 1, 2"
                 ).fetchall(),
                 "outbox": dict(
                     conn.execute(
@@ -281,6 +282,24 @@ class Desk:
             "INSERT OR IGNORE INTO slot (job, due_at, state) VALUES (?, ?, 'planned')",
             [(job, stamp(due)) for due in (*dues, next_at)],
         )
+
+    def absent(
+        self, job: str, dues: Sequence[datetime], newest: datetime, now: datetime
+    ) -> tuple[list[Absence], list[datetime]]:
+        """Enter what of many times before the newest nobody answered, in runs; return them, and the times to be planned."""
+        rows = self._conn.execute(
+            "SELECT at FROM scan WHERE state = 'finished' AND at >= ? AND at < ? ORDER BY at",
+            (stamp(dues[0]), stamp(newest)),
+        )
+        found, left = absences.told_apart(
+            dues, newest, [instant(at) for (at,) in rows] if job == SCAN else []
+        )
+        term, holder = self._leader.term, self._leader.holder
+        for each in found:
+            absences.enter(
+                self._conn, each, job=job, newest=newest, scans=job == SCAN, now=now, term=term, holder=holder
+            )
+        return found, left
 
     def start(self, slot: Slot, now: datetime, *, said: str = "") -> None:
         """Begin a slot."""

@@ -68,11 +68,13 @@ def _change(before: str, after: str, arn: str = "", account: str = "") -> Change
         return Change("undecided", because, before, after)
     told = (_only(before, old, new), _only(after, new, old))
     if not arn:
-        by_text, found = compare(old, new), compare(old, new, level="feasible")
-        if by_text.verdict == "equivalent":
-            return Change("equivalent", "it admits the same requests", *told)
-        if found.verdict == "equivalent":
-            return Change("equivalent", _by_text(by_text), *told, by_text=True)
+        found = compare(old, new, level="feasible")
+        if found.verdict in ("equivalent", "undecided"):  # else a request proves that the texts differ too
+            by_text = compare(old, new)
+            if by_text.verdict == "equivalent":
+                return Change("equivalent", "it admits the same requests", *told)
+            if found.verdict == "equivalent":
+                return Change("equivalent", _by_text(by_text), *told, by_text=True)
         said = [f"it could not be decided: {found.because}"] if found.verdict == "undecided" else []
         said += _callers(old, new, found.witness_b_only, "may now")
         said += _callers(new, old, found.witness_a_only, "may no longer")

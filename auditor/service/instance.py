@@ -13,7 +13,8 @@ from itertools import groupby, pairwise
 from typing import Any, Literal, Protocol
 
 from auditor.ledger import Lease, Ledger
-from auditor.ledger.agenda import SCAN, Answered, DeposedError, Desk, Leader, Slot
+from auditor.ledger.absences import MOST, Absence
+from auditor.ledger.agenda import SCAN, Answered, DeposedError, Desk, Leader, Slot, slot_name
 from auditor.service.election import Election
 from auditor.timetable import Timetable, between, following, latest
 
@@ -222,8 +223,19 @@ class Instance:
         ahead = {slot.due_at for slot in planned if slot.due_at > now and not slot.failures}
         if known.issuperset(dues) and ahead == {next_at}:
             return planned
+        absent: list[Absence] = []
         with ledger.agenda.leading(self.lead) as desk:
+            if len(dues) > MOST:
+                absent, left = desk.absent(
+                    job.name, [due for due in dues[:-1] if due not in known], dues[-1], now
+                )
+                dues = [*left, dues[-1]]
             desk.plan(job.name, dues, next_at=next_at, now=now)
+        for each in absent:
+            self.tell(
+                "missed",
+                {"job": job.name, "slots": each.slots, "slot": each.name, "covered_by": slot_name(dues[-1])},
+            )
         return [
             slot for slot in ledger.agenda.open_slots() if slot.job == job.name and slot.state == "planned"
         ]
