@@ -10,13 +10,14 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditor.model import LINKS
+from auditor.cli import drift
+from auditor.model import LINKS, Drift
 from auditor.sandbox.estate import Estate
 from tests.cli_case import ROOT, answer, run
 
@@ -358,6 +359,38 @@ def test_text_is_no_wider_than_the_terminal_and_has_no_control_codes(command: st
     assert done.exit_code == 0, done.output
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_drift_of_many_alike_shares_a_line_and_loses_none(scanned: Scanned) -> None:
+    rows = answer("drift", config=scanned.config)["rows"]
+    lines = run("drift", config=scanned.config).stdout.partition("\n\n")[0].splitlines()[1:]
+    together = [int(found[1]) for line in lines if (found := re.search(r"  (\d+) of ", line))]
+    assert together and min(together) > 3
+    assert sum(together) + len(lines) - len(together) == len(rows)
+    (rule, many), *_ = Counter(row["rule"] for row in rows).most_common()
+    each = run("drift", "--rule", rule, config=scanned.config).stdout.partition("\n\n")[0].splitlines()[1:]
+    assert len(each) == many > 3
+
+
+def test_drift_begins_with_the_worst_that_somebody_did() -> None:
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+
+    def made(n: int, rule: str | None, severity: str, direction: str) -> Drift:
+        return Drift(
+            f"d{n}", "changed", rule, "s3_bucket", f"b{n}", "versioning", "Enabled", "Suspended", direction, None, at,
+            None, "", severity, f"b{n}: versioning changed",
+        )  # fmt: skip
+
+    found = [
+        made(1, "rule-a", "critical", "worse"),
+        made(2, None, "low", "better"),
+        made(3, None, "medium", "neutral"),
+        made(4, "rule-b", "critical", "better"),
+        made(5, None, "high", "worse"),
+        *(made(n, "rule-a", "medium", "worse") for n in (6, 7, 8, 9)),
+    ]
+    lines = drift._lines(sorted(found, key=drift._urgency), found, {at: None}, each=False)
+    assert [re.search(r"b\d|\d of", line)[0] for line in lines[1:7]] == ["b5", "b3", "b2", "b1", "4 of", "b4"]  # type: ignore[index]
 
 
 def test_before_the_scan_there_was_none(scanned: Scanned) -> None:

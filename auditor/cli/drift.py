@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from auditor.cli._app import App, answering, app
 from auditor.cli._filters import Wanted, filtered, nothing
 from auditor.cli._reading import NO_SCAN, Standing, standing, with_as_of
+from auditor.model import SEVERITIES
 
 if TYPE_CHECKING:
     from auditor.ledger import FindingRow
@@ -27,7 +29,9 @@ KINDS = ("appeared", "resolved", "regressed", "changed", "vanished")
 def command(wanted: Wanted, as_of: datetime | None) -> None:
     """List what changed between scans, who changed it and whether it got worse.
 
-    Without --since it is what the last scan found; `--since 30d` goes further back.
+    Settings stand before findings, and what is worse before what is better. Where many findings of one rule did the same they
+    share a line; with --rule or --limit each has its own. Without --since it is what the last scan found; `--since 30d` goes
+    further back.
     """
     this = app()
     wanted.check(this)
@@ -47,7 +51,8 @@ def command(wanted: Wanted, as_of: datetime | None) -> None:
     elif not found:
         write(nothing("drift", wanted, "`auditor drift --since 30d` looks further back."))
     else:
-        write(_lines(shown, found, looked))
+        each = bool(wanted.rule or wanted.limit)
+        write(_lines(list(wanted.first(sorted(found, key=_urgency))), found, looked, each=each))
 
 
 def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
@@ -116,21 +121,34 @@ _IS = {"worse": "weaker", "better": "stronger"}
 """Of a setting; a finding is worse or better."""
 
 
-def _lines(shown: list[Drift], found: list[Drift], looked: Mapping[datetime, datetime | None]) -> list[str]:
+_FEW = 3
+"""So many findings of one rule that did the same have a line each."""
+_DIRECTIONS = ("worse", "neutral", "better")
+
+
+def _urgency(row: Drift) -> tuple[object, ...]:
+    """Order as who is woken by it reads: settings, then findings; the worst first."""
+    severity = SEVERITIES.index(row.severity) if row.severity in SEVERITIES else len(SEVERITIES)
+    return (
+        row.rule is not None, _DIRECTIONS.index(row.direction), severity, row.rule or "", row.kind, _what(row),
+        row.subject_table, row.subject_key, row.detected_at,
+    )  # fmt: skip
+
+
+def _alike(row: Drift) -> tuple[str, ...]:
+    """Return what findings have in common that share a line; each setting stands by itself."""
+    return row.rule or row.drift_id, row.direction, row.severity, row.kind, _what(row)
+
+
+def _lines(
+    shown: list[Drift], found: list[Drift], looked: Mapping[datetime, datetime | None], *, each: bool
+) -> list[str]:
     from auditor.cli._text import plural, table
 
-    rows = [
-        (
-            row.kind,
-            "" if row.direction == "neutral" else row.direction if row.rule else _IS[row.direction],
-            row.severity,
-            f"{row.subject_table} {row.subject_key}",
-            _what(row),
-            f"{row.changed_at:%Y-%m-%d %H:%M}" if row.changed_at else "not known",
-            row.actor.rpartition("/")[2] if row.actor else "not known",
-        )
-        for row in shown
-    ]
+    rows = []
+    for _, alike in groupby(shown, key=_alike):
+        some = list(alike)
+        rows += [_row(row) for row in some] if each or len(some) <= _FEW else [_together(some)]
     headers = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "CHANGED", "BY")
     fixed = ("KIND", "IS", "SEVERITY", "CHANGED")
     lines = table(headers, rows, keys=("SUBJECT",), fixed=fixed, paints="SEVERITY")
@@ -138,6 +156,29 @@ def _lines(shown: list[Drift], found: list[Drift], looked: Mapping[datetime, dat
     said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     more = f"; the first {len(shown)} are shown" if len(shown) < len(found) else ""
     return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}.", *_seen(looked)]
+
+
+def _row(row: Drift) -> tuple[str, ...]:
+    return (
+        row.kind,
+        "" if row.direction == "neutral" else row.direction if row.rule else _IS[row.direction],
+        row.severity,
+        f"{row.subject_table} {row.subject_key}",
+        _what(row),
+        f"{row.changed_at:%Y-%m-%d %H:%M}" if row.changed_at else "not known",
+        row.actor.rpartition("/")[2] if row.actor else "not known",
+    )
+
+
+def _together(some: list[Drift]) -> tuple[str, ...]:
+    """Return one line for findings of one rule that did the same; they may be of several tables, times and hands."""
+    kind, direction, severity, _, what, *_ = _row(some[0])
+    changed, actor = (
+        cells[0] if len(set(cells)) == 1 else "several"
+        for cells in list(zip(*map(_row, some), strict=True))[-2:]
+    )
+    tables = " and ".join(sorted({row.subject_table for row in some}))
+    return kind, direction, severity, f"{len(some)} of {tables}", what, changed, actor
 
 
 def _seen(looked: Mapping[datetime, datetime | None]) -> list[str]:
