@@ -16,6 +16,7 @@ from auditor.watch import Watched
 
 if TYPE_CHECKING:
     from auditor.model import Drift
+    from auditor.policy.change import Change
 
 SUBJECTS = (
     "aws_account",
@@ -190,19 +191,26 @@ def same_meaning(one: Watched, other: Watched) -> bool:
     """Say whether two values of one setting are the same; of policies, whether they let in the same."""
     if one.value is None or other.value is None or one.value == other.value:
         return one.value == other.value is not None
-    kind = other.table, other.field
-    if kind != _TRUST and kind not in _RESOURCE:
-        return False
-    from auditor.policy.change import (
-        resource_change,
-        trust_change,
-    )  # who only reads the ledger needs no policies
+    change = _change(one.value, other)
+    return change is not None and change.verdict == "equivalent" and not change.by_text
+
+
+def in_words(one: Watched, other: Watched) -> str:
+    """Say what the second of two policies lets in against the first; empty for any other setting."""
+    change = _change(one.value, other) if one.value is not None else None
+    return f"{change.verdict}: {change.because}" if change is not None else ""
+
+
+def _change(was: str, has: Watched) -> Change | None:
+    """Compare a policy with what it is now; None for a setting that is no policy, or is not known now."""
+    kind = has.table, has.field
+    if has.value is None or (kind != _TRUST and kind not in _RESOURCE):
+        return None
+    from auditor.policy.change import resource_change, trust_change  # who only reads needs no policies
 
     if kind == _TRUST:
-        change = trust_change(one.value, other.value)
-    else:
-        change = resource_change(one.value, other.value, other.key, other.account)
-    return change.verdict == "equivalent" and not change.by_text
+        return trust_change(was, has.value)
+    return resource_change(was, has.value, has.key, has.account)
 
 
 def _row(one: Watched) -> Row:

@@ -85,13 +85,12 @@ class Rechecked:
 
 
 def subject(ledger: Ledger, state: Path, word: str) -> str:
-    """Return the key of the subject that is meant: a finding's id or its start, a key, or a bucket's name.
+    """Return the key of the subject that is meant: a finding's id or its start, a key, or the name it ends with.
 
     What `auditor findings` prints before a key, its kind, may stand there too. UsageError names the nearest known ones.
     """
     asked = " ".join(word.split())
     candidates = {asked, asked.rpartition(" ")[2]} - {""}
-    candidates |= {f"arn:aws:s3:::{each}" for each in candidates if "/" not in each and ":" not in each}
     last = ledger.latest_scan()
     if last is None:
         raise UsageError(
@@ -100,7 +99,7 @@ def subject(ledger: Ledger, state: Path, word: str) -> str:
     exact = {key for each in candidates for _, _, key in ledger.keys_of(each)}
     before = Judgement.beside(state / "judged", last.snapshot_id, last.rule_digest)
     if before is not None:
-        exact |= _known(before, candidates)
+        exact |= _known(before, candidates) or _ending(before, asked.rpartition(" ")[2])
     if not exact and (found := ledger.finding(asked)) is not None:
         exact = {found.subject_key}
     if len(exact) == 1:
@@ -117,6 +116,14 @@ def subject(ledger: Ledger, state: Path, word: str) -> str:
 def _known(before: Judgement, keys: Collection[str]) -> set[str]:
     listed = ", ".join(quoted(each) for each in sorted(keys))
     return {row["key"] for row in _asked(before, f"WHERE subject_key IN ({listed})")}
+
+
+def _ending(before: Judgement, name: str) -> set[str]:
+    """Return the keys that end with a name, as ARNs do; where the ledger knows it as a finding's id it is none."""
+    if not name or set(name) <= set("0123456789abcdef"):
+        return set()
+    ends = (f"ends_with(subject_key, {quoted(mark + name)})" for mark in "/:")
+    return {row["key"] for row in _asked(before, f"WHERE {' OR '.join(ends)}")}
 
 
 def _nearest(before: Judgement, word: str) -> list[str]:

@@ -195,6 +195,8 @@ def test_baselines_from_the_command_line(tmp_path: Path, ledger: Ledger) -> None
     assert differing == [("versioning", "Enabled", "Suspended")]
     text = run("baseline", "show", BUCKET, config=config).stdout
     assert "DIFFERENT  versioning" in text and "accepted by bob: CHG-7" in text
+    look(ledger, 366, versioning=None)
+    assert "NOT KNOWN  versioning" in run("baseline", "show", "exports-phi", config=config).stdout
     astray = run("baseline", "show", "exports-phy", config=config)
     assert astray.exit_code == 2 and BUCKET in astray.stderr
     away = ("baseline", "withdraw", BUCKET, "--by", "ann", "--reason", "no")

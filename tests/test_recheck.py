@@ -143,7 +143,7 @@ def test_a_scan_cannot_stand_before_a_re_check(ledger: Ledger) -> None:
 
 def test_a_subject_is_found_by_what_people_paste(ledger: Ledger, tmp_path: Path) -> None:
     finding = ledger.findings()[0]
-    for word in (finding.finding_id[:10], B, f"bucket {B}", f"  bucket   {B} ", "b"):
+    for word in (finding.finding_id[:10], B, f"bucket {B}", f"  bucket   {B} "):
         assert subject(ledger, tmp_path, word) == B, word
     with pytest.raises(UsageError, match="is known; nothing was asked or recorded"):
         subject(ledger, tmp_path, "arn:aws:s3:::nothing")

@@ -126,7 +126,7 @@ def show(subject: str) -> None:
     if approved is None:
         lines.append("Nothing is approved: it is compared with the scan before.")
     for row in differences:
-        lines += [*_told(row)]
+        lines += _told(row, key)
     if now is None and approved is not None:
         lines.append("The last scan did not see it.")
     for one in decisions:
@@ -145,7 +145,7 @@ def _seen(baselines: Any, key: str) -> State | None:
 
 def _differences(approved: InForce | None, now: State | None) -> list[dict[str, Any]]:
     """Return each setting that is approved, with its value now and whether they mean the same."""
-    from auditor.baselines import same_meaning
+    from auditor.baselines import in_words, same_meaning
     from auditor.watch import Watched
 
     if approved is None:
@@ -158,30 +158,34 @@ def _differences(approved: InForce | None, now: State | None) -> list[dict[str, 
         value = other.value if other else None
         was = Watched(*row, setting.value, setting.account, setting.region)
         is_ = Watched(*row, value, setting.account, setting.region)
-        same = None if value is None and now is None else same_meaning(was, is_)
+        unknown = now is None or (other is not None and value is None)
+        same = None if unknown else same_meaning(was, is_)
         found.append(
             {
                 "table": setting.table, "key": setting.key, "field": setting.field, "approved": setting.value, "now": value,
-                "same": same, "baseline_id": one.baseline_id, "approver": one.approver, "approved_at": one.at,
+                "same": same,
+                "says": "" if same or unknown else in_words(was, is_), "baseline_id": one.baseline_id,
+                "approver": one.approver, "approved_at": one.at,
             }
         )  # fmt: skip
     return found
 
 
-def _told(row: dict[str, Any]) -> Iterator[str]:
+def _told(row: dict[str, Any], key: str) -> Iterator[str]:
     from auditor.cli._text import columns, cut, safe
 
-    where = (
-        "" if row["table"] not in ("iam_policy", "backup_plan_rule", "backup_selection") else f" {row['key']}"
-    )
+    where = "" if row["key"] == key else f" of {row['key']}"
     name = f"{row['field']}{where}"
     if row["same"]:
         yield cut(f"  same       {safe(name)}: {safe(row['approved'])}", columns())
         return
-    yield cut(f"  DIFFERENT  {safe(name)}", columns())
+    if row["same"] is None:
+        yield cut(f"  NOT KNOWN  {safe(name)}: approved {safe(row['approved'])}", columns())
+        return
+    yield f"  DIFFERENT  {safe(name)}{' is now ' + safe(row['says']) if row['says'] else ''}"
     yield cut(f"      approved {safe(row['approved'])}", columns())
     yield cut(
-        f"      now      {safe(row['now'] if row['now'] is not None else 'not there, or not known')}",
+        f"      now      {safe(row['now'] if row['now'] is not None else 'not there')}",
         columns(),
     )
 
@@ -211,8 +215,18 @@ def accept(
     gaps = _gaps(this)
     with this.ledger() as ledger:
         seen = ledger.baselines.state(subject, fields, gaps=gaps)
+        since = [
+            one
+            for one in ledger.scans(seen.at, rechecks=True)
+            if one.tally.get("only", {}).get("subject") == seen.key
+        ]
         if not this.json:
             _show_state(seen)
+        if since:
+            this.tell(
+                f"NOTE: it was re-checked since, at {since[-1].at:%Y-%m-%dT%H:%MZ}: this is what the scan before saw. "
+                "Scan first to approve what is there now."
+            )
         if dry_run:
             if this.json:
                 _answer_state(seen)

@@ -161,7 +161,7 @@ def approved(conn: sqlite3.Connection, as_of: datetime) -> dict[Row, Approval]:
 
 
 def find(conn: sqlite3.Connection, subject: str) -> tuple[str, str]:
-    """Return table and key of what is meant: a key, a bucket's name, or the start of a finding's id."""
+    """Return table and key of what is meant: a key, the name it ends with, or the start of a finding's id."""
     marks = ", ".join("?" * len(SUBJECTS))
     known = set(
         conn.execute(
@@ -180,6 +180,8 @@ def find(conn: sqlite3.Connection, subject: str) -> tuple[str, str]:
             )
         }
     found = sorted(one for one in known if one[1] in keys)
+    if not found and word:  # the name that an ARN ends with
+        found = sorted(one for one in known if one[1].endswith((f"/{word}", f":{word}")))
     if len(found) == 1:
         return str(found[0][0]), str(found[0][1])
     if found:
