@@ -7,7 +7,7 @@ of the scan before, so that a weakening stays a finding until it is undone or ap
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -67,9 +67,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The approved value of one setting, and who approved it when."""
+    """One part of a subject as it was approved, with all that is compared with it, and who approved it when."""
 
-    value: str
+    table: str
+    key: str
+    part: str
+    settings: tuple[Setting, ...]
     approver: str
     at: datetime
 
@@ -141,50 +144,87 @@ def told(
     found: Iterable[Drift],
     before: Iterable[Watched],
     after: Iterable[Watched],
-    approved: Mapping[Row, Approval],
+    approved: Collection[Approval],
 ) -> Iterator[Drift]:
-    """Say of each change of a setting whether it leads away from an approved state, or back to it."""
+    """Say of each change of a setting whether it leads away from an approved state, or back to it.
+
+    What is told of several settings as one, such as what a role may do, is back when all of them are. Where one of them
+    is not known, nothing is said.
+    """
     if not approved:
         yield from found
         return
-    then = {_row(one): one for one in before if _row(one) in approved}
-    now = {_row(one): one for one in after if _row(one) in approved}
-    subjects: dict[tuple[str, str], Approval] = {}
-    for row, approval in sorted(approved.items()):
-        subjects[row[:2]] = approval
-    for one in found:
-        key = one.subject_table, one.subject_key
-        if one.rule is not None or key not in subjects:
-            yield one
-        elif one.kind == "changed":
-            # What is told of several settings as one is said of the first of them that is approved and changed.
-            rows = [(*key, name) for name in _told_as(one.subject_table, one.field or "")]
-            row = next(
-                (row for row in rows if row in approved and _value(then, row) != _value(now, row)), rows[0]
-            )
-            yield _said(one, then.get(row), now.get(row), approved.get(row))
+    then, now = _held(before), _held(after)
+    fields: dict[Row, Approval] = {}
+    parts: dict[Row, Approval] = {}
+    rows: dict[tuple[str, str], Approval] = {}
+    for one in approved:
+        parts[one.table, one.key, one.part] = one
+        for setting in one.settings:
+            # A role's policies are approved for that role alone; a plan's rules are nobody else's.
+            if (setting.table, setting.key) == (one.table, one.key) or one.table == "backup_plan":
+                fields[setting.row] = one
+                rows[setting.table, setting.key] = one
+    for each in found:
+        key = each.subject_table, each.subject_key
+        if each.rule is not None:
+            yield each
+        elif each.kind != "changed":
+            words = "away from" if each.kind == "vanished" else "it was there in"
+            approval = rows.get(key)
+            yield replace(each, because=f"{each.because}; {words} {approval.said}") if approval else each
+        elif (approval := fields.get((*key, each.field or ""))) is not None:
+            own = [one for one in approval.settings if one.row == (*key, each.field)]
+            yield _said(each, approval, _same(own, then), _same(own, now))
+        elif (approval := parts.get((*key, each.field or ""))) is not None:
+            yield _said(each, approval, _same(approval.settings, then), _same(approval.settings, now))
+        elif each.field == "selections" and (approval := parts.get((*key, "plan"))) is not None:
+            yield _said(each, approval, _selects(approval, then), _selects(approval, now))
         else:
-            words = "away from" if one.kind == "vanished" else "it was there in"
-            yield replace(one, because=f"{one.because}; {words} {subjects[key].said}")
+            yield each
 
 
-def _told_as(table: str, field: str) -> list[str]:
-    """Return the settings that a change is told of."""
-    return [name for name, part in _PARTS.get(table, {}).items() if part == field] or [field]
+def _held(rows: Iterable[Watched]) -> dict[Row, Watched]:
+    return {(one.table, one.key, one.field): one for one in rows}
 
 
-def _value(held: Mapping[Row, Watched], row: Row) -> str | None:
-    return held[row].value if row in held else None
-
-
-def _said(one: Drift, was: Watched | None, has: Watched | None, approval: Approval | None) -> Drift:
-    if approval is None or has is None:
+def _said(one: Drift, approval: Approval, before: bool | None, after: bool | None) -> Drift:
+    if after is None:
         return one
-    approved = replace(has, value=approval.value)
-    if same_meaning(approved, has):
-        return replace(one, because=f"{one.because}; back to {approval.said}")
-    words = "away from" if was is not None and same_meaning(approved, was) else "and still not"
+    words = "back to" if after else "away from" if before else "and still not"
     return replace(one, because=f"{one.because}; {words} {approval.said}")
+
+
+def _same(settings: Iterable[Setting], held: Mapping[Row, Watched]) -> bool | None:
+    """Say whether settings are as approved; None where one is not known, unless another differs."""
+    unknown = False
+    for setting in settings:
+        now = held.get(setting.row)
+        if now is None or now.value is None:
+            unknown = True
+        elif not same_meaning(replace(now, value=setting.value), now):
+            return False
+    return None if unknown else True
+
+
+def _selects(approval: Approval, held: Mapping[Row, Watched]) -> bool | None:
+    """Say whether a plan has the selections that were approved, whatever their ids."""
+    start = f"{approval.key.rpartition(':')[2]}/"
+    was = _by_row((one.row, one.value) for one in approval.settings if one.table == "backup_selection")
+    has = _by_row(
+        (row, one.value)
+        for row, one in held.items()
+        if row[0] == "backup_selection" and row[1].startswith(start)
+    )
+    return None if any(None in values for _, values in has) else was == has
+
+
+def _by_row(values: Iterable[tuple[Row, str | None]]) -> list[tuple[tuple[str, ...], tuple[str | None, ...]]]:
+    """Return what each row says, without its key, in one order."""
+    rows: dict[str, dict[str, str | None]] = {}
+    for (_, key, name), value in values:
+        rows.setdefault(key, {})[name] = value
+    return sorted((tuple(sorted(row)), tuple(row[name] for name in sorted(row))) for row in rows.values())
 
 
 def same_meaning(one: Watched, other: Watched) -> bool:
@@ -211,7 +251,3 @@ def _change(was: str, has: Watched) -> Change | None:
     if kind == _TRUST:
         return trust_change(was, has.value)
     return resource_change(was, has.value, has.key, has.account)
-
-
-def _row(one: Watched) -> Row:
-    return one.table, one.key, one.field

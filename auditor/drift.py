@@ -63,8 +63,8 @@ class Past:
     resolved: Mapping[str, datetime] = field(default_factory=dict)
     """When a failing finding was last resolved, by finding id, for those of the last 30 days."""
     previous_at: datetime | None = None
-    approved: Mapping[tuple[str, str, str], Approval] = field(default_factory=dict)
-    """What of the watched settings is approved, by table, key and field."""
+    approved: Collection[Approval] = ()
+    """What of the watched settings is approved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from entities import BUCKET, HOME, bucket
 
+from auditor.baselines import Approval, Setting, same_meaning, told
 from auditor.drift import Present, compare
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import Ledger, Memories
 from auditor.model import Drift, Seen
 from auditor.schema import tables as schema_tables
-from auditor.watch import watched
+from auditor.watch import Watched, watched
 from tests.cli_case import CONFIG, answer, run
 from tests.ledger_case import day, scan
 
@@ -145,10 +146,52 @@ def test_drift_says_whether_it_leads_away_from_what_was_approved_or_back(ledger:
     assert other.because == f"{BUCKET}: encryption changed"
 
 
-def test_a_policy_that_means_what_was_approved_is_back_to_it() -> None:
-    from auditor.baselines import same_meaning
-    from auditor.watch import Watched
+def test_what_a_role_may_do_is_back_only_when_every_policy_of_it_is() -> None:
+    role, policy = f"arn:aws:iam::{HOME}:role/r", f"arn:aws:iam::{HOME}:policy/p"
+    old = {"inline_policies": "{}", "attached_policies": json.dumps([policy]), "boundary_arn": "none"}
+    settings = (
+        *(Setting("iam_role", role, *each) for each in old.items()),
+        Setting("iam_policy", policy, "document", "v1"),
+    )
+    approval = Approval("iam_role", role, "permissions", settings, "bob", day(1))
+    change = Drift(
+        "id", "changed", None, "iam_role", role, "permissions", None, None, "worse", None, day(2), None, "", "high", "it changed"
+    )  # fmt: skip
 
+    def said(was: str | None, has: str | None, **more: str) -> str:
+        own = [Watched("iam_role", role, *each) for each in {**old, **more}.items()]
+        sides = ([*own, Watched("iam_policy", policy, "document", value)] for value in (was, has))
+        (one,) = told([change], *sides, [approval])
+        return one.because.removeprefix("it changed")
+
+    name = "the state approved by bob on 2026-02-03"
+    assert said("v1", "v2") == f"; away from {name}"  # though the role itself reads as it did
+    assert said("v2", "v1") == f"; back to {name}"
+    assert said("v2", "v1", inline_policies='{"x":{}}') == f"; and still not {name}"
+    assert said("v1", None) == ""
+
+
+def test_selections_that_take_what_was_approved_are_back_under_other_ids() -> None:
+    plan = f"arn:aws:backup:eu-west-1:{HOME}:backup-plan:p"
+    settings = (
+        Setting("backup_plan", plan, "version", "1"),
+        Setting("backup_selection", "p/a", "resources", "x"),
+    )
+    approval = Approval("backup_plan", plan, "plan", settings, "bob", day(1))
+    change = Drift(
+        "id", "changed", None, "backup_plan", plan, "selections", None, None, "worse", None, day(2), None, "", "high", "they changed"
+    )  # fmt: skip
+
+    def said(was: str, has: str | None) -> str:
+        sides = ([Watched("backup_selection", f"p/{value}", "resources", value)] for value in (was, has))
+        (one,) = told([change], *sides, [approval])
+        return one.because.removeprefix("they changed")
+
+    assert said("x", "y").startswith("; away from") and said("y", "x").startswith("; back to")
+    assert said("x", None) == ""
+
+
+def test_a_policy_that_means_what_was_approved_is_back_to_it() -> None:
     def allow(*actions: str) -> Watched:
         said = {
             "Effect": "Allow",

@@ -14,7 +14,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from auditor.baselines import SUBJECTS, Approval, Row, Setting
+from auditor.baselines import SUBJECTS, Approval, Setting
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import signoffs, standing, states
 from auditor.ledger.states import Author, Parts, State
@@ -150,14 +150,13 @@ def rows(conn: sqlite3.Connection, as_of: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def approved(conn: sqlite3.Connection, as_of: datetime) -> dict[Row, Approval]:
-    """Return the approved value of each setting, for what is told of changes; a role's policies have none of their own."""
-    return {
-        setting.row: Approval(str(setting.value), one.approver, one.at)
+def approved(conn: sqlite3.Connection, as_of: datetime) -> tuple[Approval, ...]:
+    """Return every part that is approved, for what is told of changes."""
+    return tuple(
+        Approval(each.table, each.key, part, one.parts[part], one.approver, one.at)
         for each in in_force(every(conn, as_of)).values()
-        for setting, one in each.settings()
-        if (setting.table, setting.key) == (each.table, each.key) or each.table == "backup_plan"
-    }
+        for part, one in sorted(each.parts.items())
+    )
 
 
 def find(conn: sqlite3.Connection, subject: str) -> tuple[str, str]:

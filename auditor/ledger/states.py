@@ -145,6 +145,7 @@ def _authors(
     """Return who made the last change of each setting since a time, where the trail names them."""
     of = {(one.table, one.key) for some in parts.values() for one in some}
     fields = {one.field for some in parts.values() for one in some if (one.table, one.key) == (table, key)}
+    fields |= {*parts, *(("selections",) if table == "backup_plan" else ())}  # some are told of as one
     last: dict[Row, Author] = {}
     for row in conn.execute(
         "SELECT subject_table, subject_key, field, actor, changed_at, detected_at FROM drift "
