@@ -38,6 +38,8 @@ class Service:
     """Another instance takes over when the one that leads gave no sign of life for so long."""
     stop: Duration = 10
     """A service that is told to stop has ended after this; a scan that is not done by then is made again."""
+    longest: Duration = 12 * 3600
+    """A scan or report that runs longer hangs: it is ended, and its slot tried again."""
     heartbeat_url: Secret = ""
     """Asked after every good scan, as env:NAME or file:PATH: a monitor outside that misses it; empty: none."""
     watch: str = ""
@@ -91,7 +93,7 @@ def check_service(reading: Reading, given: Mapping[str, Any], raw: Mapping[str, 
     routes: Mapping[str, Any] = given["alerts"]
     if service is not None:
         _check_listen(reading, service.listen)
-        for key, least in (("lease", 5), ("stop", 1), ("repeat", 60), ("stuck", 60)):
+        for key, least in (("lease", 5), ("stop", 1), ("longest", 60), ("repeat", 60), ("stuck", 60)):
             if getattr(service, key) < least:
                 reading.wrong(("service", key), f"must be {least}s at least")
         _check_route(reading, ("service", "watch"), service.watch, routes)

@@ -103,6 +103,7 @@ class World:
             jobs,
             Election(LEASE_S, self.known_gone.__contains__),
             lambda event, fields: self.told.append((name, event, fields)),
+            more.get("longest_s", 12 * 3600),
         )
         self.instances[name] = (instance, self._opened())
         return instance

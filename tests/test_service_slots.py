@@ -183,6 +183,24 @@ def test_a_slot_that_fails_is_tried_again_ever_more_rarely_until_the_next_is_due
     assert world.ledger.scans(state="missed")[0].slot == "2026-02-02T02:00:00Z"
 
 
+def test_a_scan_that_hangs_is_ended_and_its_slot_tried_again(world: World) -> None:
+    world.takes_s = 10**6
+    world.add("a", longest_s=600)
+    world.run(590)
+    assert [scan.over for scan in world.scans] == [None]
+    world.now += timedelta(hours=1)  # the wall's clock alone ends nothing
+    world.ring()
+    assert not world.dead
+    world.takes_s = 30
+    world.run(200)
+    assert {world.scans[0].owner} == world.dead
+    failed = [fields for _, event, fields in world.told if event == "failed"]
+    assert [fields["because"] for fields in failed] == [
+        "it did not end within 600 s ([service] longest) and was ended"
+    ]
+    assert [scan.over.state for scan in world.scans[1:] if scan.over] == ["done"]
+
+
 def test_two_services_started_by_mistake_are_one_that_leads_and_one_that_stands_by_and_says_so(
     world: World,
 ) -> None:

@@ -96,7 +96,9 @@ def _service(this: App, config: Config, log: Log) -> Service:
     interval_s = longest_gap_s(scans) if scans else 0
     return Service(
         path=this.ledger_path,
-        instance=Instance(holder, _jobs(this, config), Election(lease_s, is_gone), log),
+        instance=Instance(
+            holder, _jobs(this, config), Election(lease_s, is_gone), log, config.service.longest
+        ),
         condition=Condition(holder, lease_s, interval_s, this.now()),
         ways=ways(config),
         tell=log,

@@ -64,6 +64,8 @@ class _Running:
     """None: somebody else's scan is waited for."""
     held: Lease | None = None
     """The scan that is waited for."""
+    begun_s: float = 0.0
+    """When this process began it, by the clock that only grows."""
     joined: list[Slot] = field(default_factory=list)
     """Slots that have become due meanwhile, and are answered by the same scan."""
 
@@ -80,6 +82,8 @@ class Instance:
     jobs: Sequence[Job]
     election: Election
     tell: Tell
+    longest_s: int = 12 * 3600
+    """A run that goes on for longer hangs, and is ended: it would hold up every slot after it."""
     lead: Leader | None = None
     """Set while it leads."""
     _beat_s: float = 0.0
@@ -277,7 +281,7 @@ class Instance:
         if begins:
             newest = replace(newest, started_at=now)
             self.tell("started", _about(newest, late_s=int((now - newest.due_at).total_seconds())))
-            self._running[job.name] = _Running(newest, job.begin(newest))
+            self._running[job.name] = _Running(newest, job.begin(newest), begun_s=mono_s)
 
     def _settle(self, ledger: Ledger, running: _Running, now: datetime, mono_s: float) -> None:
         """End the slots of a run that has ended."""
@@ -290,6 +294,11 @@ class Instance:
             ended = Ended("busy", "the scan that it waited for came to nothing")
         else:
             found = running.run.ended()
+            if found is None and mono_s - running.begun_s > self.longest_s:
+                running.run.stop()
+                said = f"it did not end within {self.longest_s} s ([service] longest) and was ended"
+                found = running.run.ended() or Ended("failed", said)
+                found = found if found.state == "done" else Ended("failed", said)
             if found is None:
                 return
             ended = found
