@@ -90,12 +90,14 @@ def subject(ledger: Ledger, state: Path, word: str) -> str:
     What `auditor findings` prints before a key, its kind, may stand there too. UsageError names the nearest known ones.
     """
     asked = " ".join(word.split())
-    candidates = {asked, asked.rpartition(" ")[2]} - {""}
+    candidates = {asked, asked.rpartition(" ")[2]}
     last = ledger.latest_scan()
     if last is None:
         raise UsageError(
             "there is no scan yet, and so nothing to check again", remedy="`auditor scan` makes one."
         )
+    if not asked:
+        raise UsageError("--only needs a subject", remedy="`auditor findings` lists subjects.")
     exact = {key for each in candidates for _, _, key in ledger.keys_of(each)}
     before = Judgement.beside(state / "judged", last.snapshot_id, last.rule_digest)
     if before is not None:

@@ -145,5 +145,8 @@ def test_a_subject_is_found_by_what_people_paste(ledger: Ledger, tmp_path: Path)
     finding = ledger.findings()[0]
     for word in (finding.finding_id[:10], B, f"bucket {B}", f"  bucket   {B} "):
         assert subject(ledger, tmp_path, word) == B, word
-    with pytest.raises(UsageError, match="is known; nothing was asked or recorded"):
-        subject(ledger, tmp_path, "arn:aws:s3:::nothing")
+    for word in ("arn:aws:s3:::nothing", "'; DROP TABLE outcome; --", "*", "%"):
+        with pytest.raises(UsageError, match="is known; nothing was asked or recorded"):
+            subject(ledger, tmp_path, word)
+    with pytest.raises(UsageError, match="needs a subject"):
+        subject(ledger, tmp_path, " ")

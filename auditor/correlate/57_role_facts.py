@@ -81,7 +81,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             ),
             **permissions(found, exporting[arn], managed, homes),
             **permission_drift(
-                before,
+                before if any(name in before for name in _PERMITTING) else {},
                 found,
                 documents_then | {key: row.get("document") for key, row in approved.items()},
                 managed,

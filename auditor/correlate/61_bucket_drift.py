@@ -31,7 +31,7 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
         if old is None:
             continue
         account = accounts.get(bucket["account"], {})
-        home = then.beside("s3_bucket", bucket["arn"], "aws_account").get(bucket["account"], {})
+        home = then.other("s3_bucket", bucket["arn"], "aws_account", bucket["account"])
         weaker, open_ = [], []
         for field in guards():
             was, now = _read(field, old.get(field)), bucket[field]

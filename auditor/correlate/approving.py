@@ -31,24 +31,17 @@ class Then:
         """Return the keys of a table that are remembered or approved."""
         return {*self._watch.get(table, ()), *(key for name, key in self._approved if name == table)}
 
-    def known(self, table: str) -> bool:
-        """Say whether anything of a table is remembered or approved."""
-        return bool(self.keys(table))
-
     def row(self, table: str, key: str) -> Values | None:
         """Return the settings of a resource to compare with; None when it is neither remembered nor approved."""
-        return self.beside(table, key, table).get(key)
+        known = key in self._watch.get(table, ()) or self.approved(table, key)
+        return self.other(table, key, table, key) if known else None
 
-    def beside(self, table: str, key: str, of: str) -> dict[str, Values]:
-        """Return the settings of the rows of a table `of`, as they were when the subject was approved."""
-        found = (
-            {name: dict(values) for name, values in self._watch.get(of, {}).items()} if of != table else {}
-        )
-        if of == table and (own := self._watch.get(table, {}).get(key)) is not None:
-            found[key] = dict(own)
+    def other(self, table: str, key: str, of: str, other: str) -> Values:
+        """Return the settings of a row of a table `of`, as it was when the subject was approved."""
+        found = dict(self._watch.get(of, {}).get(other, ()))
         for row in self._approved.get((table, key), ()):
-            if row["table_name"] == of:
-                found.setdefault(row["key"], {})[row["field"]] = row["value"]
+            if (row["table_name"], row["key"]) == (of, other):
+                found[row["field"]] = row["value"]
         return found
 
     def only_approved(self, table: str, key: str, of: str) -> dict[str, Values] | None:
