@@ -232,3 +232,36 @@ def test_a_broken_chain_is_told_to_the_rules(ledger_file: Path, tmp_path: Path) 
         (row,) = ledger.state(day(20)).tables["history_ledger"]
     assert row["intact"] is False
     assert "sign_off was changed in signer" in row["because"]
+
+
+def test_ten_thousand_matters_are_acknowledged_by_one_entry_and_none_of_them_can_be_altered(
+    tmp_path: Path,
+) -> None:
+    keys = tuple(f"k{n:05d}" for n in range(10_000))
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        ledger.record(scan(1), [], alerts=[Alert("msg_1", "hook", "opened", keys, {"n": 1})], at=day(1))
+        before, _ = ledger.head()
+        done = ledger.acknowledge(
+            "msg_1",
+            reason="on it",
+            by="ann",
+            now=day(2),
+            told=lambda channel, named: Alert("msg_a", channel, "test", (), {"n": len(named)}),
+        )
+        assert (len(done), ledger.head()[0] - before) == (10_000, 1)
+        assert {each.dedup_key for each in ledger.acknowledgements()} == set(keys)
+        assert ledger.verify().because == ""
+        ledger._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    spoilt = (
+        "DELETE FROM acknowledgement WHERE dedup_key = 'k00007'",
+        "UPDATE acknowledgement SET dedup_key = 'k77777' WHERE dedup_key = 'k00007'",
+        "UPDATE acknowledgement SET author = 'bob' WHERE dedup_key = 'k00007'",
+        "INSERT INTO acknowledgement SELECT ack_id || '0', 'k99999', resource, reason, author, at FROM acknowledgement LIMIT 1",
+        "UPDATE acknowledgement SET ack_id = 'ACK-000000000000-' || substr(ack_id, 18)",
+    )
+    for statement in spoilt:
+        path = shutil.copy(tmp_path / "ledger", tmp_path / "edited")
+        conn = unguarded(path)
+        assert conn.execute(statement).rowcount
+        conn.close()
+        assert "acknowledgement" in check(path).because

@@ -27,6 +27,8 @@ SCAN_KINDS = {
     "interrupted_scan": "interrupted",
 }
 """Kinds of entries that stand for a row of `scan`, and its state."""
+ACKS = "acknowledgements"
+"""The one entry of many matters that were acknowledged together."""
 LOOKS = ("scan", "recheck")
 """Those of them that looked at the clouds and may have moved findings: each binds the rows it wrote."""
 
@@ -115,7 +117,7 @@ def entry_of(row: Iterable[Any]) -> Entry:
 def bound_digests(conn: sqlite3.Connection, n: int) -> dict[str, str]:
     """Digest the rows that belong to scan `n`, group by group."""
     return {
-        name: _digest_rows(
+        name: rows_digest(
             conn.execute(f"SELECT {columns} FROM {table} WHERE {scan} = ? ORDER BY {order}", (n,))
         )
         for name, (table, scan, columns, order) in BOUND.items()
@@ -135,7 +137,7 @@ def bound_rows(conn: sqlite3.Connection, n: int) -> dict[str, list[list[Any]]]:
 
 def wording_digest(conn: sqlite3.Connection) -> str:
     """Digest the present words of open findings."""
-    return _digest_rows(conn.execute(_WORDING))
+    return rows_digest(conn.execute(_WORDING))
 
 
 def scan_body(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +145,8 @@ def scan_body(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _SCAN.split(", ")}
 
 
-def _digest_rows(rows: Iterable[tuple[Any, ...]]) -> str:
+def rows_digest(rows: Iterable[tuple[Any, ...]]) -> str:
+    """Return the SHA-256 of rows in their order."""
     total = hashlib.sha256()
     for row in rows:
         total.update(row_text(row).encode() + b"\n")
@@ -225,7 +228,7 @@ def _bound_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[
         rows = conn.execute(
             f"SELECT {scan}, {columns} FROM {table} WHERE {scan} IS NOT NULL ORDER BY {scan}, {order}"
         )
-        found = {n: _digest_rows(row[1:] for row in some) for n, some in groupby(rows, _first)}
+        found = {n: rows_digest(row[1:] for row in some) for n, some in groupby(rows, _first)}
         for n in sorted({*found, *scans}, key=str):
             entry = scans.get(n)
             if entry is None:
@@ -259,6 +262,8 @@ def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
     }
     ends = {"waiver_revoked": "waiver", "silence_ended": "silence"}
     told: dict[str, dict[str, tuple[int, dict[str, Any]]]] = {table: {} for table in keys}
+    many = {str(entry.body.get("ack_id")): entry for entry in entries if entry.kind == ACKS}
+    yield from _acked_troubles(conn, many)
     for entry in entries:
         if entry.kind in told:
             told[entry.kind][entry.body[keys[entry.kind]]] = (entry.seq, dict(entry.body))
@@ -271,6 +276,8 @@ def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
         names = [column[0] for column in cursor.description]
         for row in cursor:
             found = dict(zip(names, row, strict=True))
+            if table == "acknowledgement" and _batch(found["ack_id"]) in many:
+                continue
             seq, body = rows.pop(found[keys[table]], (0, {}))
             wrong = [name for name in names if body.get(name) != found[name]]
             if not body:
@@ -279,6 +286,26 @@ def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
                 yield seq, f"entry {seq}: {table} was changed in {', '.join(wrong)}"
         for key, (seq, _) in rows.items():
             yield seq, f"entry {seq}: {table} {key} is missing"
+
+
+def _acked_troubles(conn: sqlite3.Connection, entries: dict[str, Entry]) -> Iterator[tuple[int, str]]:
+    """Compare what was acknowledged together with the one entry that says how much it was, and its digest."""
+    rows: dict[str, list[tuple[Any, ...]]] = {batch: [] for batch in entries}
+    for row in conn.execute("SELECT * FROM acknowledgement ORDER BY ack_id") if entries else ():
+        if (batch := _batch(row[0])) in rows:
+            rows[batch].append(row)
+    for batch, found in rows.items():
+        entry = entries[batch]
+        said = {name: entry.body.get(name) for name in ("matters", "digest")}
+        if said != {"matters": len(found), "digest": rows_digest(found)}:
+            yield (
+                entry.seq,
+                f"entry {entry.seq}: acknowledgement {batch} is not of the {said['matters']} matters it was of",
+            )
+
+
+def _batch(ack_id: Any) -> str:
+    return str(ack_id).rpartition("-")[0]
 
 
 def _sending_troubles(conn: sqlite3.Connection) -> Iterator[tuple[int, str]]:

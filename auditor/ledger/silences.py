@@ -176,24 +176,30 @@ def acknowledge(
     author: str,
     now: datetime,
 ) -> list[Acknowledgement]:
-    """Enter that somebody works on matters, each (dedup key, resource)."""
+    """Enter that somebody works on matters, each (dedup key, resource); one entry of the chain, however many they are."""
     if not reason.strip() or not author.strip():
         raise UsageError("an acknowledgement needs a reason and who works on it")
     not_back_dated(conn, now, "an acknowledgement")
-    done = []
-    for key, resource in sorted(set(matters)):
-        body = {
-            "dedup_key": key,
-            "resource": safe(resource),
-            "reason": safe(reason.strip()),
-            "author": safe(author.strip()),
-            "at": stamp(now),
-        }
-        body = {"ack_id": f"ACK-{digest(body)[:12]}", **body}
-        _insert(conn, "acknowledgement", body, "the same acknowledgement was entered a moment ago")
+    by = {"reason": safe(reason.strip()), "author": safe(author.strip()), "at": stamp(now)}
+    bodies = [{"dedup_key": key, "resource": safe(resource), **by} for key, resource in sorted(set(matters))]
+    twice = "the same acknowledgement was entered a moment ago"
+    if len(bodies) == 1:
+        body = {"ack_id": f"ACK-{digest(bodies[0])[:12]}", **bodies[0]}
+        _insert(conn, "acknowledgement", body, twice)
         chain.append(conn, "acknowledgement", now, body)
-        done.append(_ack(tuple(body.values())))
-    return done
+        return [_ack(tuple(body.values()))]
+    batch = f"ACK-{digest(bodies)[:12]}"
+    rows = [{"ack_id": f"{batch}-{n:05d}", **body} for n, body in enumerate(bodies, start=1)]
+    for row in rows:
+        _insert(conn, "acknowledgement", row, twice)
+    told = [tuple(row.values()) for row in rows]
+    chain.append(
+        conn,
+        chain.ACKS,
+        now,
+        {"ack_id": batch, **by, "matters": len(rows), "digest": chain.rows_digest(told)},
+    )
+    return [_ack(row) for row in told]
 
 
 def acknowledgements(conn: sqlite3.Connection) -> list[Acknowledgement]:
