@@ -299,7 +299,7 @@ TABLES = (
     ),
     step(
         "vault_drift",
-        "What is weaker of a vault than in the scan before, for vaults that it knew.",
+        "What is weaker of a vault than in the scan before, or than was approved.",
         ("vault_arn",),
         text("vault_arn", "ARN"),
         text("compared_with", "the scan before, or the state that somebody approved"),
