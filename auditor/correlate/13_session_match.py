@@ -63,10 +63,15 @@ def derive(tables: Tables) -> Iterator[Row]:
         if session["role_arn"] not in roles:
             continue
         issued = session["issued_at"]
-        fitting = near.of(session["subject"], issued) if session["subject"] else []
-        unsure = near.of("", issued)
         named = _named(session["session_name"], by_uuid)
         wrote = writes.get(session["access_key_id"] or "", [])
+        own = named is not None and session["subject"] and named["subject"] == session["subject"]
+        if named is not None and own and not wrote and near.runs(named["job_uuid"], issued):
+            # What `_match` finds after a look at all who fit.
+            yield {**_by_name(session, named), "claimed_job": named["job_uuid"]}
+            continue
+        fitting = near.of(session["subject"], issued) if session["subject"] else []
+        unsure = near.of("", issued)
         covering = [job for job in fitting if _covers(prefixes[job["job_uuid"]], wrote)]
         match = _match(session, fitting, named, wrote, covering)
         if unsure and (match["candidates"] == 0 or match["strength"] == "inferred"):
@@ -141,7 +146,7 @@ def _match(
             return _row(session, named, "exact", 1, words)
         if wrote and len(covering) == 1:
             return _row(session, None, "none", 2, "its name says one job and its writes say another")
-        return _row(session, named, "strong", 1, "its name holds the job_uuid and its subject is the job's")
+        return _by_name(session, named)
     if len(covering) == 1:
         return _row(session, covering[0], "exact", 1, "its credentials wrote under this job's prefix alone")
     if len(covering) > 1:
@@ -181,6 +186,10 @@ def _claimed(
         return None
     covering = [job for job in near.all(issued) if _covers(prefixes[job["job_uuid"]], wrote)]
     return str(covering[0]["job_uuid"]) if len(covering) == 1 else None
+
+
+def _by_name(session: Row, job: Row) -> Row:
+    return _row(session, job, "strong", 1, "its name holds the job_uuid and its subject is the job's")
 
 
 def _perhaps(session: Row, fitting: Sequence[Row], unsure: Sequence[Row]) -> Row:

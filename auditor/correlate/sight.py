@@ -65,6 +65,7 @@ class Sight:
     def __init__(self, coverage: Iterable[Mapping[str, Any]]) -> None:
         self._readings: dict[tuple[str, str], _Place] = defaultdict(_Place)
         self._jobs: dict[datetime, list[str]] = {}
+        self._accounts: dict[str, list[str]] = {}
         self._whole: dict[_Asked, list[list[tuple[datetime, datetime]]]] = {}
         self._timeless: dict[tuple[str, str | None, str, str | None, tuple[str, ...]], list[str]] = {}
         for row in coverage:
@@ -90,7 +91,9 @@ class Sight:
 
     def accounts(self, table: str) -> list[str]:
         """Return the accounts (or projects) that the table was asked for."""
-        return sorted(account for name, account in self._readings if name == table)
+        if table not in self._accounts:
+            self._accounts[table] = sorted(account for name, account in self._readings if name == table)
+        return self._accounts[table]
 
     def gaps(
         self,

