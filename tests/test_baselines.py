@@ -10,6 +10,7 @@ import pytest
 from entities import BUCKET, HOME, bucket
 
 from auditor.baselines import Approval, Setting, same_meaning, told
+from auditor.cli import baseline
 from auditor.drift import Present, compare
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import Ledger, Memories
@@ -207,6 +208,20 @@ def test_a_policy_that_means_what_was_approved_is_back_to_it() -> None:
         allow("s3:GetObject", "s3:PutObject"), allow("s3:PutObject", "s3:getobject", "s3:GetObject")
     )
     assert not same_meaning(allow("s3:GetObject"), allow("s3:PutObject"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        json.dumps({"Statement": [{"Sid": f"s{n}", "Action": "s3:GetObject"} for n in range(30)]}),
+        '{"Sid": "one", "Sid": "two", "Resource": "' + "x" * 300 + '"}',
+        "[" * 20_000,
+        "word " * 100,
+    ],
+)
+def test_nothing_of_what_is_to_be_approved_is_cut_off_or_left_out(value: str) -> None:
+    shown = "".join("".join(line.split()) for line in baseline._whole("  policy:", value))
+    assert shown == "policy:" + "".join(value.split())
 
 
 def test_baselines_from_the_command_line(tmp_path: Path, ledger: Ledger) -> None:

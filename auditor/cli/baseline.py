@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -253,18 +254,38 @@ def _gaps(this: App) -> Sequence[Any]:
 
 
 def _show_state(seen: State) -> None:
-    from auditor.cli._text import bold, columns, cut, safe, when, write
+    from auditor.cli._text import bold, safe, when, write
 
     lines = [bold(f"{seen.table} {safe(seen.key)}"), f"as scan {seen.scan} of {when(seen.at)} saw it"]
     for one in seen.settings:
         where = "" if one.key == seen.key else f" of {one.key}"
         value = "not known" if one.value is None else one.value
-        lines.append(cut(f"  {one.field}{safe(where)}: {safe(value)}", columns()))
+        lines += _whole(f"  {one.field}{safe(where)}:", value)
     lines += [
         f"  {each.field or 'it'} was last changed by {safe(each.actor)} ({when(each.at)})"
         for each in seen.authors
     ]
     write(lines)
+
+
+def _whole(name: str, value: str) -> list[str]:
+    """Return a value with nothing cut off: nobody approves what they cannot read."""
+    from auditor.cli._text import columns, safe, size, wrapped
+
+    if size(line := f"{name} {safe(value)}") <= columns():
+        return [line]
+    try:
+        text = json.dumps(json.loads(value, object_pairs_hook=_once), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):  # no JSON, or of which something would not be shown
+        return [name, *wrapped(value, indent="    ")]
+    return [name, *(f"    {safe(each)}" for each in text.splitlines())]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _answer_state(seen: State) -> None:
