@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from rule_cases import wrong
 from auditor.model import LINKS, State
 from auditor.sandbox.estate import Estate
 from auditor.sandbox.estate_story import Story
+from auditor.watch.authors import trace
 
 STORY = Story.read()
 NAMES = {export.export_id: export.id for export in STORY.exports}
@@ -118,13 +120,16 @@ def test_every_rule_says_what_the_scenario_says_of_its_subject(scans: dict[int, 
     assert list(wrong(STORY, week, list(scans[week].judgement.outcomes()))) == []
 
 
-def test_drift_of_a_policy_tells_what_it_lets_in_and_who_changed_it(scans: dict[int, Any]) -> None:
+def test_drift_of_a_setting_tells_what_it_comes_to_and_who_changed_it(scans: dict[int, Any]) -> None:
     for said in STORY["expect_drift"]:
         (week,) = (int(name[1:]) for name in said if name.startswith("W"))
+        wanted = said.get("setting", "*policy")
         told = [
             one
             for one in scans[week].drift
-            if one.rule is None and one.subject_key == STORY.arn(said["of"]) and "policy" in (one.field or "")
+            if one.rule is None
+            and fnmatchcase(one.subject_key, STORY.subject(said["of"]))
+            and fnmatchcase(one.field or "", wanted)
         ]
         if said[f"W{week:02d}"] == "silent":
             assert told == [], said
@@ -134,5 +139,11 @@ def test_drift_of_a_policy_tells_what_it_lets_in_and_who_changed_it(scans: dict[
             said,
             one.because,
         )
-        assert said["who"] in (one.actor or ""), said
-        assert one.before != one.after
+        assert said["who"] in (one.actor or "") and bool(said["who"]) == bool(trace(one).event_id), said
+        assert one.before != one.after or one.kind != "changed"
+        assert (
+            one.detected_at
+            == scans[week].row.at
+            >= (one.changed_at or scans[week - 1].row.at)
+            >= scans[week - 1].row.at
+        )

@@ -50,6 +50,27 @@ def test_every_rule_says_what_the_cases_say_of_their_subjects(scans: dict[int, A
     assert "\n".join(wrong(STORY, week, list(scans[week].judgement.outcomes()))) == ""
 
 
+def test_drift_tells_what_a_role_may_do_now_and_what_it_may_no_longer(scans: dict[int, Any]) -> None:
+    told = {
+        (week, one.subject_key.rpartition("/")[2], one.field): (one.direction, one.because)
+        for week in (3, 4)
+        for one in scans[week].drift
+        if one.subject_table in ("iam_role", "iam_policy") and "permissions-" in one.subject_key
+    }
+    assert {name: direction for name, (direction, _) in told.items()} == {
+        (3, "permissions-exporter", "permissions"): "worse",
+        (3, "permissions-reach", "permissions"): "worse",
+        (3, "permissions-app", "permissions"): "worse",
+        (3, "permissions-app", "document"): "worse",
+        (3, "permissions-fence", None): "neutral",  # nothing hangs on it any more, so it is not asked for
+        (4, "permissions-exporter", "permissions"): "better",
+        (4, "permissions-app", "permissions"): "better",
+        (4, "permissions-app", "document"): "better",
+    }
+    assert "may now do s3:DeleteObjectVersion" in told[3, "permissions-exporter", "permissions"][1]
+    assert "may no longer do s3:DeleteObjectVersion" in told[4, "permissions-exporter", "permissions"][1]
+
+
 PAST = {
     "CHN-005",
     "CHN-006",

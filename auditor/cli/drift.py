@@ -119,6 +119,8 @@ def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], Fin
 
 _IS = {"worse": "weaker", "better": "stronger"}
 """Of a setting; a finding is worse or better."""
+_WIDE = 120
+"""Columns from which on the table has room for when something changed."""
 
 
 _FEW = 3
@@ -143,14 +145,16 @@ def _alike(row: Drift) -> tuple[str, ...]:
 def _lines(
     shown: list[Drift], found: list[Drift], looked: Mapping[datetime, datetime | None], *, each: bool
 ) -> list[str]:
-    from auditor.cli._text import plural, table
+    from auditor.cli._text import columns, plural, table
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for _, alike in groupby(shown, key=_alike):
         some = list(alike)
         rows += [_row(row) for row in some] if each or len(some) <= _FEW else [_together(some)]
-    headers = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "CHANGED", "BY")
-    fixed = ("KIND", "IS", "SEVERITY", "CHANGED")
+    headers: tuple[str, ...] = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "CHANGED", "BY")
+    fixed: tuple[str, ...] = ("KIND", "IS", "SEVERITY", "CHANGED")
+    if columns() < _WIDE:
+        headers, fixed, rows = (*headers[:5], "BY"), fixed[:3], [(*row[:5], row[6]) for row in rows]
     lines = table(headers, rows, keys=("SUBJECT",), fixed=fixed, paints="SEVERITY")
     counts = Counter(row.kind for row in found)
     said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])

@@ -101,8 +101,8 @@ def _days(was: str, has: str) -> Told:
 
 
 def _at_most(was: str, has: str) -> Told:
-    before, after = ("any time" if int(days) < 0 else f"{days} d" for days in (was, has))
-    return Told(says=f"points may be kept for at most {after} instead of {before}")
+    before, after = ("any time" if int(days) < 0 else f"at most {days} d" for days in (was, has))
+    return Told(says=f"points may be kept for {after} instead of {before}")
 
 
 def _members(gone: Callable[[str], str], come: Callable[[str], str]) -> Callable[[str, str], Told | None]:
