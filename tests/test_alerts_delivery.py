@@ -58,6 +58,21 @@ def many(count: int, **more: Any) -> list[Alert]:
     return [alert("opened", n=n, **more) for n in range(count)]
 
 
+def test_a_clock_that_steps_an_hour_either_way_sends_each_alert_under_its_id_and_loses_none(
+    ledger: Ledger,
+) -> None:
+    ear = Ear(Answer("retry", "HTTP 503"), Answer("retry", "HTTP 503"))
+    ledger.post(many(1), T0)
+    assert sent(ledger, {"r": Way(ear)}, 1).retried == 1
+    assert sent(ledger, {"r": Way(ear)}, 0) == Delivery()  # back: it waits for its time, an hour at most
+    assert sent(ledger, {"r": Way(ear)}, 1.01).retried == 1
+    ledger.lease_alerts(T0 + timedelta(hours=2.5), lease_s=300, limit=1, channels=["r"])  # its sender dies
+    assert sent(ledger, {"r": Way(ear)}, 1.5) == Delivery()
+    assert sent(ledger, {"r": Way(ear)}, 2.6).delivered == 1
+    assert len({each.alert.alert_id for each in ear.got}) == 1
+    assert ledger.verify().because == ""
+
+
 DEAD = Answer("dead", "HTTP 404: no_service")
 
 

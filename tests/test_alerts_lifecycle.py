@@ -429,3 +429,14 @@ def test_what_ended_unheard_and_begins_anew_as_unknown_is_over(life: Life) -> No
     life.look(4, "pass", meanwhile=lambda: life.send(4.3) and life.got.clear())
     life.look(5, outcome("unknown", severity="critical"))
     assert set(life.events) == {"recovered"}
+
+
+def test_a_clock_that_steps_an_hour_either_way_reminds_once_a_day_and_no_more(life: Life) -> None:
+    life.look(1, "fail")
+    assert life.send(25.1) == ["reminder"]
+    assert life.send(24.2) == []  # back
+    assert life.send(25.2) == []
+    assert life.send(50.2) == ["reminder"]  # forward
+    assert life.send(49.3) == []
+    assert life.send(73.3) == []
+    assert life.send(74.3) == ["reminder"]

@@ -142,6 +142,23 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path, limit: str) -> 
         assert len(ledger.findings()) == 2000
 
 
+def test_a_ledger_that_may_not_be_written_says_what_must_be_writable(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+        ledger._conn.execute("PRAGMA query_only = ON")
+        with pytest.raises(AuditorError, match="could not be written: attempt to write a readonly") as raised:
+            record_day(ledger, 2)
+        assert "must be writable" in raised.value.remedy
+        ledger._conn.execute("PRAGMA query_only = OFF")
+        record_day(ledger, 2)
+        assert ledger.verify().because == ""
+    path.with_name("ledger-wal").mkdir()
+    with pytest.raises(AuditorError, match="could not be written") as raised:
+        Ledger.open(path)
+    assert "files beside it" in raised.value.remedy
+
+
 def test_damage_is_named_by_page_and_the_backup_comes_back(tmp_path: Path) -> None:
     path, backup = tmp_path / "ledger", tmp_path / "backup"
     with Ledger.open(path) as ledger:

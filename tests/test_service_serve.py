@@ -190,6 +190,69 @@ def test_a_full_disk_is_said_and_the_slot_is_run_when_there_is_room(world: World
     assert set(world.slots().values()) == {"done", "planned"}
 
 
+def test_a_disk_that_fills_up_when_an_alert_has_arrived_sends_it_again_under_its_id(
+    world: World, monkeypatch: Any
+) -> None:
+    from test_alerts_channels import alert
+
+    got: list[str] = []
+
+    def receiver(sending: Sending, now: datetime) -> Answer:
+        got.append(sending.alert.alert_id)
+        return Answer("delivered")
+
+    clocked = Clocked(world, ways={"r": Way(receiver)})
+    clocked.pass_(60)
+    world.ledger.record(scan(9), [], alerts=[alert("opened")], at=world.now)
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+            if sql.startswith("UPDATE outbox SET state = 'delivered'"):
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL  # type: ignore[misc]
+                raise error
+            return super().execute(sql, *args)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **more, factory=Full))
+    clocked.pass_(30)
+    (event, fields) = clocked.lines[-1]
+    assert (event, len(got)) == ("trouble", 1)
+    assert "disk is full" in fields["because"]
+    assert "Free some space" in fields["because"]
+    monkeypatch.undo()
+    clocked.pass_(400)
+    assert got == [got[0]] * 2
+    assert [row.state for row in world.ledger.outbox()] == ["delivered"]
+
+
+def test_a_log_that_is_full_or_gone_ends_no_scan_and_says_so_when_there_is_room(world: World) -> None:
+    class Disk(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            return super().write(text)
+
+    disk = Disk()
+    clocked = Clocked(world)
+    clocked.service.tell = clocked.service.instance.tell = Log(lambda: world.now, "json", disk)
+    clocked.pass_(60)
+    assert clocked.ready() == (True, {})
+    assert world.states()["done"] == 1
+    disk.full = False
+    world.ends = "no credentials"
+    clocked.pass_(3600, 60)
+    first, second, *_ = [json.loads(line) for line in disk.getvalue().splitlines()]
+    assert first["event"] == "trouble"
+    assert re.fullmatch("[0-9]+ lines could not be written", first["because"])
+    assert second["event"] == "started"
+    closed = io.StringIO()
+    closed.close()
+    Log(lambda: START, "text", closed)("done", {})  # nobody reads any more: no reason to end
+
+
 def test_a_clock_that_steps_back_does_not_silence_the_alarm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

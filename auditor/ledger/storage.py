@@ -14,7 +14,8 @@ from urllib.parse import quote
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
 from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSION, create
 
-_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_REFUSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PAUSE_S = 0.02
@@ -52,6 +53,12 @@ def told(path: Path) -> Iterator[None]:
             raise AuditorError(
                 f"{path}: the ledger could not be written: {error}",
                 remedy="The ledger is as it was before. Free some space, then run it again.",
+            ) from error
+        if code in _REFUSED:
+            raise AuditorError(
+                f"{path}: the ledger could not be written: {error}",
+                remedy="The ledger is as it was before. Its folder and the files beside it (-wal, -shm) must be writable for "
+                "the user who runs this, on a file system that is not mounted read-only.",
             ) from error
         raise
 
