@@ -20,7 +20,8 @@ from bundle_world import FROM, HOSTILE, NOW, RULES, TO, at, files, judged, rows,
 from auditor import verify
 from auditor.bundle_bag import cell
 from auditor.errors import UsageError, VerificationError
-from auditor.ledger import Ledger
+from auditor.ledger import Ledger, ScanRecord
+from auditor.model import Outcome, Verdict
 
 
 def test_two_builds_are_byte_for_byte_equal(tmp_path: Path) -> None:
@@ -231,3 +232,38 @@ def test_the_rules_that_judged_are_carried_though_others_have_come_since(tmp_pat
     content = unpacked(world.made(tmp_path / "out"))[1]
     (name,) = [name for name in content if name.startswith("data/rules/")]
     assert content[name].decode() == RULES
+
+
+def test_what_a_re_check_moved_is_bound_as_what_a_scan_moved_and_no_population_is_its_own(
+    tmp_path: Path,
+) -> None:
+    world = shared()[0].copied(tmp_path / "world")
+    with Ledger.open(world.ledger) as ledger:
+        last = ledger.scans(FROM, TO, state="finished")[-1]
+        finding = next(one for one in ledger.findings(as_of=TO) if not one.subject_key.startswith("*"))
+        key = finding.subject_key
+        again = ScanRecord(
+            slot="recheck/1",
+            snapshot_id="0" * 64,
+            snapshot_dir="snapshots/0",
+            rule_digest=last.rule_digest,
+            config_digest=last.config_digest,
+            outcome_digest=last.outcome_digest,
+            tally={**last.tally, "only": {"subject": key}},
+        )
+        mended = Outcome(
+            finding.rule, finding.code, finding.subject_table, key, Verdict.PASS, finding.severity, "mended"
+        )
+        row = ledger.recheck(again, key, [mended], only=ledger.keys_of(key), at=at(22))
+    path = world.made(tmp_path / "bundles")
+    checked = verify.verify(path, pinned=[world.pin])
+    assert checked.exit_code == 0, checked.text
+    _, content = unpacked(path)
+    runs = {one["scan"]: one for one in rows(content["data/runs.jsonl"])}
+    about = json.loads(content["data/about.json"])
+    assert (
+        runs[row.scan]["state"] == "rechecked" and row.scan in about["not_carried"]
+    )  # it would be, were it kept
+    assert about["populations_of"] == last.scan
+    (ended,) = [one for one in rows(content["data/findings.jsonl"]) if one["until_scan"] == row.scan]
+    assert (ended["finding_id"], ended["ended"]) == (finding.finding_id, "resolved")
