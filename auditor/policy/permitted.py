@@ -20,6 +20,8 @@ from auditor.policy.powers import told_of
 Columns = Mapping[str, Any]
 """`inline_policies`, `attached_policies` and `boundary_arn` of a role, decoded or as they are remembered."""
 _NO_BOUNDARY = (None, "none", "")
+_ASKED = 1 << 15
+"""Answers that are remembered: a scan asks both ways, three times, and ten thousand roles may change at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ def unchanged(before: Columns, now: Columns, then: Documents, documents: Documen
     return all(then.get(each) is not None and then.get(each) == documents.get(each) for each in every)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=_ASKED)
 def more(arn: str, before: Carried, now: Carried) -> Growth:
     """Say whether the policies of a role let through what others did not."""
     return grown(role(arn, before), role(arn, now))
@@ -116,15 +118,23 @@ def _statements(columns: Columns, documents: Documents) -> Iterator[tuple[object
         if text is None:
             yield (kind, name), {kind: name, "statement": "not read"}
             continue
-        try:
-            policy = parse(text, strict=False)
-        except PolicyError:
+        said = _said(text if isinstance(text, str) else json.dumps(text, sort_keys=True))
+        if said is None:
             yield (kind, name, json.dumps(text, sort_keys=True)), {kind: name, "statement": "cannot be read"}
-            continue
-        written = (json.loads(text.removeprefix("\ufeff")) if isinstance(text, str) else text)["Statement"]
-        listed = written if isinstance(written, list) else [written]
-        for each in policy.statements:
-            yield (kind, meaning(each, policy.version)), {kind: name, "statement": listed[each.index]}
+        for each, statement in said or ():
+            yield (kind, each), {kind: name, "statement": statement}
+
+
+@lru_cache(maxsize=8192)
+def _said(text: str) -> tuple[tuple[object, Any], ...] | None:
+    """Return what each statement of a document says, and the statement; None where it cannot be read."""
+    try:
+        policy = parse(text, strict=False)
+    except PolicyError:
+        return None
+    written = json.loads(text.removeprefix("\ufeff"))["Statement"]
+    listed = written if isinstance(written, list) else [written]
+    return tuple((meaning(each, policy.version), listed[each.index]) for each in policy.statements)
 
 
 def _told(statements: Iterator[dict[str, Any]]) -> str:

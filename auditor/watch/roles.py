@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,7 @@ def _documents(rows: Rows) -> dict[str, str | None]:
 def role(arn: str, old: Fields, new: Fields, documents: Documents) -> Told | None:
     """Tell of what a role may do; None when nothing is known to have changed, or it lets the same through."""
     was, has = ({name: side[name].value for name in CARRYING if name in side} for side in (old, new))
-    if was == has and not any(
-        each in (has.get(name) or "") for name in CARRYING[1:] for each in documents.rewritten
-    ):
+    if was == has and not (documents.rewritten and documents.rewritten & _named(new)):
         return None
     from auditor.policy.permitted import permission_change  # who only reads the ledger needs no policies
 
@@ -56,15 +55,19 @@ def role(arn: str, old: Fields, new: Fields, documents: Documents) -> Told | Non
 
 def behind(old: Fields, new: Fields, documents: Documents) -> frozenset[str]:
     """Return the managed policies that hang on a role and were rewritten: who did that changed the role."""
-    held = set()
-    for side in (old, new):
-        for name in CARRYING[1:]:
-            held |= {
-                arn
-                for arn in documents.rewritten
-                if arn in ((side[name].value if name in side else "") or "")
-            }
-    return frozenset(held)
+    if not documents.rewritten:
+        return frozenset()
+    return documents.rewritten & (_named(old) | _named(new))
+
+
+def _named(side: Fields) -> frozenset[str]:
+    """Return the managed policies that hang on a role, its boundary too."""
+    attached, boundary = (side[name].value if name in side else None for name in CARRYING[1:])
+    try:
+        found = json.loads(attached or "[]")
+    except ValueError:
+        found = []
+    return frozenset(map(str, (*found, boundary) if isinstance(found, list) else (boundary,)))
 
 
 def managed(arn: str, old: Fields, new: Fields) -> Told | None:
