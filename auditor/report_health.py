@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import GAP_REASONS, slots_in
+from auditor.report_muted import MutedRow, muted
 from auditor.report_read import Past
 from auditor.report_words import counted, number, span, when
 from auditor.schema import tables as schema_tables
@@ -103,6 +104,7 @@ class Health:
     channels: tuple[ChannelRow, ...]
     dead: tuple[tuple[str, str, str, str], ...]
     """Channel, event, time and error of each dead letter."""
+    muted: tuple[MutedRow, ...]
     as_of: tuple[tuple[str, str], ...]
     """Each source and when it was last seen."""
     said: str
@@ -144,6 +146,7 @@ def health(past: Past) -> Health:
             (each.alert.channel, each.alert.event, when(each.created_at), each.last_error)
             for each in past.outbox if each.state == "dead"
         )[:20],
+        muted=muted(past),
         as_of=tuple((name, when(max(seen[name])) if seen[name] else "never") for name in sources),
         said=_said(past, sources, blind, gaps),
         passed=_passed(past),

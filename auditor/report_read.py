@@ -22,6 +22,7 @@ from auditor.snapshot import Snapshot
 if TYPE_CHECKING:
     from auditor.config import Config
     from auditor.ledger import Ledger
+    from auditor.ledger.silences import Acknowledgement, Silence
 
 POSTURE_WEEKS = 26
 """Weeks that are drawn at most."""
@@ -97,6 +98,9 @@ class Past:
     """Every finding that had ended by then, its last interval."""
     waivers: Sequence[WaiverRow]
     drift: Sequence[Drift]
+    silences: Sequence[Silence]
+    """Every silence of the ledger."""
+    acknowledgements: Sequence[Acknowledgement]
     outbox: Sequence[Sending]
     channels_off: Mapping[str, str]
     tallies: Sequence[tuple[ScanRow, Counts]]
@@ -139,6 +143,8 @@ def read(ledger: Ledger, config: Config, *, from_at: datetime, to_at: datetime, 
         ended=ledger.findings(Filters(state="closed"), as_of=as_of),
         waivers=ledger.waivers(as_of),
         drift=ledger.drift(from_at + _TICK, as_of + _TICK),
+        silences=[each for each, _, _ in ledger.silences()],
+        acknowledgements=ledger.acknowledgements(),
         outbox=[each for each in ledger.outbox() if from_at < each.created_at <= as_of],
         channels_off=ledger.channels_off(),
         tallies=_tallies(ledger, as_of),

@@ -21,7 +21,9 @@ from report_world import FIRST, HOSTILE, SECOND, WEEK, Place
 
 from auditor import report
 from auditor.errors import UsageError, VerificationError
+from auditor.ledger import Ledger
 from auditor.report_controls import controls
+from auditor.report_muted import muted
 from auditor.report_read import Counts, read
 
 HERE = Path(__file__).parent
@@ -214,6 +216,49 @@ def test_gap_is_named_with_its_reason_and_dead_letters_are_listed(page: str) -> 
     assert "access denied" in part
     assert "Dead letters." in part
     assert "1 of 1 planned scan ran; 0 missed, 0 interrupted" in part
+
+
+def test_what_was_kept_quiet_is_told_with_who_why_and_until_when(
+    place: Place, page: str, tmp_path: Path
+) -> None:
+    def part(page: str) -> str:
+        return Elements(page.split("<h3>Kept quiet</h3>")[1].split("</section>", maxsplit=1)[0]).words
+
+    assert part(page) == "Nobody silenced or acknowledged anything in this period."
+    place.ledger.backup(tmp_path / "ledger.sqlite3")
+    with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
+        early, end, late = SECOND + timedelta(hours=3), SECOND + timedelta(days=1), SECOND + timedelta(days=3)
+        one = ledger.silence(rule="BKT-*", reason=HOSTILE, by="ann", until=late, now=early)
+        ledger.silence(zone="phi", reason="moving", by="bob", until=late, now=early + timedelta(hours=1))
+        (alert, *_) = [each.alert for each in ledger.outbox()]
+        more = {
+            "keys": ("k1", "k2"),
+            "held": one.silence_id,
+            "body": {"data": {"held": {"by": one.silence_id}}},
+        }
+        ledger.post([replace(alert, alert_id="msg_held", **more)], early + timedelta(minutes=9))
+        ledger.acknowledge(
+            "x",
+            [("k1", "b1"), ("k2", "b2")],
+            reason="on it",
+            by="cy",
+            now=early + timedelta(hours=2),
+            told=lambda *_: None,
+        )
+        before = replace(place, ledger=ledger).render(end)
+        ledger.end_silence(one.silence_id, by="dan", reason="done", now=end + timedelta(hours=1))
+        assert (
+            replace(place, ledger=ledger).render(end) == before
+        )  # what came after the period changes nothing of it
+        told = part(before)
+        past = read(ledger, place.config, from_at=FIRST + WEEK, to_at=late, now=late)
+    assert "rule BKT-* silenced ann" in told
+    assert "zone phi silenced bob moving" in told
+    assert "b1 and 1 more matter acknowledged cy on it" in told
+    assert "<script" not in before.split("<h3>Kept quiet</h3>")[1].split("</section>", maxsplit=1)[0]
+    rows = muted(past)
+    assert [(row.by, row.kept) for row in rows] == [("ann", 1), ("bob", 0), ("cy", None)]
+    assert rows[0].until.endswith("ended by dan: done")
 
 
 def test_same_state_and_period_give_the_same_bytes(place: Place, page: str) -> None:
