@@ -301,6 +301,8 @@ def plan(*rules: Any, taking: Any = None, version: str = "1") -> State:
         ({"copies": [{"vault_arn": VAULT, "delete_after_d": 35}]}, "copies worse/worse now copies to"),
         ({"copies": None}, ""),
         ({"vault_name": "other"}, "vault_name neutral/neutral"),
+        ({"copies": "x"}, "copies neutral/neutral undecided: one of the two cannot be read"),
+        ({"delete_after_d": "soon"}, "delete_after_d neutral/neutral undecided: one of the two cannot be read"),
     ],
 )  # fmt: skip
 def test_rule_of_a_plan_is_told_by_what_it_does(now: Any, told: str) -> None:
@@ -319,6 +321,8 @@ def test_rule_that_goes_is_weaker_unless_another_does_all_it_did_and_a_new_name_
         [("vanished", "worse/better")], ["is gone, and no other rule does all that it did"],
     )  # fmt: skip
     assert both(plan(rule("a")), plan(rule("b"))) == SAME
+    torn = both(plan(rule("a"), rule("b", copies="x")), plan(rule("a")))
+    assert torn[0] == [("vanished", "neutral/neutral")] and "undecided" in torn[1][0]
     gap = [each for each in SEEN if each.table != "backup_plan_rule"]
     hidden = (*gap, Gap("backup_plan_rule", HOME, EU, PLAN, reason="denied"))
     assert drift(plan(rule("a"), rule("b", delete_after_d=70)), plan(rule("a")), coverage=hidden) == []

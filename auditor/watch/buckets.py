@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.watch.told import UNREADABLE, Told, only, weighed
+from auditor.watch.told import TORN, UNREADABLE, Told, only, weighed
 
 Rule = Mapping[str, Any]
 
@@ -106,7 +106,7 @@ def _rules(
             return None
         on = [[rule for rule in rules if rule.get("Status") == "Enabled"] for rules in (old, new)]
         weaker, stronger, unsure = told(*on)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except TORN:
         return UNREADABLE
     if not (weaker or stronger or unsure):
         else_ = (

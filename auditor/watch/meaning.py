@@ -12,7 +12,7 @@ from functools import cache
 from auditor.plans.compare import alike, copies_lost, kept, shorter, slower
 from auditor.schema import tables
 from auditor.watch.buckets import lifecycle, replication
-from auditor.watch.told import UNREADABLE, Told, only, some, weighed
+from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
 from auditor.watch.values import Fields, Watched
 
 _NONE = "none"
@@ -24,10 +24,13 @@ def told(was: Watched, has: Watched, old: Fields, new: Fields) -> Told | None:
     place = (has.table, has.field)
     if place in _POLICIES:
         return _policy(was, has)
-    if place in _BESIDE:
-        return _BESIDE[place](old, new)
-    if place in _MEANT:
-        return _MEANT[place](was.value, has.value)
+    try:
+        if place in _BESIDE:
+            return _BESIDE[place](old, new)
+        if place in _MEANT:
+            return _MEANT[place](was.value, has.value)
+    except TORN:
+        return UNREADABLE
     return Told(_direction(*place, was.value, has.value))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from auditor.plans.compare import SELECTING, Bucket, Does, decoded, lacks, missed, same
-from auditor.watch.told import UNREADABLE, Told, only, some, weighed
+from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
 from auditor.watch.values import Fields
 
 Rules = Mapping[str, Fields]
@@ -40,7 +40,7 @@ def _values(fields: Fields) -> dict[str, str | None]:
 
 def rule_gone(was: Fields, now: Iterable[Fields]) -> Told:
     """Tell of a rule that is gone: weaker, unless another does all that it did."""
-    answers = [lacks(does(each), does(was)) for each in now]
+    answers = _answers(was, now)
     if [] in answers:
         return Told(says="is gone; another rule does all that it did")
     if None in answers:
@@ -50,12 +50,20 @@ def rule_gone(was: Fields, now: Iterable[Fields]) -> Told:
 
 def rule_new(has: Fields, then: Iterable[Fields]) -> Told:
     """Tell of a rule that came: stronger, unless another did all that it does."""
-    answers = [lacks(does(each), does(has)) for each in then]
+    answers = _answers(has, then)
     if [] in answers:
         return Told(says="is new; another rule did all that it does")
     if None in answers:
         return Told(says="is new; undecided: whether another rule did all that it does is not known")
     return Told("better", "is new, and no other rule did all that it does")
+
+
+def _answers(asked: Fields, others: Iterable[Fields]) -> list[list[str] | None]:
+    """Return what each of some rules lacks of one; None where that cannot be told, or a rule cannot be read."""
+    try:
+        return [lacks(does(each), does(asked)) for each in others]
+    except TORN:
+        return [None]
 
 
 def selections(old: Rules, new: Rules, buckets: Sequence[Bucket]) -> Told | None:
@@ -66,7 +74,7 @@ def selections(old: Rules, new: Rules, buckets: Sequence[Bucket]) -> Told | None
             return None
         lost, unsure = missed(then, now, buckets)
         gained, also = missed(now, then, buckets)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except TORN:
         return UNREADABLE
     if not (lost or unsure or gained or also):
         return None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from auditor.watch.told import UNREADABLE, Told
+from auditor.watch.told import TORN, UNREADABLE, Told
 from auditor.watch.values import Fields, Row
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def role(arn: str, old: Fields, new: Fields, documents: Documents) -> Told | Non
 
     try:
         return _told(permission_change(arn, was, has, documents.then, documents.now))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except TORN:
         return UNREADABLE
 
 

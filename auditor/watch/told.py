@@ -27,6 +27,8 @@ class Told:
     """Nobody of today can make use of it."""
 
 
+TORN = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What values raise that are not of the form their column has: what is remembered or approved is somebody's text."""
 UNREADABLE = Told(says="undecided: one of the two cannot be read")
 
 
