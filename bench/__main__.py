@@ -19,6 +19,7 @@ from bench.inventory import inventory
 from bench.ledger import ledger
 from bench.logs import logs
 from bench.rules import rules
+from bench.service import service
 from bench.spark import spark
 from bench.trust import trust
 
@@ -31,6 +32,7 @@ EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     "rules": rules,
     "trust": trust,
     "ledger": ledger,
+    "service": service,
 }
 LARGE: dict[str, Callable[[], Iterator[Figure]]] = {"chain_large": chain_large, "spark": spark}
 """Those that take long and much disk: only when they are named."""
