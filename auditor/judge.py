@@ -266,6 +266,10 @@ Every join of the steps says what it joins on, so that as written none is larger
 """
 
 
+_FEW_OUTCOMES = 8_192
+"""With more of them all that only led to them goes before they are written: fewer are not worth the statements."""
+
+
 def _is_few(snapshot: Snapshot) -> bool:
     rows: int = sum(entry["rows"] for entry in snapshot.manifest["tables"].values())
     return rows <= _FEW_ROWS
@@ -302,7 +306,6 @@ def _judged(
             evaluate(engine, pack)
             # A plan writes other bytes of Parquet for the same rows, and the ledger knows the index by its digest.
             engine.execute("PRAGMA enable_optimizer")
-            digests = {table: engine.export(table, work / f"{table}.parquet") for table in FACTS}
             try:
                 engine.execute(_indexing(work / _INDEX))
             except (
@@ -311,6 +314,9 @@ def _judged(
                 (work / _INDEX).unlink(missing_ok=True)
             tally = _tally(engine)
             gaps = engine.rows(_GAPS)
+            if sum(tally["verdicts"].values()) > _FEW_OUTCOMES:
+                engine.keep_only(FACTS)
+            digests = {table: engine.export(table, work / f"{table}.parquet", last=True) for table in FACTS}
         Judgement(work, snapshot.id, pack.digest, digests, tally, gaps).index()
         body = {
             "snapshot": snapshot.id,

@@ -131,6 +131,30 @@ def test_an_export_to_parquet_is_the_same_bytes_in_any_order(tmp_path: Path) -> 
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_table_that_is_exported_for_the_last_time_is_written_alike_and_goes(tmp_path: Path) -> None:
+    said = []
+    for last in (False, True):
+        with Engine.open(None) as engine:
+            engine.insert("backup_vault", [{"arn": str(i), "points": i} for i in range(99)])
+            said.append(engine.export("backup_vault", tmp_path / str(last), last=last))
+            there = engine.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'backup_vault'")
+            assert bool(there) is not last
+    assert said[0] == said[1]
+    assert (tmp_path / "False").read_bytes() == (tmp_path / "True").read_bytes()
+
+
+def test_only_tables_that_are_named_are_kept(tmp_path: Path) -> None:
+    kept = snapshot(tmp_path, backup_vault=[{"arn": "a"}], backup_plan=[{"arn": "b"}])
+    with Engine.open(kept) as engine:
+        engine.run("counted", "SELECT count(*) AS n FROM backup_vault")
+        engine.keep_only(["counted", "backup_plan"])
+        left = engine.rows(
+            "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        )
+        assert sorted(row["table_name"] for row in left) == ["backup_plan", "counted"]
+        assert engine.rows("SELECT n FROM counted") == [{"n": 1}]
+
+
 def test_a_query_over_the_memory_limit_spills_and_ends() -> None:
     with Engine(memory_limit="64MB") as engine:
         engine.run("big", "SELECT i, md5(i::VARCHAR) AS m FROM range(1_000_000) t(i)")

@@ -299,10 +299,22 @@ class Engine:
         """Return the digest of a table, as `canonical.py` defines it."""
         return digest(self._connection, name(table), self._kinds(table))
 
-    def export(self, table: str, path: Path) -> str:
+    def keep_only(self, tables: Collection[str]) -> None:
+        """Drop every other table that is here: nobody reads them again."""
+        for table in sorted(self._made.difference(tables)):
+            self._drop(table)
+
+    def _drop(self, table: str) -> None:
+        kind = "VIEW" if table in self._views else "TABLE"
+        self._connection.execute(f"DROP {kind} IF EXISTS {name(table)}")
+        self._views.discard(table)
+        self._made.discard(table)
+
+    def export(self, table: str, path: Path, *, last: bool = False) -> str:
         """Write a table to Parquet in the order of its lines and return its digest, as `canonical.py` defines it.
 
-        The lines are sorted outside the database: its own sort needs the whole table in memory, twice.
+        The lines are sorted outside the database: its own sort needs the whole table in memory, twice. With `last` the
+        table is dropped once they are written.
         """
         kinds = self._kinds(table)
         ordered = self._dir / "export.ndjson"
@@ -314,6 +326,8 @@ class Engine:
                 sha.update(raw)
                 longest = max(longest, len(raw))
                 file.write(raw)
+        if longest and last:
+            self._drop(table)
         source = from_ndjson(ordered, kinds, longest) if longest else name(table)
         self._connection.execute(
             f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
