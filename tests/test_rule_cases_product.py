@@ -340,7 +340,7 @@ def test_bundles_are_retained(house: House) -> None:
 
 def test_reports_are_signed_off(house: House) -> None:
     house.scanned(WEEK)
-    from auditor.cli.report import enter
+    from auditor.cli._period import enter
 
     paths = [house.folder / name for name in ("signed.html", "unsigned.html")]
     with house.ledger() as ledger:

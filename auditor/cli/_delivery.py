@@ -27,7 +27,7 @@ def delivered(this: App, from_at: datetime | None, to_at: datetime | None) -> in
     """Deliver the report and bundle of a period; return the exit code."""
     from auditor import delivery
     from auditor.alerts.outgoing import Out
-    from auditor.cli.report import period
+    from auditor.cli._period import period
 
     config = this.config()
     mailer = config.alerts.get(config.delivery.mail)
@@ -60,7 +60,7 @@ def _parcel(
 ) -> Parcel:
     """Write report and bundle of a period, or take those that were written of it before and are unchanged."""
     from auditor import keys, report
-    from auditor.cli.report import enter
+    from auditor.cli._period import enter
     from auditor.delivery import Parcel
 
     now = max(this.now(), end)

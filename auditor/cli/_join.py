@@ -17,7 +17,7 @@ _LOOK_S = 0.5
 
 def joined(this: App, fail_on: str | None) -> int | None:
     """Return the exit code of the scan that was running; None when none was, or it came to nothing."""
-    from auditor.cli.scan import failing_at
+    from auditor.cli._scanning import failing_at
 
     if not this.ledger_path.exists():
         return None

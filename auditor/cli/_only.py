@@ -20,7 +20,7 @@ def again(this: App, word: str, now: datetime, fail_on: str | None, *, join: boo
     from auditor.alerts import Delivery
     from auditor.cli._channels import check_controls, told
     from auditor.cli._join import wait
-    from auditor.cli.scan import progressing
+    from auditor.cli._scanning import progressing
     from auditor.ledger import Filters, local_owner
     from auditor.recheck import recheck, subject
 
@@ -81,8 +81,8 @@ def _row(done: Rechecked, fail_on: str | None, failing: int) -> dict[str, Any]:
 
 
 def _lines(done: Rechecked, fail_on: str | None, failing: int) -> Iterator[str]:
+    from auditor.cli._scanning import unseen
     from auditor.cli._text import bold, columns, cut, marked, paint, plural, safe, when
-    from auditor.cli.scan import unseen
 
     yield f"{bold('Re-checked')}  {safe(done.subject_key)}"
     yield f"            at {when(done.row.at)}, against scan {done.compared_with.scan} of {when(done.compared_with.at)}"

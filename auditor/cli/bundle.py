@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from auditor.cli._app import answering, app, shared
-from auditor.cli.report import period, with_period
+from auditor.cli._period import period, with_period
 from auditor.errors import UsageError
 
 

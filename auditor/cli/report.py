@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.cli._app import TIME, App, F, answering, app, shared
+from auditor.cli._app import answering, app, shared
+from auditor.cli._period import enter, period, sha256, with_period
 from auditor.errors import INCOMPLETE, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from auditor.ledger import Ledger, SignOff
-
-WEEK = timedelta(days=7)
-
-
-def with_period(command: F) -> F:
-    """Add `--from` and `--to`."""
-    for option in (
-        click.option("--to", "to_at", type=TIME, help="End of the period; default: the last scan."),
-        click.option(
-            "--from", "from_at", type=TIME, help="Begin of the period; default: a week before its end."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def period(this: App, from_at: datetime | None, to_at: datetime | None) -> tuple[datetime, datetime, bool]:
-    """Return begin and end of a period, and whether its last scan was complete."""
-    with this.ledger() as ledger:
-        last = ledger.latest_scan(to_at)
-    if last is None:
-        when = f" by {to_at:%Y-%m-%d %H:%MZ}" if to_at else ""
-        raise UsageError(f"no scan yet{when}", remedy="`auditor scan` makes one.")
-    end = to_at or last.at
-    begin = from_at or end - WEEK
-    if begin >= end:
-        raise UsageError(
-            f"the period ends ({end:%Y-%m-%d %H:%MZ}) before it begins ({begin:%Y-%m-%d %H:%MZ})"
-        )
-    return begin, end, last.complete
+    from auditor.ledger import SignOff
 
 
 @click.group("report")
@@ -81,24 +52,6 @@ def weekly(from_at: datetime | None, to_at: datetime | None, out: Path | None) -
         if not complete:
             this.tell("The last scan of the period was incomplete: the report says what could not be seen.")
     return 0 if complete else INCOMPLETE
-
-
-def enter(ledger: Ledger, path: Path, begin: datetime, end: datetime, now: datetime) -> str:
-    """Note in the ledger that a report was written, once for the same bytes; return their digest."""
-    from auditor.ledger.values import stamp
-
-    digest = _sha256(path)
-    if all(row["sha256"] != digest for row in ledger.reports(now)):
-        body = {"sha256": digest, "file": path.name, "from": stamp(begin), "to": stamp(end)}
-        ledger.note("report", body, now)
-    return digest
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @command.command("deliver")
@@ -173,7 +126,7 @@ def sign(report: str, by: str, reason: str) -> None:
     with this.ledger() as ledger:
         known = {row["sha256"]: row for row in ledger.reports(now)}
         if Path(report).is_file():
-            fits = [_sha256(Path(report))]
+            fits = [sha256(Path(report))]
             if fits[0] not in known:
                 raise UsageError(
                     f"{report}: the ledger knows no report of these bytes: it was changed, or written elsewhere",

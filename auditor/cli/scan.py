@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli._app import TIME, App, answering, app
+from auditor.cli._scanning import failing_at, progressing, unseen
 from auditor.errors import FAILING, INCOMPLETE, UsageError, VerificationError
 from auditor.model import SEVERITIES
 
 if TYPE_CHECKING:
     from auditor.alerts import Delivery
-    from auditor.ledger import Ledger
-    from auditor.model import Gap
     from auditor.scan import Scan
 
 
@@ -121,51 +119,6 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE
 
 
-@contextmanager
-def progressing(this: App) -> Iterator[Any]:
-    """Yield who is told how a scan goes on: a bar on a terminal, lines with `-v`, nobody otherwise."""
-    import sys
-
-    if this.verbosity > 0:
-        yield _lines(this)
-    elif this.verbosity < 0 or this.json or not sys.stderr.isatty():
-        yield None
-    else:
-        import shutil
-        import time
-
-        from auditor.cli._progress import Bar
-
-        bar = Bar(sys.stderr, time.monotonic, lambda: shutil.get_terminal_size().columns)
-        try:
-            yield bar.tell
-        finally:
-            bar.end()
-
-
-def _lines(this: App) -> Any:
-    def say(event: str, fields: Mapping[str, Any]) -> None:
-        if event == "read":
-            return
-        said = ", ".join(
-            f"{name} {value}" if isinstance(value, int) else str(value)
-            for name, value in fields.items()
-            if value is not None
-        )
-        this.tell(f"{event} {said}")
-
-    return say
-
-
-def failing_at(ledger: Ledger, at: datetime, fail_on: str) -> int:
-    """Count the findings that fail at or above a severity, waived ones apart."""
-    from auditor.ledger import Filters
-
-    counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    found = ledger.findings(Filters(verdict="fail", waived=False), as_of=at)
-    return sum(row.severity in counted for row in found)
-
-
 OBJECTS = ("bucket", "way", "configuration", "delivered_at", "age_s", "files", "objects", "whole", "because")
 """What the answer says of how the objects of a bucket were read."""
 
@@ -212,26 +165,6 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
         yield bold(f"{plural(len(done.broken_rules), 'rule')} did not load; their controls are unknown")
         for text in done.broken_rules:
             yield from (f"  {safe(line)}" for line in text.splitlines())
-
-
-def unseen(found: Sequence[Gap]) -> Iterator[str]:
-    """Yield what could not be seen, and what the estate does not record: a few of each."""
-    from auditor.cli._text import bold, columns, cut, safe
-    from auditor.model import GAP_REASONS
-
-    for heading, gaps in (
-        ("Could not be seen", [gap for gap in found if gap.reason != "not_enabled"]),
-        ("Not recorded by the estate", [gap for gap in found if gap.reason == "not_enabled"]),
-    ):
-        if gaps:
-            yield ""
-            yield bold(heading)
-        for gap in gaps[:5]:
-            where = gap.resource if gap.resource != "*" else f"{gap.account}/{gap.region}"
-            why = f"{GAP_REASONS.get(gap.reason, gap.reason)}; {safe(gap.detail)}"
-            yield cut(f"  {gap.table} {safe(where)}: {why}", columns())
-        if len(gaps) > 5:
-            yield f"  and {len(gaps) - 5} more: `auditor status --json` has them all"
 
 
 def _inventories(done: Scan) -> Iterator[str]:
