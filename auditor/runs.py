@@ -49,7 +49,7 @@ class Runs:
     def _spill(self) -> None:
         self._batch.sort()
         if not self._runs or self._batch[0] < self._last:
-            run = tempfile.TemporaryFile(buffering=1 << 18)  # noqa: SIM115 - closed with the others
+            run = tempfile.TemporaryFile(buffering=1 << 16)  # noqa: SIM115 - closed with the others
             self._runs.append(self._files.enter_context(run))
         self._runs[-1].writelines(self._batch)
         self._last = self._batch[-1]
