@@ -143,9 +143,10 @@ def missed(
             if was == UNDECIDED and has != COVERED:
                 unsure[f"whether {arn} was taken is not known"] = None
             continue
-        shown = (
-            arn if _MADE_UP not in arn else f"buckets like {arn.replace(_MADE_UP, '*')} with the tags {tags}"
-        )
+        shown = arn
+        if _MADE_UP in arn:
+            said = ", ".join(f"{key}={value}" for key, value in sorted((tags or {}).items()))
+            shown = f"buckets like {arn.replace(_MADE_UP, '*')}" + (f" with the tags {said}" if said else "")
         if has == UNDECIDED:
             unsure[f"whether {shown} is still taken is not known"] = None
         else:
