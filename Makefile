@@ -30,8 +30,8 @@ bench: $(VENV)/dev $(VENV)/bench  ## the figures of bench/README.md
 bench-large: $(VENV)/dev $(VENV)/bench  ## the chain over 50 million versions: some 20 minutes, 6 GB of disk
 	$(BIN)/python -m bench chain_large
 
-soak: $(VENV)/dev  ## every fault at every operation and place, 200 kills of services, a year of hourly scans: an hour
-	AUDITOR_FULL_WALK=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(sort $(wildcard tests/test_faults_*.py)) tests/test_service_kills.py tests/test_service_slots.py
+soak: $(VENV)/dev  ## every fault at every operation and place, 200 kills of services, 24 amid real scans, a year of hourly scans: an hour
+	AUDITOR_FULL_WALK=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(sort $(wildcard tests/test_faults_*.py)) tests/test_service_kills.py tests/test_service_kills_scans.py tests/test_service_slots.py
 
 lock: $(VENV)/uv  ## renew the hash-locked requirements (no index host stands in them)
 	for set in run demo dev bench; do $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
