@@ -15,6 +15,7 @@ HERE = {
     "65_point.sql": "reads a tag by a path that is computed",
     "67_point_size.sql": "takes a quantile over a window",
     "67_point_tags.sql": "compares two maps in JSON",
+    "84_watched_change.sql": "names the columns of a table by VALUES",
     "91_object_group_facts.sql": "writes lists as JSON",
 }
 """Steps that another engine would not understand; they read small tables alone, so only DuckDB ever runs them."""

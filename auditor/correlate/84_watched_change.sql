@@ -13,109 +13,106 @@ person AS (
     JOIN holder AS h ON h.user_id = u.id OR h.user_id = u.email
 ),
 present AS (
-    SELECT 'aws_account' AS table_name, account AS key, 'block_public_acls' AS field, CAST(block_public_acls AS VARCHAR) AS value, account, '*' AS region FROM aws_account
+    SELECT 'aws_account' AS table_name, t.account AS key, f.field, CASE f.field
+        WHEN 'block_public_acls' THEN CAST(t.block_public_acls AS VARCHAR)
+        WHEN 'ignore_public_acls' THEN CAST(t.ignore_public_acls AS VARCHAR)
+        WHEN 'block_public_policy' THEN CAST(t.block_public_policy AS VARCHAR)
+        WHEN 'restrict_public_buckets' THEN CAST(t.restrict_public_buckets AS VARCHAR)
+        END AS value, t.account, '*' AS region
+    FROM aws_account AS t
+    CROSS JOIN (VALUES ('block_public_acls'), ('ignore_public_acls'), ('block_public_policy'), ('restrict_public_buckets')) AS f (field)
     UNION ALL
-    SELECT 'aws_account' AS table_name, account AS key, 'ignore_public_acls' AS field, CAST(ignore_public_acls AS VARCHAR) AS value, account, '*' AS region FROM aws_account
+    SELECT 's3_bucket' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'versioning' THEN t.versioning
+        WHEN 'mfa_delete' THEN t.mfa_delete
+        WHEN 'encryption' THEN t.encryption
+        WHEN 'kms_key_arn' THEN t.kms_key_arn
+        WHEN 'block_public_acls' THEN CAST(t.block_public_acls AS VARCHAR)
+        WHEN 'ignore_public_acls' THEN CAST(t.ignore_public_acls AS VARCHAR)
+        WHEN 'block_public_policy' THEN CAST(t.block_public_policy AS VARCHAR)
+        WHEN 'restrict_public_buckets' THEN CAST(t.restrict_public_buckets AS VARCHAR)
+        WHEN 'ownership' THEN t.ownership
+        WHEN 'policy' THEN t.policy
+        WHEN 'logging_target' THEN t.logging_target
+        WHEN 'eventbridge' THEN CAST(t.eventbridge AS VARCHAR)
+        WHEN 'lifecycle' THEN t.lifecycle
+        WHEN 'replication' THEN t.replication
+        END AS value, t.account, t.region AS region
+    FROM s3_bucket AS t
+    CROSS JOIN (VALUES ('versioning'), ('mfa_delete'), ('encryption'), ('kms_key_arn'), ('block_public_acls'), ('ignore_public_acls'), ('block_public_policy'), ('restrict_public_buckets'), ('ownership'), ('policy'), ('logging_target'), ('eventbridge'), ('lifecycle'), ('replication')) AS f (field)
     UNION ALL
-    SELECT 'aws_account' AS table_name, account AS key, 'block_public_policy' AS field, CAST(block_public_policy AS VARCHAR) AS value, account, '*' AS region FROM aws_account
+    SELECT 'iam_role' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'max_session_s' THEN CAST(t.max_session_s AS VARCHAR)
+        WHEN 'trust_policy' THEN t.trust_policy
+        WHEN 'inline_policies' THEN t.inline_policies
+        WHEN 'attached_policies' THEN t.attached_policies
+        WHEN 'boundary_arn' THEN t.boundary_arn
+        END AS value, t.account, '*' AS region
+    FROM iam_role AS t
+    CROSS JOIN (VALUES ('max_session_s'), ('trust_policy'), ('inline_policies'), ('attached_policies'), ('boundary_arn')) AS f (field)
     UNION ALL
-    SELECT 'aws_account' AS table_name, account AS key, 'restrict_public_buckets' AS field, CAST(restrict_public_buckets AS VARCHAR) AS value, account, '*' AS region FROM aws_account
+    SELECT 'iam_policy' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'version' THEN t.version
+        WHEN 'document' THEN t.document
+        END AS value, t.account, '*' AS region
+    FROM iam_policy AS t
+    CROSS JOIN (VALUES ('version'), ('document')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'versioning' AS field, versioning AS value, account, region AS region FROM s3_bucket
+    SELECT 'iam_provider' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'client_ids' THEN t.client_ids
+        WHEN 'thumbprints' THEN t.thumbprints
+        END AS value, t.account, '*' AS region
+    FROM iam_provider AS t
+    CROSS JOIN (VALUES ('client_ids'), ('thumbprints')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'mfa_delete' AS field, mfa_delete AS value, account, region AS region FROM s3_bucket
+    SELECT 'cloudtrail_trail' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'logging' THEN CAST(t.logging AS VARCHAR)
+        WHEN 'multi_region' THEN CAST(t.multi_region AS VARCHAR)
+        WHEN 'global_events' THEN CAST(t.global_events AS VARCHAR)
+        WHEN 'validated' THEN CAST(t.validated AS VARCHAR)
+        WHEN 'management_events' THEN t.management_events
+        WHEN 'write_data_arns' THEN t.write_data_arns
+        WHEN 'bucket' THEN t.bucket
+        END AS value, t.account, t.region AS region
+    FROM cloudtrail_trail AS t
+    CROSS JOIN (VALUES ('logging'), ('multi_region'), ('global_events'), ('validated'), ('management_events'), ('write_data_arns'), ('bucket')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'encryption' AS field, encryption AS value, account, region AS region FROM s3_bucket
+    SELECT 'backup_plan' AS table_name, t.arn AS key, 'version' AS field, t.version AS value, t.account, t.region AS region
+    FROM backup_plan AS t
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'kms_key_arn' AS field, kms_key_arn AS value, account, region AS region FROM s3_bucket
+    SELECT 'backup_plan_rule' AS table_name, t.plan_id || '/' || t.rule_name AS key, f.field, CASE f.field
+        WHEN 'schedule' THEN t.schedule
+        WHEN 'delete_after_d' THEN CAST(t.delete_after_d AS VARCHAR)
+        WHEN 'continuous' THEN CAST(t.continuous AS VARCHAR)
+        WHEN 'copies' THEN t.copies
+        WHEN 'timezone' THEN t.timezone
+        WHEN 'vault_name' THEN t.vault_name
+        END AS value, t.account, t.region AS region
+    FROM backup_plan_rule AS t
+    CROSS JOIN (VALUES ('schedule'), ('delete_after_d'), ('continuous'), ('copies'), ('timezone'), ('vault_name')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'block_public_acls' AS field, CAST(block_public_acls AS VARCHAR) AS value, account, region AS region FROM s3_bucket
+    SELECT 'backup_selection' AS table_name, t.plan_id || '/' || t.selection_id AS key, f.field, CASE f.field
+        WHEN 'resources' THEN t.resources
+        WHEN 'not_resources' THEN t.not_resources
+        WHEN 'list_of_tags' THEN t.list_of_tags
+        WHEN 'conditions' THEN t.conditions
+        END AS value, t.account, t.region AS region
+    FROM backup_selection AS t
+    CROSS JOIN (VALUES ('resources'), ('not_resources'), ('list_of_tags'), ('conditions')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'ignore_public_acls' AS field, CAST(ignore_public_acls AS VARCHAR) AS value, account, region AS region FROM s3_bucket
+    SELECT 'backup_vault' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'kms_key_arn' THEN t.kms_key_arn
+        WHEN 'locked' THEN CAST(t.locked AS VARCHAR)
+        WHEN 'min_retention_d' THEN CAST(t.min_retention_d AS VARCHAR)
+        WHEN 'max_retention_d' THEN CAST(t.max_retention_d AS VARCHAR)
+        WHEN 'policy' THEN t.policy
+        WHEN 'notify_topic' THEN t.notify_topic
+        END AS value, t.account, t.region AS region
+    FROM backup_vault AS t
+    CROSS JOIN (VALUES ('kms_key_arn'), ('locked'), ('min_retention_d'), ('max_retention_d'), ('policy'), ('notify_topic')) AS f (field)
     UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'block_public_policy' AS field, CAST(block_public_policy AS VARCHAR) AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'restrict_public_buckets' AS field, CAST(restrict_public_buckets AS VARCHAR) AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'ownership' AS field, ownership AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'policy' AS field, policy AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'logging_target' AS field, logging_target AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'eventbridge' AS field, CAST(eventbridge AS VARCHAR) AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'lifecycle' AS field, lifecycle AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 's3_bucket' AS table_name, arn AS key, 'replication' AS field, replication AS value, account, region AS region FROM s3_bucket
-    UNION ALL
-    SELECT 'iam_role' AS table_name, arn AS key, 'max_session_s' AS field, CAST(max_session_s AS VARCHAR) AS value, account, '*' AS region FROM iam_role
-    UNION ALL
-    SELECT 'iam_role' AS table_name, arn AS key, 'trust_policy' AS field, trust_policy AS value, account, '*' AS region FROM iam_role
-    UNION ALL
-    SELECT 'iam_role' AS table_name, arn AS key, 'inline_policies' AS field, inline_policies AS value, account, '*' AS region FROM iam_role
-    UNION ALL
-    SELECT 'iam_role' AS table_name, arn AS key, 'attached_policies' AS field, attached_policies AS value, account, '*' AS region FROM iam_role
-    UNION ALL
-    SELECT 'iam_role' AS table_name, arn AS key, 'boundary_arn' AS field, boundary_arn AS value, account, '*' AS region FROM iam_role
-    UNION ALL
-    SELECT 'iam_policy' AS table_name, arn AS key, 'version' AS field, version AS value, account, '*' AS region FROM iam_policy
-    UNION ALL
-    SELECT 'iam_policy' AS table_name, arn AS key, 'document' AS field, document AS value, account, '*' AS region FROM iam_policy
-    UNION ALL
-    SELECT 'iam_provider' AS table_name, arn AS key, 'client_ids' AS field, client_ids AS value, account, '*' AS region FROM iam_provider
-    UNION ALL
-    SELECT 'iam_provider' AS table_name, arn AS key, 'thumbprints' AS field, thumbprints AS value, account, '*' AS region FROM iam_provider
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'logging' AS field, CAST(logging AS VARCHAR) AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'multi_region' AS field, CAST(multi_region AS VARCHAR) AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'global_events' AS field, CAST(global_events AS VARCHAR) AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'validated' AS field, CAST(validated AS VARCHAR) AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'management_events' AS field, management_events AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'write_data_arns' AS field, write_data_arns AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'cloudtrail_trail' AS table_name, arn AS key, 'bucket' AS field, bucket AS value, account, region AS region FROM cloudtrail_trail
-    UNION ALL
-    SELECT 'backup_plan' AS table_name, arn AS key, 'version' AS field, version AS value, account, region AS region FROM backup_plan
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'schedule' AS field, schedule AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'delete_after_d' AS field, CAST(delete_after_d AS VARCHAR) AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'continuous' AS field, CAST(continuous AS VARCHAR) AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'copies' AS field, copies AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'timezone' AS field, timezone AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_plan_rule' AS table_name, plan_id || '/' || rule_name AS key, 'vault_name' AS field, vault_name AS value, account, region AS region FROM backup_plan_rule
-    UNION ALL
-    SELECT 'backup_selection' AS table_name, plan_id || '/' || selection_id AS key, 'resources' AS field, resources AS value, account, region AS region FROM backup_selection
-    UNION ALL
-    SELECT 'backup_selection' AS table_name, plan_id || '/' || selection_id AS key, 'not_resources' AS field, not_resources AS value, account, region AS region FROM backup_selection
-    UNION ALL
-    SELECT 'backup_selection' AS table_name, plan_id || '/' || selection_id AS key, 'list_of_tags' AS field, list_of_tags AS value, account, region AS region FROM backup_selection
-    UNION ALL
-    SELECT 'backup_selection' AS table_name, plan_id || '/' || selection_id AS key, 'conditions' AS field, conditions AS value, account, region AS region FROM backup_selection
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'kms_key_arn' AS field, kms_key_arn AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'locked' AS field, CAST(locked AS VARCHAR) AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'min_retention_d' AS field, CAST(min_retention_d AS VARCHAR) AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'max_retention_d' AS field, CAST(max_retention_d AS VARCHAR) AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'policy' AS field, policy AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_vault' AS table_name, arn AS key, 'notify_topic' AS field, notify_topic AS value, account, region AS region FROM backup_vault
-    UNION ALL
-    SELECT 'backup_region' AS table_name, account || '/' || region AS key, 's3_opt_in' AS field, CAST(s3_opt_in AS VARCHAR) AS value, account, region AS region FROM backup_region
+    SELECT 'backup_region' AS table_name, t.account || '/' || t.region AS key, 's3_opt_in' AS field, CAST(t.s3_opt_in AS VARCHAR) AS value, t.account, t.region AS region
+    FROM backup_region AS t
     UNION ALL
     SELECT 'config_duty', group_name || '/' || directory || '/' || project || '/' || region || '/' || job_id || '/' || zone || '/' || starts,
         'starts', starts, '*', '*' FROM config_duty
