@@ -419,12 +419,15 @@ def from_ndjson(path: Path, columns: Mapping[str, str], longest: int) -> str:
     )
 
 
-def from_text(columns: Mapping[str, str]) -> str:
-    """Return the SQL relation that reads its one parameter, a JSON list of rows that is not long."""
+def from_text(columns: Mapping[str, str], text: str = "?") -> str:
+    """Return the SQL relation that reads its one parameter, or the SQL `text`: a JSON list of rows that is not long.
+
+    A row is read below where it is taken apart: else it is read once for each of its columns.
+    """
     shape = quoted(json.dumps(dict(columns)))
     return (
-        f"(SELECT unnest(from_json_strict(said, {shape})) "
-        """FROM (SELECT unnest(from_json_strict(?, '["JSON"]')) AS said))"""
+        f"(SELECT unnest(row) FROM (SELECT from_json_strict(said, {shape}) AS row "
+        f"""FROM (SELECT unnest(from_json_strict({text}, '["JSON"]')) AS said)))"""
     )
 
 
