@@ -111,14 +111,27 @@ class Judgement:
         """Return the file of what is open in few bytes: key, verdict, digest of the words; made when it is not there."""
         path = self.dir / _INDEX
         if not path.exists():
-            from auditor.engines.duckdb import Engine
+            import duckdb
 
             part = self.dir / f".partial-{_INDEX}"
-            with Engine(memory_limit=_INDEXING, threads=1) as engine:
-                engine.attach("outcome", self.dir / "outcome.parquet")
-                engine.execute(_indexing(part))
+            *fewer, most = _INDEXING
+            for memory in fewer:
+                try:
+                    self._index(part, memory)
+                    break
+                except duckdb.OutOfMemoryException:
+                    part.unlink(missing_ok=True)
+            else:
+                self._index(part, most)
             part.replace(path)
         return path
+
+    def _index(self, path: Path, memory: str) -> None:
+        from auditor.engines.duckdb import Engine
+
+        with Engine(memory_limit=memory, threads=1) as engine:
+            engine.attach("outcome", self.dir / "outcome.parquet")
+            engine.execute(_indexing(path))
 
     def changed(self, before: Path, unjudged: Iterable[Key]) -> Changed:
         """Return what a finding may move by since the judgement whose `index` is `before`.
@@ -209,8 +222,8 @@ def _mark(rule: str, subject_table: str, subject_key: str) -> int:
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
-_INDEXING = "48MB"
-"""What the engine may hold while it sorts what is open: the rest is put aside."""
+_INDEXING = ("48MB", "256MB", "1GB")
+"""What the engine may hold while it sorts what is open, the next where that does not do: the rest is put aside."""
 _ASKING = "96MB"
 """What the engine may hold while it looks through what was judged."""
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _BATCH = 4096
 """Values that are held in memory at once."""
-CHANGES = 8_192
+CHANGES = 4_096
 """Findings and what became of them that are held at once: to write them aside takes as long as to decide."""
 _CHUNK = 32
 """Values that are written and read together."""

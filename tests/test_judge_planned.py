@@ -59,7 +59,7 @@ def test_an_index_for_which_there_was_no_room_beside_all_else_is_the_same_bytes(
     execute, cut = Engine.execute, []
 
     def full_once(engine: Engine, statement: str, *more: Any) -> Any:
-        if "open.parquet" in statement and not cut:
+        if "open.parquet" in statement and len(cut) < 2:  # beside all else, then with little memory
             cut.append(statement)
             part = Path(statement.split("TO '")[1].split("'", maxsplit=1)[0])
             part.write_bytes(b"PAR1 cut off in the middle")
@@ -68,6 +68,6 @@ def test_an_index_for_which_there_was_no_room_beside_all_else_is_the_same_bytes(
 
     monkeypatch.setattr(Engine, "execute", full_once)
     made_after = judge(two_weeks.snapshot, pack(), into=tmp_path / "after")
-    assert len(cut) == 1
+    assert len(cut) == 2
     assert made_after.index().read_bytes() == whole.index().read_bytes()
     assert dict(made_after.digests) == dict(whole.digests)
