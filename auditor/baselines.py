@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
     from auditor.model import Drift

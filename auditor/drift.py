@@ -20,7 +20,7 @@ from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
-from auditor.watch import Watched, attribute_drift
+from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
     from auditor.schema import Table
@@ -115,6 +115,8 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
     after = list(present.watch)
+    from auditor.watch.compare import attribute_drift  # who only reads the ledger needs no policies
+
     settings = attribute_drift(
         past.watch,
         after,

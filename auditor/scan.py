@@ -37,8 +37,8 @@ from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
 from auditor.spool import spooled
-from auditor.watch import watched
 from auditor.watch.people import watched_rows
+from auditor.watch.values import watched
 
 if TYPE_CHECKING:
     from auditor.config import Config

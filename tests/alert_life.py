@@ -19,7 +19,7 @@ from auditor.drift import Present, compare, finding_id
 from auditor.ledger import Alert, Ledger, Memories, Sending
 from auditor.ledger.silences import Acknowledgement
 from auditor.model import Gap, Outcome, Seen
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 ARN = "arn:aws:s3:::b"
 RULE = "versioning-on"

@@ -18,7 +18,7 @@ from auditor.alerts.routes import EVENTS, Route
 from auditor.alerts.text import LARGEST_BYTES, wire
 from auditor.ledger import Ledger, Sending
 from auditor.model import Drift, Gap, Seen
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 ROLE = "arn:aws:iam::111111111111:role/export"
 VAULT = "arn:aws:backup:eu-west-1:111111111111:backup-vault:v"

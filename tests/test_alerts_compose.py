@@ -14,7 +14,7 @@ from auditor.alerts.text import LARGEST_BYTES, iso, wire
 from auditor.drift import Past, Present, Standing, compare
 from auditor.ledger import Alert
 from auditor.model import Drift, Gap, Outcome, Seen
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 HOOK = Route("hook")
 ARN = "arn:aws:s3:::b"

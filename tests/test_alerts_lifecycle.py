@@ -18,7 +18,7 @@ from auditor.errors import UsageError
 from auditor.ledger import Filters, Ledger
 from auditor.ledger.matters import Due, Told
 from auditor.model import Gap, Seen
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from auditor.errors import BusyError, UsageError
 from auditor.ledger import Ledger, Memories
 from auditor.model import Drift, Seen
 from auditor.schema import tables as schema_tables
-from auditor.watch import Watched, watched
+from auditor.watch.values import Watched, watched
 from tests.cli_case import CONFIG, answer, run
 from tests.ledger_case import day, scan
 

@@ -15,8 +15,9 @@ from auditor.alerts.routes import Route
 from auditor.drift import Past, Present, Standing, compare
 from auditor.model import Drift, Gap, Outcome, Seen
 from auditor.schema import tables
-from auditor.watch import EVENTS, Watched, watched
 from auditor.watch.authors import Authors, concerns
+from auditor.watch.events import EVENTS
+from auditor.watch.values import Watched, watched
 
 BUCKET = "arn:aws:s3:::b"
 VERSIONING = Watched("s3_bucket", BUCKET, "versioning", "Enabled", "111111111111", "eu-west-1")

@@ -15,9 +15,10 @@ from ledger_case import T0, day
 
 from auditor.model import Drift, Gap, Seen
 from auditor.schema import tables
-from auditor.watch import Watched, attribute_drift, watched
 from auditor.watch.authors import trace
+from auditor.watch.compare import attribute_drift
 from auditor.watch.people import watched_rows
+from auditor.watch.values import Watched, watched
 
 HOME, EU = "111111111111", "eu-west-1"
 BUCKET = "arn:aws:s3:::b"

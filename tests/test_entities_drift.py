@@ -10,7 +10,7 @@ import pytest
 from entities import EU, HOME, VAULT, ago, bucket, estate, facts, vault
 
 from auditor.schema import tables as schema_tables
-from auditor.watch import watched
+from auditor.watch.values import watched
 
 PLAN = f"arn:aws:backup:{EU}:{HOME}:backup-plan:plan-1"
 COPY = f"arn:aws:backup:eu-central-1:{HOME}:backup-vault:copies"

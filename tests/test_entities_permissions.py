@@ -9,7 +9,7 @@ import pytest
 from entities import AWAY, HOME, bucket, estate, facts
 
 from auditor.schema import tables as schema_tables
-from auditor.watch import plain
+from auditor.watch.values import plain
 
 ROLE = f"arn:aws:iam::{HOME}:role/exporter"
 USER = f"arn:aws:iam::{HOME}:user/ana"

@@ -29,7 +29,7 @@ from auditor.ledger import (
 )
 from auditor.model import Gap, Seen
 from auditor.schema import tables
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 ALL = Filters(state="all")
 

@@ -147,7 +147,7 @@ def _seen(baselines: Any, key: str) -> State | None:
 def _differences(approved: InForce | None, now: State | None) -> list[dict[str, Any]]:
     """Return each setting that is approved, with its value now and whether they mean the same."""
     from auditor.baselines import in_words, same_meaning
-    from auditor.watch import Watched
+    from auditor.watch.values import Watched
 
     if approved is None:
         return []

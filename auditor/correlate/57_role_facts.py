@@ -13,7 +13,7 @@ from auditor.correlate.trusting import Known, trust_drift, trust_facts
 from auditor.correlate.zoning import Row, parsed, ranks, strictest, strictest_declared
 from auditor.policy.carried import documents
 from auditor.schema import tables as schema_tables
-from auditor.watch import plain
+from auditor.watch.values import plain
 
 TABLE = "role_facts"
 READS = (

@@ -16,8 +16,9 @@ from auditor.correlate.changed import approved
 from auditor.correlate.zoning import Row, strictest_declared
 from auditor.model import Gap, Seen
 from auditor.schema import tables as schema_tables
-from auditor.watch import Watched, attribute_drift, plain, watched
+from auditor.watch.compare import attribute_drift
 from auditor.watch.people import watched_rows
+from auditor.watch.values import Watched, plain, watched
 
 TABLE = "change_facts"
 READS = (

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditor.ledger import handed_out, signoffs, waivers
-from auditor.ledger.baselines import Baselines
 from auditor.ledger.opened import Opened
 from auditor.ledger.signoffs import SignOff
 from auditor.ledger.values import WaiverRow
+
+if TYPE_CHECKING:
+    from auditor.ledger.baselines import Baselines
 
 
 class Decisions(Opened):
@@ -115,4 +117,6 @@ class Decisions(Opened):
     @property
     def baselines(self) -> Baselines:
         """Approved states, and what the last scan knows of what they are of."""
+        from auditor.ledger.baselines import Baselines
+
         return Baselines(self._write, self._read)

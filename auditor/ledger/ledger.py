@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import BusyError, VerificationError
 from auditor.ledger import (
-    baselines,
     chain,
     cursors,
-    joined,
     matters,
     queries,
     recheck,
@@ -23,7 +21,6 @@ from auditor.ledger import (
     standing,
     storage,
 )
-from auditor.ledger.agenda import Agenda
 from auditor.ledger.alerting import Alerting
 from auditor.ledger.decisions import Decisions
 from auditor.ledger.queries import Filters
@@ -43,6 +40,7 @@ from auditor.ledger.values import (
 if TYPE_CHECKING:
     from auditor.drift import Past
     from auditor.judge import Key
+    from auditor.ledger.agenda import Agenda
     from auditor.ledger.standing import Judged
     from auditor.model import Drift, Outcome
 
@@ -124,6 +122,8 @@ class Ledger(Alerting, Decisions):
 
         Without `findings` the past has no findings in it: `past` brings those that matter.
         """
+        from auditor.ledger import baselines, joined  # a scan alone asks
+
         with self._read() as conn:
             past = replace(
                 standing.remembered(conn, as_of, findings=findings), approved=baselines.approved(conn, as_of)
@@ -269,6 +269,8 @@ class Ledger(Alerting, Decisions):
     @property
     def agenda(self) -> Agenda:
         """What is planned, who leads, and when all was last well."""
+        from auditor.ledger.agenda import Agenda
+
         return Agenda(self._write, self._read)
 
     # Findings and drift

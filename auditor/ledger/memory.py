@@ -21,7 +21,7 @@ from auditor.ledger.values import (
     stamp,
 )
 from auditor.model import Gap, Seen
-from auditor.watch import Watched, by_table, lost
+from auditor.watch.values import Watched, by_table, lost
 
 BUCKET_SIGHTS = 60
 """Settings of a bucket are remembered for this many sights."""

@@ -18,7 +18,7 @@ from auditor.ledger import memory
 from auditor.ledger.values import instant, maybe, stamp
 from auditor.model import Outcome, Ref, Verdict
 from auditor.spool import CHANGES, spooled
-from auditor.watch import Watched
+from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Collection

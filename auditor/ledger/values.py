@@ -15,7 +15,7 @@ from auditor.model import Gap, Seen
 if TYPE_CHECKING:
     from auditor.drift import Past
     from auditor.ledger.matters import Restraints
-    from auditor.watch import Watched
+    from auditor.watch.values import Watched
 
 OPENING = frozenset({"opened", "regressed", "worsened", "scanner_blind", "flapping", "silence_over"})
 """Events after which a channel waits to hear the end."""
