@@ -13,7 +13,7 @@ demo: $(VENV)/demo  ## two clouds on loopback, twelve weekly scans, a report and
 
 test: lint  ## everything CI runs
 	$(BIN)/python -m auditor rules test --shipped
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-spark: $(VENV)/dev  ## 100,000 objects on a master and two workers of its own, and over Spark Connect; needs Java 17
 	AUDITOR_SPARK_CLUSTER=1 $(BIN)/python -m pytest -rs tests/test_spark_cluster.py
