@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from auditor.engines.duckdb import Engine
@@ -213,3 +214,14 @@ def test_what_spills_to_disk_has_a_limit_and_a_full_one_is_an_error_that_ends_a_
         engine.run("much", much)
     assert _engine_full(full.value)
     assert "max_temp_directory_size" in str(full.value)
+
+
+def test_memory_is_given_back_under_the_same_limit() -> None:
+    with Engine(memory_limit="80MB") as engine:
+        (before,) = engine.rows("SELECT current_setting('memory_limit') AS said")
+        for _ in range(3):
+            engine.run("made", "SELECT n FROM range(5000) AS t(n)")
+            engine.keep_only(())
+        assert engine.rows("SELECT current_setting('memory_limit') AS said") == [before]
+        with pytest.raises(duckdb.CatalogException):
+            engine.rows("SELECT * FROM made")

@@ -67,6 +67,7 @@ class Engine:
         spill = self._dir / "spill"
         self._borrowed = Borrowed(memory_limit=memory_limit, threads=threads, spill=spill, spill_mb=spill_mb)
         self._connection = self._borrowed.connection
+        self._memory_limit = memory_limit
         if not planned:
             self._connection.execute(
                 "PRAGMA disable_optimizer"
@@ -303,12 +304,17 @@ class Engine:
         """Drop every other table that is here: nobody reads them again."""
         for table in sorted(self._made.difference(tables)):
             self._drop(table)
+        self._give_back()
 
     def _drop(self, table: str) -> None:
         kind = "VIEW" if table in self._views else "TABLE"
         self._connection.execute(f"DROP {kind} IF EXISTS {name(table)}")
         self._views.discard(table)
         self._made.discard(table)
+
+    def _give_back(self) -> None:
+        """Return the memory of dropped tables: DuckDB keeps it for itself until a limit is set, be it the same one."""
+        self._connection.execute(f"SET memory_limit = {quoted(self._memory_limit)}")
 
     def export(self, table: str, path: Path, *, last: bool = False) -> str:
         """Write a table to Parquet in the order of its lines and return its digest, as `canonical.py` defines it.
@@ -328,6 +334,7 @@ class Engine:
                 file.write(raw)
         if longest and last:
             self._drop(table)
+            self._give_back()
         source = from_ndjson(ordered, kinds, longest) if longest else name(table)
         self._connection.execute(
             f"COPY (SELECT * FROM {source}) TO {quoted(str(path))} "
