@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from facts_again import mark, reads
+from facts_again import mark, put, reads
 
 from auditor import correlate
 from auditor.engines.duckdb import Engine
@@ -240,23 +240,25 @@ class World:
         for step in correlate.steps():
             if int(step.name[:2]) > 49 or not (stale & reads(step) or step.table not in known):
                 continue
-            if self._run(step):
+            if self._run(step, stale):
                 stale.add(step.table)
                 self._read.pop(step.table, None)
         self._made = True
         return self._engine
 
-    def _run(self, step: correlate.Step) -> bool:
+    def _run(self, step: correlate.Step, stale: set[str]) -> bool:
         """Run a step again; tell whether it comes to something else than before."""
         if step.language == "py":
             found: Any = list(correlate.derived(self._engine, step, self._read))
             if step.table == "export":
                 judges = import_module("auditor.correlate.40_export").judged
                 assert by_id(found) == by_id(judges(correlate.read(self._engine, step, self._read)))
-            if found == self._found.get(step.table):
+            if found == self._found.get(step.name) and not stale.intersection(correlate.adds(step)):
                 return False
+            self._found[step.name] = found
             self._engine.execute(f"DROP TABLE IF EXISTS {step.table}")
-            self._engine.insert(step.table, found)
+            put(self._engine, step, found)
+            found = mark(self._engine, step.table)
         else:
             correlate.run_step(self._engine, step)
             found = mark(self._engine, step.table)

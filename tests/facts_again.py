@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from auditor.canonical import name
-from auditor.correlate import Step, derived, run_step, steps
+from auditor.correlate import Step, adds, derived, run_step, steps
 from auditor.correlate import _module as module_of
 from auditor.engines.duckdb import Engine
 from auditor.rulelang.rule import Rule
@@ -32,7 +32,7 @@ class Facts:
                 run_step(engine, step)
                 continue
             self._yielded[step.table] = list(derived(engine, step, self._undisturbed))
-            engine.insert(step.table, self._yielded[step.table])
+            put(engine, step, self._yielded[step.table])
         self._marks = {step.table: mark(self.engine, step.table) for step in steps()}
 
     def derive(self, stale: set[str]) -> None:
@@ -43,15 +43,22 @@ class Facts:
                 continue
             if step.language == "py":
                 rows = list(derived(self.engine, step, held))
-                if rows == self._yielded[step.table]:
+                if rows == self._yielded[step.table] and not stale.intersection(adds(step)):
                     continue
                 self.engine.execute(f"DELETE FROM {name(step.table)}")
-                self.engine.insert(step.table, rows)
+                put(self.engine, step, rows)
             else:
                 run_step(self.engine, step)
             if mark(self.engine, step.table) != self._marks[step.table]:
                 stale.add(step.table)
                 held.pop(step.table, None)
+
+
+def put(engine: Engine, step: Step, rows: Rows) -> None:
+    """Put what a Python step yielded into its table, and the rows that it adds as they stand."""
+    engine.insert(step.table, rows)
+    for other in adds(step):
+        engine.add(step.table, other)
 
 
 def mark(engine: Engine, table: str) -> Any:
@@ -68,4 +75,4 @@ def sources_of(rule: Rule) -> set[str]:
 def reads(step: Step) -> frozenset[str]:
     """Return what a step may read: for SQL every word of it, which is more than enough."""
     found: Iterable[str] = re.findall(r"\w+", step.text)
-    return frozenset(module_of(step).READS if step.language == "py" else found)
+    return frozenset((*module_of(step).READS, *adds(step)) if step.language == "py" else found)

@@ -2,8 +2,9 @@
 
 `NN_name.sql` is one SELECT whose result becomes the table `name`; `NN_name.py` names its TABLE, the tables it READS
 (small ones only; of those that are not short the COLUMNS it needs) and a pure `derive`. What grows with objects is SQL;
-what is judged one export at a time is Python (docs/adr/0003). The text of the steps is evidence too: `steps()` is what
-a bundle carries.
+what is judged one export at a time is Python (docs/adr/0003). Rows of a table that SQL can say as well, of which nothing
+is in doubt, are a SQL step's; the Python step that makes the table names it in ADDS and yields the others.
+The text of the steps is evidence too: `steps()` is what a bundle carries.
 """
 
 from __future__ import annotations
@@ -88,6 +89,13 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
     else:
         with _collected_rarely():
             engine.insert(step.table, derived(engine, step, {} if held is None else held))
+        for other in adds(step):
+            engine.add(step.table, other)
+
+
+def adds(step: Step) -> Sequence[str]:
+    """Return the tables whose rows are, as they stand, rows of the table that a step makes."""
+    return () if step.language == "sql" else getattr(_module(step), "ADDS", ())
 
 
 def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterable[Mapping[str, Any]]:

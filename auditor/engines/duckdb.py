@@ -201,6 +201,14 @@ class Engine:
         self._append(table, sql_columns(described), from_ndjson(path, sql_columns(described), longest))
         path.unlink()
 
+    def add(self, table: str, other: str) -> None:
+        """Append the rows of another table, which has the same columns."""
+        listed = ", ".join(map(name, self._kinds(table)))
+        self._writable(table)
+        self._connection.execute(
+            self._parsed(f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {name(other)}")
+        )
+
     def _append(self, table: str, kinds: Mapping[str, str], source: str, params: Sequence[Any] = ()) -> None:
         """Append a relation to a table, made when it is not there."""
         import duckdb

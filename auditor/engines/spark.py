@@ -144,6 +144,12 @@ class Engine(embedded.Engine):
         self._known.pop(table, None)
         self._files_of.pop(table, None)
 
+    def add(self, table: str, other: str) -> None:
+        """Append the rows of another table here."""
+        self._bring((table, other))
+        super().add(table, other)
+        self._known.pop(table, None)
+
     def attach(self, table: str, path: Path) -> None:
         """Make a view of a Parquet file."""
         super().attach(table, path)
