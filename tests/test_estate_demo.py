@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.errors import UsageError
-from auditor.model import Drift
+from auditor.model import Drift, Gap
 from auditor.sandbox.demo import DemoResult, Week, play, shown
 
 
@@ -39,6 +39,23 @@ def test_the_summary_is_one_screen_and_says_what_is_proven_broken_unseen_and_not
     assert any("8 exports:" in line for line in lines)
     assert any("could not be seen" in line for line in lines)
     assert played.complete  # nothing refuses to answer in the first week
+
+
+def test_what_was_hidden_is_told_with_its_weeks_what_still_is_first(played: DemoResult) -> None:
+    def week(number: int, *tables: str) -> Week:
+        return Week(
+            number, played.weeks[0].at, (), tuple(Gap(table, "1", "*", "*", "denied", "") for table in tables)
+        )
+
+    weeks = (week(1, "past"), week(2, "brief", "again"), week(3, "still"), week(4, "still", "again"))
+    lines = replace(played, weeks=weeks).text.splitlines()
+    start = lines.index("  could not be seen")
+    assert [" ".join(line.split()) for line in lines[start + 1 : start + 5]] == [
+        "weeks 2, 4 1 *: again denied",
+        "since week 3 1 *: still denied",
+        "week 1 1 *: past denied",
+        "week 2 1 *: brief denied",
+    ]
 
 
 def test_a_policy_that_changed_is_told_by_what_it_lets_in_and_always_by_whom(played: DemoResult) -> None:

@@ -102,8 +102,9 @@ def screen(now: Standing, row: dict[str, Any]) -> list[str]:
     ]
     if row["waived"]:
         lines.append(f"            {row['waived']} waived")
+    unseen = plural(row["gaps"], "gap") if row["gaps"] else "no gap: all that the estate records was read"
     lines += [
-        f"{bold('Not seen')}    {plural(row['gaps'], 'gap') if row['gaps'] else 'nothing: every source was read to its end'}",
+        f"{bold('Not seen')}    {unseen}",
         f"{bold('Ledger')}      {plural(row['ledger']['entries'], 'entry', 'entries')}, head {row['ledger']['head'][:16]}",
         f"{bold('Alerts')}      {row['alerts']['undelivered']} undelivered, {row['alerts']['dead']} dead"
         + (f", {plural(row['alerts']['silences'], 'silence')} in force" if row["alerts"]["silences"] else ""),

@@ -241,18 +241,31 @@ def _broken(exports: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _unseen(weeks: Sequence[Week]) -> Iterable[str]:
-    """Yield what could not be seen, and in which weeks' scans it was told first."""
-    told: dict[str, int] = {}
+    """Yield what could not be seen, and in which weeks' scans: what is still hidden first."""
+    told: dict[str, list[int]] = {}
     for week in weeks:
         for gap in week.gaps:
             where = gap.resource.rpartition(":")[2] if gap.resource != "*" else gap.region
-            told.setdefault(f"{gap.account} {where}: {gap.table} {gap.reason.replace('_', ' ')}", week.week)
+            line = f"{gap.account} {where}: {gap.table} {gap.reason.replace('_', ' ')}"
+            if week.week not in (hidden := told.setdefault(line, [])):
+                hidden.append(week.week)
     yield "  could not be seen" if told else "  everything was seen"
-    for line, since in list(told.items())[:5]:
-        yield shown(f"    since week {since:>2}  {line}")
+    last = weeks[-1].week if weeks else 0
+    for line, hidden in sorted(told.items(), key=lambda each: each[1][-1] != last)[:5]:
+        yield shown(f"    {_weeks(hidden, last):<15} {line}")
     if len(told) > 5:
         yield f"    and {len(told) - 5} more"
     yield ""
+
+
+def _weeks(hidden: Sequence[int], last: int) -> str:
+    """Say in which weeks something was hidden: `since` for what still is, without a break."""
+    first, end = hidden[0], hidden[-1]
+    if len(hidden) <= end - first:
+        return f"{len(hidden)} weeks" if len(hidden) > 3 else f"weeks {', '.join(map(str, hidden))}"
+    if end == last:
+        return f"since week {first}"
+    return f"week {first}" if first == end else f"weeks {first} to {end}"
 
 
 def _pending(exports: Sequence[Mapping[str, Any]]) -> Iterable[str]:
