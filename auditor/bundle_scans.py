@@ -71,13 +71,11 @@ def found(row: ScanRow, why: str, state: Path, pack: Pack) -> Carried | str:
 
     VerificationError when what is on disk is not what the ledger records.
     """
-    # Where the state is now comes before where it was when the ledger wrote it down.
-    roots = (state, Path(row.snapshot_dir).parent.parent)
-    place = next((p for root in roots if (p := root / "snapshots" / row.snapshot_id).exists()), None)
+    place = row.snapshot_in(state)
     if place is None:
         return "its snapshot is not kept any more"
     snapshot = Snapshot.open(place)
-    for root in roots:
+    for root in row.roots(state):
         folder = root / "judged" / f"{row.snapshot_id}-{row.rule_digest[:12]}"
         if (folder / "judgement.json").exists():
             files = kept(root / "rules", folder)

@@ -180,7 +180,8 @@ def disk(state: Path, last: ScanRow | None) -> Iterator[Check]:
         said = f"{folder} cannot be written by this user"
         yield Check("disk", "folder", "failed", said, "Give this user the folder, or set [state] dir.")
     free = shutil.disk_usage(folder).free
-    snapshot = _size(Path(last.snapshot_dir)) if last and last.snapshot_dir else 0
+    stored = last.snapshot_in(state) if last else None
+    snapshot = _size(stored) if stored else 0
     least = SNAPSHOTS * snapshot if snapshot else LITTLE
     against = (
         f"the last snapshot took {_bulk(snapshot)}" if snapshot else "no snapshot yet tells what one takes"
@@ -213,7 +214,7 @@ def _bulk(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-def last_scan(last: ScanRow | None, now: datetime, skew_s: int) -> Iterator[Check]:
+def last_scan(state: Path, last: ScanRow | None, now: datetime, skew_s: int) -> Iterator[Check]:
     """Look at the last scan's time, and at how far the clouds' clocks were from this one in it."""
     if last is None:
         yield Check("clock", "last scan", "off", "there was no scan yet")
@@ -228,9 +229,9 @@ def last_scan(last: ScanRow | None, now: datetime, skew_s: int) -> Iterator[Chec
             said,
             "Set this machine's clock (NTP); a scan before that time is refused.",
         )
-    folder = Path(last.snapshot_dir)
-    if not folder.is_dir():
-        yield Check("clock", "last scan", "off", f"the snapshot of the last scan is gone: {folder}")
+    folder = last.snapshot_in(state)
+    if folder is None:
+        yield Check("clock", "last scan", "off", "the snapshot of the last scan is kept no more")
         return
     try:
         from auditor.snapshot import Snapshot

@@ -178,11 +178,10 @@ def _tallies(ledger: Ledger, as_of: datetime) -> list[tuple[ScanRow, Counts]]:
 
 def judged(scan: ScanRow, state: Path, findings: Sequence[FindingRow]) -> Judged:
     """Open what a scan saw and what was judged of it; what is there must be what the ledger says."""
-    recorded = Path(scan.snapshot_dir)
-    place = next((each for each in (state / "snapshots" / scan.snapshot_id, recorded) if each.exists()), None)
+    place = scan.snapshot_in(state)
     snapshot = Snapshot.open(place) if place else None
     name = f"{scan.snapshot_id}-{scan.rule_digest[:12]}"
-    folders = [root / "judged" / name for root in (state, recorded.parent.parent)]
+    folders = [root / "judged" / name for root in scan.roots(state)]
     folder = next((each for each in folders if each.exists()), None)
     if folder is None:
         return Judged(scan, snapshot, None)

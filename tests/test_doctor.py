@@ -494,10 +494,26 @@ def test_a_last_scan_that_is_yet_to_come_means_that_the_clock_went_back(tmp_path
     recorded(tmp_path)
     with Ledger.open(tmp_path / "state" / "ledger.sqlite3") as ledger:
         last = ledger.latest_scan()
-    checks = list(doctor_host.last_scan(last, day(1) - timedelta(hours=2), 120))
+    checks = list(doctor_host.last_scan(tmp_path, last, day(1) - timedelta(hours=2), 120))
     assert checks[0].state == "failed"
     assert "went back" in checks[0].said
-    assert [each.state for each in doctor_host.last_scan(None, day(1), 120)] == ["off"]
+    assert [each.state for each in doctor_host.last_scan(tmp_path, None, day(1), 120)] == ["off"]
+
+
+def test_the_clocks_of_the_last_scan_are_read_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded(tmp_path)
+    with Ledger.open(tmp_path / "state" / "ledger.sqlite3") as ledger:
+        last = ledger.latest_scan()
+    assert last is not None
+    (check,) = doctor_host.last_scan(tmp_path / "state", last, day(2), 120)
+    assert check.said == "the snapshot of the last scan is kept no more"
+    snapshot = tmp_path / "state" / "snapshots" / last.snapshot_id
+    snapshot.mkdir(parents=True)
+    monkeypatch.chdir("/")
+    (check,) = doctor_host.last_scan(tmp_path / "state", last, day(2), 120)
+    assert "cannot be read" in check.said  # looked into, and nothing in it
 
 
 def test_clocks_of_the_last_scan_are_judged_by_the_horizon() -> None:
@@ -517,12 +533,14 @@ def test_clocks_of_the_last_scan_are_judged_by_the_horizon() -> None:
 def test_a_disk_without_room_for_the_next_snapshot_is_told_before_the_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
-    (snapshot / "x").write_bytes(b"x" * 10_000)
     recorded(tmp_path)
     with Ledger.open(tmp_path / "state" / "ledger.sqlite3") as ledger:
-        last = replace(ledger.latest_scan(), snapshot_dir=str(snapshot))  # type: ignore[type-var]
+        last = replace(ledger.latest_scan(), snapshot_id="one", snapshot_dir="snapshots/one")  # type: ignore[type-var]
+    (check,) = doctor_host.disk(tmp_path, last)
+    assert "no snapshot yet tells what one takes" in check.said
+    snapshot = tmp_path / "snapshots" / "one"
+    snapshot.mkdir(parents=True)
+    (snapshot / "x").write_bytes(b"x" * 10_000)
     for free, state in ((5_000, "failed"), (20_000, "warning"), (40_000, "ok")):
         monkeypatch.setattr(
             shutil, "disk_usage", lambda _path, free=free: shutil._ntuple_diskusage(0, 0, free)

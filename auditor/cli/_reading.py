@@ -58,13 +58,13 @@ class Standing:
         return Judgement.open(folder)
 
     def snapshot(self) -> Snapshot:
-        """Open the scan's snapshot, where the ledger says or in the state folder."""
+        """Open the scan's snapshot; UsageError when it is gone."""
         from auditor.snapshot import Snapshot
 
-        stored = Path(self.found.snapshot_dir)
-        if not stored.exists() and not (self.state / "snapshots" / self.found.snapshot_id).exists():
+        stored = self.found.snapshot_in(self.state)
+        if stored is None:
             self._unless_pruned()
-        return Snapshot.open(stored if stored.exists() else self.state / "snapshots" / self.found.snapshot_id)
+        return Snapshot.open(stored or self.state / "snapshots" / self.found.snapshot_id)
 
     def _unless_pruned(self) -> None:
         """UsageError where the ledger says that the snapshot was pruned."""

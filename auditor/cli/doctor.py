@@ -88,7 +88,7 @@ def _checks(this: App, budget_s: float, offline: bool) -> Iterator[Check]:
         yield from found
         yield from disk(state, last)
         if known:
-            yield from last_scan(last, now, config.horizons.skew if config is not None else 120)
+            yield from last_scan(state, last, now, config.horizons.skew if config is not None else 120)
         else:
             yield Check("clock", "last scan", "unknown", "the ledger cannot be asked for it", "See database.")
     if config is None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import UsageError
@@ -224,6 +225,15 @@ class ScanRow:
     """Hash of the ledger's head once this scan was in it."""
     entry: int
     """Its entry in the hash chain."""
+
+    def roots(self, state: Path) -> tuple[Path, Path]:
+        """Return where its files may lie: the state folder as it is now, then as it was when the ledger wrote it down."""
+        return state, state / Path(self.snapshot_dir).parent.parent
+
+    def snapshot_in(self, state: Path) -> Path | None:
+        """Return the folder of its snapshot; None when it is kept no more."""
+        places = (root / "snapshots" / self.snapshot_id for root in self.roots(state))
+        return next((place for place in places if self.snapshot_id and place.is_dir()), None)
 
 
 @dataclass(frozen=True, slots=True)
