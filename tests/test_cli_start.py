@@ -83,6 +83,7 @@ def test_every_command_and_sub_command_explains_itself() -> None:
             done = run(*words, "--help")
             assert done.exit_code == 0, done.output
             assert "Usage: auditor " + " ".join(words) in done.stdout
+            assert "\\b" not in done.stdout, f"{words} shows a mark of its layout"
 
 
 @pytest.mark.parametrize("command", ["findings", "drift", "status", "waivers", "alerts"])

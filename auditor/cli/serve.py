@@ -25,19 +25,20 @@ FORMS = ("auto", "text", "json")
 )  # fmt: skip
 @shared
 def command(listen: str | None, form: Literal["auto", "text", "json"]) -> int:
-    r"""Run scans, reports and alerts on schedule, and show how they fare.
+    """Run scans, reports and alerts on schedule, and show how they fare.
 
     [schedule] says when, [service] how: docs/service.md. Each time that is due is a row of the ledger and is run once; what
     was missed is caught up once. Several instances may run on one ledger: one leads, the others stand by.
 
     \b
     /healthz   200 while the process lives
-    /readyz    200 while the ledger can be read and written, a leader is known and the last scan is not overdue
+    /readyz    200 while the ledger can be read and written, a leader is
+               known and the last scan is not overdue
     /metrics   OpenMetrics
 
     Ctrl-C or SIGTERM ends it within [service] stop: a scan that runs may end, or is cut off and made again by the next
     instance. Exit code 0 then; 2: the configuration or the ledger cannot be used.
-    """
+    """  # noqa: D301
     from auditor.errors import UsageError
     from auditor.service import serve as service
 
