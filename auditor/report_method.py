@@ -164,21 +164,26 @@ def _cards(manifest: Mapping[str, Any], past: Past) -> tuple[SourceCard, ...]:
     )
 
 
+_WAYS = {"inventory": "S3 Inventory", "prefixes": "listed by prefix", "listing": "listed whole"}
+
+
 def _readings(past: Past) -> Iterator[Reading]:
     """Yield how the objects of each bucket were read, by bucket."""
     for row in sorted(_configured(past, "s3_listing"), key=lambda row: str(row["bucket"])):
         inventory = row["way"] == "inventory"
-        beside = counted(len(row["prefixes"] or ()), "prefix", "prefixes")
+        prefixes = counted(len(row["prefixes"] or ()), "prefix", "prefixes")
         yield Reading(
             bucket=row["bucket"],
-            way="S3 Inventory" if inventory else "listed whole",
+            way=_WAYS[row["way"]],
             delivery=(
                 f"{row['configuration']}, {row['format']}, {counted(row['files'], 'file')}, of "
                 f"{when(row['delivered_at'])}, {span(row['age_s'])} before the scan"
                 if inventory
                 else "–"
             ),
-            beside=f"{beside} written since {when(row['settled_at'])}" if inventory else "–",
+            beside=f"{prefixes} written since {when(row['settled_at'])}"
+            if inventory
+            else (prefixes if row["way"] == "prefixes" else "–"),
             objects=number(row["objects"]),
             whole=bool(row["whole"]),
             because=row["because"] or "",

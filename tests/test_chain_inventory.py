@@ -27,6 +27,13 @@ def from_inventory(settled_at: datetime, *prefixes: str, whole: bool = True) -> 
     return tables
 
 
+def by_prefix(*prefixes: str) -> Tables:
+    """The proven export, in a bucket of which only some prefixes were listed."""
+    tables = from_inventory(at(11), *prefixes, whole=False)
+    tables["s3_listing"][0] |= {"way": "prefixes", "settled_at": None}
+    return tables
+
+
 def judged(tables: Tables) -> dict[str, Any]:
     return chains(tables)["u-1"]
 
@@ -63,4 +70,18 @@ def test_an_export_that_ended_after_the_inventory_and_was_not_listed_is_unknown(
 def test_a_bucket_that_could_not_be_listed_stays_hidden_whatever_the_inventory_says() -> None:
     tables = from_inventory(at(11), PREFIX)
     tables["coverage"].append(gap("s3_object_version", region="eu-west-1", resource=BUCKET))
+    assert judged(tables)["objects_state"] == "unknown"
+
+
+def test_of_a_bucket_listed_by_prefix_an_export_is_judged_only_if_its_own_was_listed() -> None:
+    assert judged(by_prefix(PREFIX))["state"] == "proven"
+    assert judged(by_prefix(PREFIX[:-1]))["state"] == "proven"
+    for prefixes in ((), ("other/",), (f"{PREFIX}deeper/",)):
+        export = judged(by_prefix(*prefixes))
+        assert (export["objects_state"], export["state"]) == ("unknown", "unknown"), prefixes
+
+
+def test_a_prefix_that_could_not_be_listed_hides_every_export_of_its_bucket() -> None:
+    tables = by_prefix(PREFIX)
+    tables["coverage"][-1]["reason"] = "denied"
     assert judged(tables)["objects_state"] == "unknown"

@@ -168,10 +168,11 @@ def _more(done: Scan, row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _inventories(done: Scan) -> Iterator[str]:
-    """Yield by which way the objects of each bucket with an inventory were read; the others were listed."""
+    """Yield by which way the objects of each bucket were read that was not simply listed for want of an inventory."""
     from auditor.cli._text import bold, columns, cut, safe
 
-    rows = [row for row in done.snapshot.rows("s3_listing") if row["because"] != "no inventory is configured"]
+    plain = ("listing", "no inventory is configured")
+    rows = [row for row in done.snapshot.rows("s3_listing") if (row["way"], row["because"]) != plain]
     if rows:
         yield ""
         yield bold("Objects")
@@ -183,7 +184,8 @@ def _inventories(done: Scan) -> Iterator[str]:
                 f"{row['objects']:,} versions, {prefixes} {'prefix' if prefixes == 1 else 'prefixes'} listed beside it"
             )
         else:
-            told = f"listed, {row['objects']:,} versions"
+            by = f"{len(row['prefixes'] or ()):,} prefixes listed" if row["way"] == "prefixes" else "listed"
+            told = f"{by}, {row['objects']:,} versions"
         told += f"; {row['because']}" if row["because"] else ""
         yield cut(f"  {safe(row['bucket'])}: {safe(told)}", columns())
     if len(rows) > 5:

@@ -107,7 +107,8 @@ TABLES = (
             *_WHERE,
             text(
                 "way",
-                "inventory: S3 Inventory, and listings of what was written since; listing: all of it was listed",
+                "inventory: S3 Inventory, and listings of what was written since; listing: all of it was listed; "
+                "prefixes: the prefixes that jobs and data events speak of were listed",
             ),
             text("configuration", "id of the inventory configuration; NULL when none was read"),
             text("format", "CSV, ORC or Parquet"),
@@ -115,8 +116,11 @@ TABLES = (
             integer("age_s", "how long before the scan that was"),
             time("settled_at", "what was written later is counted by listings alone"),
             integer("files", "data files of it"),
-            integer("objects", "versions and delete markers that were read, by either way"),
-            json("prefixes", "sorted list of prefixes that were listed beside the inventory"),
+            integer("objects", "versions and delete markers that were read, by whatever way"),
+            json(
+                "prefixes",
+                "sorted list of prefixes that were listed, beside the inventory or instead of the bucket",
+            ),
             boolean("whole", "nothing that was written can have gone unseen"),
             text(
                 "because", "why no inventory was read, or not the newest; empty when there is nothing to say"

@@ -64,12 +64,11 @@ def listed_objects(
 
     `homes`: account and region of every bucket known; `unversioned`: those that never had versioning.
 
-
-    Calls: those of `_s3_way` for each bucket; where it is listed, one per 1,000 versions, at least one a bucket; one
+    Calls: those of `_s3_way` for each bucket; where it is listed, one per 1,000 versions, at least one a bucket or a prefix; one
     per version of a `_SUCCESS` that has a body and that the scan before did not read; one for each bucket that
     replicates. Versions that are no longer the latest count: they attest exports that were overwritten since.
     """
-    from auditor.sources._s3_way import Way, by_inventory
+    from auditor.sources._s3_way import Way, by_inventory, by_prefixes
 
     ways = [
         Way(listing(ask, bucket, *homes[bucket]), bucket in replicated, bucket in unversioned)
@@ -77,6 +76,8 @@ def listed_objects(
     ]
     for way in ways:
         yield from by_inventory(ask, way, homes)
+        if not way.name and ask.settings.listing == "prefixes":
+            yield from by_prefixes(ask, way)
     whole = {id(way.listing): way for way in ways if not way.name}
 
     def took(one: Listing, version: Version) -> None:

@@ -51,10 +51,13 @@ def written_since(ask: Ask, bucket: Seen, since: datetime, relist: timedelta) ->
     """
     name = bucket.resource.rpartition(":")[2]
     found = set(_exports(ask, name, since, relist))
-    found.update(
-        directory if (directory := key[: key.rfind("/") + 1]) else key for key in _keys(ask, name, since)
-    )
+    found.update(map(_folder, _keys(ask, name, since)))
     return Since(outermost(found), _read_through(ask.coverage("s3_data_event"), bucket, since, ask.now))
+
+
+def spoken_of(ask: Ask, bucket: str) -> tuple[str, ...]:
+    """Return every prefix of a bucket that a job or a data event speaks of, sorted, none within another."""
+    return outermost({*exported(ask, bucket), *map(_folder, _keys(ask, bucket))})
 
 
 def outermost(prefixes: Iterable[str]) -> tuple[str, ...]:
@@ -103,14 +106,19 @@ def _captures(ask: Ask, arn: str, until: datetime) -> list[datetime]:
     return sorted(found)
 
 
-def _keys(ask: Ask, bucket: str, since: datetime) -> Iterator[str]:
+def _folder(key: str) -> str:
+    """Return the directory of a key; the key itself at the root of its bucket."""
+    return key[: key.rfind("/") + 1] or key
+
+
+def _keys(ask: Ask, bucket: str, since: datetime | None = None) -> Iterator[str]:
     """Yield the keys that were written or deleted since, as far as events tell."""
     for event in ask.collected("s3_data_event"):
         if (
             event["bucket"] == bucket
             and event["key"]
             and not event["error_code"]
-            and (event["at"] is None or event["at"] >= since)
+            and (since is None or event["at"] is None or event["at"] >= since)
         ):
             yield event["key"]
 

@@ -11,7 +11,7 @@ its data files, and one per 1,000 versions of each prefix that is listed, at lea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +35,7 @@ from auditor.sources._s3_objects import (
     read_on,
     remember,
 )
-from auditor.sources._s3_since import Since, exported, written_since
+from auditor.sources._s3_since import Since, exported, spoken_of, written_since
 from auditor.sources.ask import gap, guard
 
 if TYPE_CHECKING:
@@ -55,16 +55,16 @@ class Way:
     unversioned: bool
     """It never had versioning: then its current versions are all there are."""
     name: str = ""
-    """inventory or listing; empty while it is not settled."""
+    """inventory, prefixes or listing; empty while it is not settled."""
     delivery: Delivery | None = None
     since: datetime | None = None
     """What the inventory proves until; later writes were listed."""
     prefixes: tuple[str, ...] = ()
-    """Listed beside the inventory."""
+    """Listed beside the inventory, or instead of the whole bucket."""
     objects: int = 0
     """Versions and delete markers that were read."""
     whole: bool = True
-    """Nothing that was written since can have gone unseen."""
+    """Nothing that was written can have gone unseen."""
     why: list[str] = field(default_factory=list)
     """Why no inventory was read, or not the newest."""
     markers: list[Version] = field(default_factory=list)
@@ -234,19 +234,54 @@ def _version(row: tuple[Any, ...]) -> Version:
     return found | {"last_modified": found["last_modified"].replace(tzinfo=UTC), "inventoried": True}
 
 
+def by_prefixes(ask: Ask, way: Way) -> Iterator[Row | Gap]:
+    """List what jobs and data events speak of in a bucket; `way` stays without a name when all of it has to be listed.
+
+    What else lies there nobody knows then: a gap, which hides no export whose prefix was listed.
+    """
+    prefixes = spoken_of(ask, way.listing.bucket)
+    if not prefixes or "" in prefixes:
+        where = (
+            "a job or event speaks of the root of the bucket" if prefixes else "nothing speaks of a prefix"
+        )
+        way.why.append(f"{where}: all of it was listed")
+        return
+    way.name, way.now, way.whole = "prefixes", ask.now, False
+    failed = yield from _listed(ask, way, prefixes, ())
+    detail = (
+        'only the prefixes that jobs and data events speak of were listed ([sources.aws_s3] listing = "prefixes"): '
+        'configure an inventory of the bucket, or list all of it (listing = "bucket")'
+    )
+    yield failed or gap(way.listing.scope, "not_enabled", detail)
+
+
+def _listed(
+    ask: Ask, way: Way, prefixes: Sequence[str], outside: Sequence[Listing]
+) -> Generator[Row, None, Gap | None]:
+    """List prefixes and other parts of a bucket, note which of them were read, and return what failed."""
+    here = way.listing
+    found = {
+        prefix: listing(ask, here.bucket, here.account, here.region, prefix=prefix) for prefix in prefixes
+    }
+    every = (*found.values(), *outside)
+    yield from drained(ask, every, lambda _, version: way.take(version, ask))
+    way.prefixes = tuple(prefix for prefix, each in found.items() if each.guard.ok)
+    failed = next((each.guard for each in every if not each.guard.ok), None)
+    if failed is None:
+        return None
+    here.guard.reason, here.guard.detail = failed.reason, failed.detail
+    return gap(here.scope, failed.reason, failed.detail)
+
+
 def _beside(ask: Ask, way: Way, delivery: Delivery, since: Since) -> Iterator[Row | Seen | Gap]:
     """List what the inventory does not tell of, and say what of the bucket was seen."""
     here, of_prefix = way.listing, delivery.configuration.of_prefix
     one = partial(listing, ask, here.bucket, here.account, here.region)
-    beside = {prefix: one(prefix=prefix) for prefix in since.prefixes}
     outside = [one(before=of_prefix), one(after=f"{of_prefix}\U0010ffff")] if of_prefix else []
-    yield from drained(ask, [*beside.values(), *outside], lambda _, version: way.take(version, ask))
-    way.prefixes = tuple(prefix for prefix, each in beside.items() if each.guard.ok)
-    failed = [each.guard for each in (*beside.values(), *outside) if not each.guard.ok]
-    way.whole = not failed and since.seen
-    if failed:
-        here.guard.reason, here.guard.detail = failed[0].reason, failed[0].detail
-        yield gap(here.scope, failed[0].reason, failed[0].detail)
+    failed = yield from _listed(ask, way, since.prefixes, outside)
+    way.whole = failed is None and since.seen
+    if failed is not None:
+        yield failed
     elif not since.seen:
         assert way.since is not None
         detail = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from auditor.config_sections import Duration
 from auditor.model import Bulk, Gap, Row, Seen
@@ -59,6 +59,9 @@ class Settings:
     inventory_relist: Duration = 48 * 3600
     """Exports that ended less than this before that are listed too: what of them is deleted counts until they are
     captured. The time within which an export must be captured."""
+    listing: Literal["bucket", "prefixes"] = "bucket"
+    """What is listed of a bucket that no inventory tells of: all of it, or the prefixes that jobs and data events speak of
+    (fewer calls; whatever else lies in the bucket is then not seen, and rules about it are unknown)."""
 
 
 @dataclass(slots=True)

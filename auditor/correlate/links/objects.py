@@ -97,8 +97,8 @@ _LATE = timedelta(minutes=10)
 def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
     """Return what hides the object versions of the export, in its bucket.
 
-    That nobody knows what was written outside the prefixes of exports since an inventory hides none of this one's,
-    if its prefix was listed, or it ended before.
+    That nobody knows what else was written, since an inventory or at all, hides none of this one's if its prefix was
+    listed, or it ended before the inventory.
     """
     if case.bucket is None:
         found = evidence.sight.gaps("s3_bucket", None) + evidence.sight.gaps(
@@ -116,8 +116,10 @@ def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
 
 def _told_apart(evidence: Evidence, case: Case) -> bool:
     row = evidence.listings.get(case.output["bucket"])
-    if row is None or row["way"] != "inventory":
+    if row is None or row["way"] == "listing":
         return False
+    if row["way"] == "prefixes":
+        return any(case.output["prefix"].startswith(prefix) for prefix in row["prefixes"] or ())
     unseen = unseen_since(evidence, case)
     return unseen is None or (case.ended_at is not None and case.ended_at + _LATE < unseen)
 
