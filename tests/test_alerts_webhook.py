@@ -157,7 +157,7 @@ def test_gone_switches_the_channel_off_and_says_so_in_the_chain(receiver: Receiv
     assert len(receiver.got) == 1
     assert list(ledger.channels_off()) == ["hook"]
     assert [sending.state for sending in ledger.outbox()] == ["dead", "pending", "pending"]
-    assert [entry.kind for entry in ledger.entries()] == ["channel_off"]
+    assert [entry.kind for entry in ledger.entries()] == ["posted", "channel_off"]
     receiver.reply = lambda _: (200, {}, b"")
     ledger.replay_alert("msg_0", NOW)
     attempt(receiver, ledger)

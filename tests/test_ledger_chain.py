@@ -7,8 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from ledger_case import day, outcome, scan
+from test_ledger_survival import FIXTURES
 
+from auditor.cli._root import cli
 from auditor.drift import Present, compare
 from auditor.ledger import (
     Alert,
@@ -17,7 +20,9 @@ from auditor.ledger import (
     ExportMemory,
     Ledger,
     Memories,
+    chain,
 )
+from auditor.ledger.matters import Told
 
 BOUND = (
     "entry",
@@ -109,13 +114,11 @@ FREE = {
 
 
 def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -> None:
-    path = tmp_path / "edited"
+    conn = unguarded(shutil.copy(ledger_file, tmp_path / "edited"))
     missed = []
     for table, column in columns(ledger_file):
         if (table, column) in FREE:
             continue
-        shutil.copy(ledger_file, path)
-        conn = unguarded(path)
         (kind,) = conn.execute(
             "SELECT type FROM pragma_table_info(?) WHERE name = ?", (table, column)
         ).fetchone()
@@ -126,11 +129,13 @@ def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -
             if table not in {"finding", "drift", "wording", "export_memory"}
             else (f"({column} IS NOT NULL) = (SELECT max({column} IS NOT NULL) FROM {table})")
         )
+        conn.execute("BEGIN")
         conn.execute(f"UPDATE {table} SET {column} = {new} WHERE {where}")
         assert conn.execute("SELECT changes()").fetchone()[0]
-        conn.close()
-        if check(path).intact:
+        if chain.verify(conn).intact:
             missed.append((table, column))
+        conn.execute("ROLLBACK")
+    conn.close()
     assert missed == []
 
 
@@ -181,6 +186,7 @@ def test_a_tail_cut_off_with_its_rows_is_found_by_a_receipt_kept_outside(
     conn = unguarded(path)
     for table in ("silence", "acknowledgement"):
         conn.execute(f"DELETE FROM {table}")
+    conn.execute("DELETE FROM outbox WHERE scan IS NULL")
     conn.execute("DELETE FROM scan WHERE state <> 'finished'")
     conn.execute("DELETE FROM entry WHERE seq > (SELECT max(seq) FROM entry WHERE kind = 'sign_off')")
     conn.close()
@@ -213,6 +219,13 @@ def test_a_tail_cut_off_with_its_rows_is_found_by_a_receipt_kept_outside(
         "UPDATE silence SET ended_at = NULL WHERE ended_at IS NOT NULL",
         "DELETE FROM acknowledgement",
         "UPDATE acknowledgement SET at = '2999'",
+        "DELETE FROM outbox",
+        "UPDATE outbox SET body = '{}'",
+        "UPDATE outbox SET scan = NULL WHERE scan IS NOT NULL",
+        (
+            "REPLACE INTO outbox (alert_id, channel, event, keys, body, created_at, state, next_at) "
+            "SELECT alert_id, channel, event, keys, '{}', created_at, state, next_at FROM outbox"
+        ),
     ],
 )
 def test_accidents_are_stopped(ledger_file: Path, tmp_path: Path, statement: str) -> None:
@@ -248,7 +261,8 @@ def test_ten_thousand_matters_are_acknowledged_by_one_entry_and_none_of_them_can
             now=day(2),
             told=lambda channel, named: Alert("msg_a", channel, "test", (), {"n": len(named)}),
         )
-        assert (len(done), ledger.head()[0] - before) == (10_000, 1)
+        assert len(done) == 10_000
+        assert [entry.kind for entry in ledger.entries(before + 1)] == ["acknowledgements", "posted"]
         assert {each.dedup_key for each in ledger.acknowledgements()} == set(keys)
         assert ledger.verify().because == ""
         ledger._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -265,3 +279,111 @@ def test_ten_thousand_matters_are_acknowledged_by_one_entry_and_none_of_them_can
         assert conn.execute(statement).rowcount
         conn.close()
         assert "acknowledgement" in check(path).because
+
+
+@pytest.fixture(scope="module")
+def posted_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One message of a scan, and after it a test, a digest, a dead letter told elsewhere and an answer to an ack."""
+    path = tmp_path_factory.mktemp("posted") / "ledger"
+    with Ledger.open(path) as ledger:
+        ledger.record(scan(1), [], alerts=[Alert("msg_1", "hook", "opened", ("k",), {"n": 1})], at=day(1))
+        ledger.post([Alert("msg_test", "hook", "test", (), {"n": 2})], day(2))
+        assert ledger.digest_alerts(
+            Alert("msg_digest", "hook", "digest", ("k",), {}), ["msg_1", "msg_test"], day(3)
+        )
+        ledger.lease_alerts(day(4), lease_s=60, limit=9, channels=["hook"])
+        instead = [Alert("msg_dead", "other", "undeliverable", (), {"n": 4})]
+        ledger.alert_dead("msg_digest", "410", now=day(4), instead=instead)
+        ledger.acknowledge(
+            "msg_1", reason="on it", by="ann", now=day(5),
+            told=lambda channel, _: Alert("msg_ack", channel, "acknowledged", ("k",), {}),
+        )  # fmt: skip
+        assert ledger.verify().because == ""
+        ledger._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+POSTINGS = ("msg_test", "msg_digest", "msg_dead", "msg_ack")
+
+
+def test_every_posting_is_one_entry_and_what_has_nothing_to_say_is_none(
+    posted_file: Path, tmp_path: Path
+) -> None:
+    with Ledger.open(shutil.copy(posted_file, tmp_path / "ledger")) as ledger:
+        posted = ledger.entries(kind="posted")
+        assert [list(entry.body["messages"]) for entry in posted] == [[each] for each in POSTINGS]
+        assert [entry.at for entry in posted] == [day(2), day(3), day(4), day(5)]
+        before = ledger.head()
+        ledger.post([], day(6))
+        ledger.tell_due(lambda _: Told(notices=["silence/x"]), day(6))
+        ledger.alert_failed("msg_dead", day(7), "503")
+        ledger.replay_alert("msg_digest", day(8))  # how it is sent is no evidence
+        assert ledger.head() == before
+        assert ledger.verify().because == ""
+
+
+@pytest.mark.parametrize("message", POSTINGS)
+def test_a_message_that_no_scan_wrote_cannot_be_changed_or_removed_unseen(
+    posted_file: Path, tmp_path: Path, message: str
+) -> None:
+    conn = unguarded(shutil.copy(posted_file, tmp_path / "edited"))
+    at = 2 + POSTINGS.index(message) + (message == "msg_ack")
+    spoilt = {
+        **{
+            f"UPDATE outbox SET {name} = {name} || ' '": f"entry {at}: message {message} is not what was posted"
+            for name in ("channel", "event", "keys", "body", "created_at")
+        },
+        "DELETE FROM outbox": f"entry {at}: message {message} that was posted is missing",
+        "UPDATE outbox SET alert_id = 'msg_other'": "message msg_other has no entry in the chain",
+        "UPDATE outbox SET scan = 1": "the alerts written by scan",
+        "UPDATE outbox SET scan = 7": "rows of a scan 7 that is not in the chain",
+    }
+    for statement, words in spoilt.items():
+        conn.execute("BEGIN")
+        assert conn.execute(f"{statement} WHERE alert_id = ?", (message,)).rowcount == 1
+        assert not chain.verify(conn).intact, statement
+        assert any(words in told for _, told in chain._troubles(conn, "")), statement
+        conn.execute("ROLLBACK")
+    conn.close()
+
+
+def test_a_message_that_nobody_posted_is_seen(posted_file: Path, tmp_path: Path) -> None:
+    path = shutil.copy(posted_file, tmp_path / "edited")
+    conn = sqlite3.connect(path, isolation_level=None)
+    columns = "channel, event, keys, body, created_at, state, next_at"
+    conn.execute(f"INSERT INTO outbox (alert_id, {columns}) SELECT 'msg_x', {columns} FROM outbox LIMIT 1")
+    conn.close()
+    assert check(path).because == "message msg_x has no entry in the chain (table outbox)"
+
+
+def test_a_message_of_an_old_ledger_is_bound_as_it_stands_when_the_ledger_is_opened(tmp_path: Path) -> None:
+    old = FIXTURES / "v8.sqlite3"
+    with Ledger.look(shutil.copy(old, tmp_path / "read")) as ledger:
+        assert ledger.verify().because == ""  # it had none to bind them by
+    path = shutil.copy(old, tmp_path / "old")
+    with Ledger.open(path) as ledger:
+        entry = ledger.entries()[-1]
+        assert (entry.kind, sorted(entry.body["messages"])) == ("posted", ["msg_ack", "msg_held"])
+        assert (entry.at, entry.body["schema"]) == (ledger.entries()[-2].at, 9)  # a migration reads no clock
+    conn = unguarded(path)
+    conn.execute("UPDATE outbox SET body = '{}' WHERE alert_id = 'msg_ack'")
+    conn.execute(
+        "PRAGMA user_version = 8"
+    )  # a second migration does not make good what was changed after the first
+    conn.close()
+    assert "message msg_ack is not what was posted" in check(path).because
+
+
+def test_verify_says_which_message_was_changed_and_what_is_to_be_done(
+    posted_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "auditor-state").mkdir()
+    (tmp_path / "config.toml").write_text(f'[state]\ndir = "{tmp_path}/auditor-state"\n')
+    path = shutil.copy(posted_file, tmp_path / "auditor-state" / "ledger.sqlite3")
+    conn = unguarded(path)
+    conn.execute("UPDATE outbox SET body = '{}' WHERE alert_id = 'msg_test'")
+    conn.close()
+    told = CliRunner().invoke(cli, ["-c", str(tmp_path / "config.toml"), "db", "verify"])
+    assert told.exit_code == 5
+    assert "entry 2: message msg_test is not what was posted (table outbox)" in told.stderr
+    assert "`auditor db restore FILE`" in told.stderr

@@ -31,6 +31,10 @@ ACKS = "acknowledgements"
 """The one entry of many matters that were acknowledged together."""
 LOOKS = ("scan", "recheck")
 """Those of them that looked at the clouds and may have moved findings: each binds the rows it wrote."""
+POSTED = "posted"
+"""Messages that no scan wrote: reminders, digests, dead letters told elsewhere, answers to what people decided, tests."""
+POSTED_SINCE = 9
+"""The schema from which on every message has an entry."""
 
 _OPENED = (
     "finding_id, since_scan, rule, code, subject_table, subject_key, verdict, severity, owner, "
@@ -41,6 +45,7 @@ _DRIFT = (
     "drift_id, kind, rule, subject_table, subject_key, field, before, after, direction, "
     "changed_at, detected_at, actor, actor_reason, severity, because"
 )
+_MESSAGE = "alert_id, channel, event, keys, body, created_at"
 BOUND = {
     "opened": (
         "finding",
@@ -72,7 +77,7 @@ BOUND = {
         "export_id, retention_state, proving_point",
         "export_id",
     ),
-    "alerts": ("outbox", "scan", "alert_id, channel, event, keys, body, created_at", "alert_id"),
+    "alerts": ("outbox", "scan", _MESSAGE, "alert_id"),
 }
 """What a scan's entry digests: table, the column that names the scan, columns, order."""
 
@@ -91,6 +96,20 @@ def append(conn: sqlite3.Connection, kind: str, at: datetime, body: Mapping[str,
     hashed = entry_hash(seq, kind, when, text, prev)
     conn.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", (seq, kind, when, text, prev, hashed))
     return Entry(seq, kind, at, json.loads(text), prev, hashed)
+
+
+def post(
+    conn: sqlite3.Connection, alert_ids: Iterable[str], at: datetime, more: Mapping[str, Any] | None = None
+) -> None:
+    """Add the entry of messages that no scan wrote, each with the digest of what it says; none where there are none."""
+    digests = {
+        alert_id: rows_digest(
+            conn.execute(f"SELECT {_MESSAGE} FROM outbox WHERE alert_id = ? AND scan IS NULL", (alert_id,))
+        )
+        for alert_id in alert_ids
+    }
+    if digests:
+        append(conn, POSTED, at, {"messages": digests, **(more or {})})
 
 
 def entry_hash(seq: int, kind: str, at: str, body: str, prev: str) -> str:
@@ -192,6 +211,7 @@ def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int,
     yield from _scan_troubles(conn, entries)
     yield from _bound_troubles(conn, entries)
     yield from _signed_troubles(conn, entries)
+    yield from _posted_troubles(conn, entries)
     yield from _sending_troubles(conn)
 
 
@@ -306,6 +326,24 @@ def _acked_troubles(conn: sqlite3.Connection, entries: dict[str, Entry]) -> Iter
 
 def _batch(ack_id: Any) -> str:
     return str(ack_id).rpartition("-")[0]
+
+
+def _posted_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
+    """Compare messages that no scan wrote with what the chain says of each."""
+    told: dict[str, tuple[int, Any]] = {}
+    for entry in entries:
+        if entry.kind == POSTED:
+            for alert_id, digest in dict(entry.body.get("messages") or {}).items():
+                told.setdefault(alert_id, (entry.seq, digest))
+    since = conn.execute("PRAGMA user_version").fetchone()[0]
+    for row in conn.execute(f"SELECT {_MESSAGE} FROM outbox WHERE scan IS NULL ORDER BY alert_id"):
+        seq, digest = told.pop(row[0], (0, None))
+        if seq and digest != rows_digest([row]):
+            yield seq, f"entry {seq}: message {row[0]} is not what was posted (table outbox)"
+        elif not seq and since >= POSTED_SINCE:  # before, such messages had none
+            yield 0, f"message {row[0]} has no entry in the chain (table outbox)"
+    for alert_id, (seq, _) in told.items():
+        yield seq, f"entry {seq}: message {alert_id} that was posted is missing (table outbox)"
 
 
 def _sending_troubles(conn: sqlite3.Connection) -> Iterator[tuple[int, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.ledger.agenda_tables import AGENDA
 from auditor.ledger.lifecycle_tables import LIFECYCLE
+from auditor.ledger.posted_tables import GUARDED, bind
 from auditor.ledger.recheck_tables import RECHECKS
 
 if TYPE_CHECKING:
@@ -21,7 +22,17 @@ APPLICATION_ID = 0x41554454
 def create(conn: sqlite3.Connection) -> None:
     """Make the tables of the present version in an empty database; plain SQL, for every first scan waits for it."""
     first = (*_CHAIN, *_SCANS, *_FINDINGS, *_MEMORY, *_OUTBOX, *_DECISIONS, *_GUARDS)
-    for statement in (*first, *_SIGNED, *_CURSORS, *_UNJUDGED, *_DIGESTS, *AGENDA, *LIFECYCLE, *RECHECKS):
+    for statement in (
+        *first,
+        *_SIGNED,
+        *_CURSORS,
+        *_UNJUDGED,
+        *_DIGESTS,
+        *AGENDA,
+        *LIFECYCLE,
+        *RECHECKS,
+        *GUARDED,
+    ):
         conn.execute(statement)
 
 
@@ -229,6 +240,11 @@ def _steps(*statements: str) -> Callable[[Database], None]:
     return step
 
 
+def _bound(database: Database) -> None:
+    bind(database.conn)
+    _steps(*GUARDED)(database)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _steps(*_SIGNED),
     _steps(*_CURSORS),
@@ -237,6 +253,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _steps(*AGENDA),
     _steps(*LIFECYCLE),
     _steps(*RECHECKS),
+    _bound,
 )
 """One step from each version to the next, the first of them from 1; a released step never changes."""
 VERSION = 1 + len(MIGRATIONS)

@@ -32,7 +32,10 @@ _IN_ORDER = (
 
 
 def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at: datetime) -> None:
-    """Put alerts into the outbox, and note what each channel now waits to hear the end of; what is held it was not told."""
+    """Put alerts into the outbox, and note what each channel now waits to hear the end of; what is held it was not told.
+
+    `n` is the scan whose entry binds them; None: they get an entry of their own.
+    """
     when = stamp(at)
     for one in alerts:
         alert = _as_it_stands(conn, one)
@@ -58,6 +61,8 @@ def post(conn: sqlite3.Connection, alerts: Sequence[Alert], *, n: int | None, at
                 "INSERT INTO holding VALUES (?, ?, ?)",
                 [(alert.alert_id, key, canonical(alert.matters.get(key, {}))) for key in alert.keys],
             )
+    if n is None:
+        chain.post(conn, [alert.alert_id for alert in alerts], at)
 
 
 def _as_it_stands(conn: sqlite3.Connection, alert: Alert) -> Alert:
