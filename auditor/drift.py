@@ -80,6 +80,10 @@ class Present:
     """ARN, account, region and tags of each bucket: what a selection takes."""
     settles: timedelta = timedelta(0)
     """How late events of the trail may come."""
+    audited: Iterable[Mapping[str, Any]] = ()
+    """Rows of `gcp_audit_entry`."""
+    audited_settles: timedelta = timedelta(0)
+    """How late these may come."""
     judged: Collection[str] | None = None
     """Ids of the rules that were judged; None: those that gave an outcome or have a finding."""
     broken: Collection[str] = ()
@@ -127,6 +131,8 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
         now=now,
         buckets=present.buckets,
         settles=present.settles,
+        audited=present.audited,
+        audited_settles=present.audited_settles,
     )
     settings = list(told(settings, past.watch, after, past.approved))
     authors = {d.subject_key: d for d in settings if d.actor}

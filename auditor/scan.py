@@ -37,7 +37,9 @@ from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
 from auditor.spool import spooled
-from auditor.watch.people import watched_rows
+from auditor.watch import gcp, people
+from auditor.watch.entries import COLUMNS as ENTRY_COLUMNS
+from auditor.watch.entries import FEED as AUDIT_ENTRIES
 from auditor.watch.values import watched
 
 if TYPE_CHECKING:
@@ -167,6 +169,8 @@ def _scanned(
         changes=snapshot.rows("aws_change"),
         buckets=snapshot.rows("s3_bucket", ("arn", "account", "region", "tags")),
         settles=settles(snapshot),
+        audited=snapshot.rows(AUDIT_ENTRIES, ENTRY_COLUMNS),
+        audited_settles=settles(snapshot, "logging"),
         judged=[rule.id for rule in pack.rules],
         broken=[rule.id or "*" for rule in pack.broken_rules],
     )
@@ -222,10 +226,10 @@ def _scanned(
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
 
 
-def settles(snapshot: Snapshot) -> timedelta:
-    """Return how late events of the trail may come."""
+def settles(snapshot: Snapshot, feed: str = "cloudtrail") -> timedelta:
+    """Return how late events of the trail may come, or entries of Cloud Logging."""
     (row,) = snapshot.rows("as_of")
-    return timedelta(seconds=row["horizon_cloudtrail_s"] or 0)
+    return timedelta(seconds=row[f"horizon_{feed}_s"] or 0)
 
 
 def judged(config: Config, snapshot: Snapshot, pack: Pack, into: Path) -> tuple[Snapshot, Judgement]:
@@ -319,12 +323,12 @@ def _memories(
 ) -> Memories:
     """Return what later scans must know of this one."""
     described = schema_tables()
-    people = watched_rows(snapshot.rows, now)
+    chosen = {**people.watched_rows(snapshot.rows, now), **gcp.watched_rows(snapshot.rows)}
     watch = [
         value
         for table in described.values()
         if any(column.watch for column in table.columns)
-        for row in (people[table.name] if table.name in people else snapshot.rows(table.name))
+        for row in (chosen[table.name] if table.name in chosen else snapshot.rows(table.name))
         for value in watched(table, row)
     ]
     buckets = [

@@ -15,6 +15,7 @@ from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.watch.authors import trace
+from auditor.watch.undo import undo
 
 ENDS = frozenset({"recovered", "vanished"})
 _SHORT = (
@@ -249,15 +250,9 @@ def _said(
         "who_because": clean(one.actor_reason, 400),
         **_trace(one),
         "controls": sorted(note.controls),
-        "remedy": clean(note.remedy, 600) or _undo(one),
+        "remedy": clean(note.remedy, 600) or undo(one),
         "evidence": {
             "drift_id": one.drift_id,
             "finding_id": finding_id(one.rule, one.subject_table, one.subject_key) if one.rule else None,
         },
     }
-
-
-def _undo(one: Drift) -> str | None:
-    if one.rule is None and one.kind == "changed":
-        return f"If nobody meant this, set {one.field} back to what it was before."
-    return None

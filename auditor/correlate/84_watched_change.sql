@@ -114,6 +114,60 @@ present AS (
     SELECT 'backup_region' AS table_name, t.account || '/' || t.region AS key, 's3_opt_in' AS field, CAST(t.s3_opt_in AS VARCHAR) AS value, t.account, t.region AS region
     FROM backup_region AS t
     UNION ALL
+    SELECT 'gcp_iam_binding' AS table_name, t.resource || '/' || t.role || '/' || t.member || '/' || t.condition AS key, f.field, CASE f.field
+        WHEN 'role' THEN t.role
+        WHEN 'member' THEN t.member
+        WHEN 'condition' THEN t.condition
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_iam_binding AS t
+    CROSS JOIN (VALUES ('role'), ('member'), ('condition')) AS f (field)
+    WHERE t.kind <> 'cluster'
+    UNION ALL
+    SELECT 'gcp_audit_config' AS table_name, t.resource || '/' || t.service || '/' || t.log_type AS key, 'exempted' AS field, t.exempted AS value, t.project AS account, '*' AS region
+    FROM gcp_audit_config AS t
+    UNION ALL
+    SELECT 'gcp_role' AS table_name, t.name AS key, f.field, CASE f.field
+        WHEN 'permissions' THEN t.permissions
+        WHEN 'deleted' THEN CAST(t.deleted AS VARCHAR)
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_role AS t
+    CROSS JOIN (VALUES ('permissions'), ('deleted')) AS f (field)
+    UNION ALL
+    SELECT 'gcp_service_account' AS table_name, t.email AS key, f.field, CASE f.field
+        WHEN 'unique_id' THEN t.unique_id
+        WHEN 'disabled' THEN CAST(t.disabled AS VARCHAR)
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_service_account AS t
+    CROSS JOIN (VALUES ('unique_id'), ('disabled')) AS f (field)
+    UNION ALL
+    SELECT 'gcp_service_account_key' AS table_name, t.name AS key, f.field, CASE f.field
+        WHEN 'key_type' THEN t.key_type
+        WHEN 'disabled' THEN CAST(t.disabled AS VARCHAR)
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_service_account_key AS t
+    CROSS JOIN (VALUES ('key_type'), ('disabled')) AS f (field)
+    UNION ALL
+    SELECT 'gcp_log_bucket' AS table_name, t.name AS key, f.field, CASE f.field
+        WHEN 'retention_d' THEN CAST(t.retention_d AS VARCHAR)
+        WHEN 'locked' THEN CAST(t.locked AS VARCHAR)
+        WHEN 'state' THEN t.state
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_log_bucket AS t
+    CROSS JOIN (VALUES ('retention_d'), ('locked'), ('state')) AS f (field)
+    UNION ALL
+    SELECT 'gcp_log_sink' AS table_name, t.name AS key, f.field, CASE f.field
+        WHEN 'destination' THEN t.destination
+        WHEN 'filter' THEN t.filter
+        WHEN 'disabled' THEN CAST(t.disabled AS VARCHAR)
+        WHEN 'own_exclusions' THEN CAST(t.own_exclusions AS VARCHAR)
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_log_sink AS t
+    CROSS JOIN (VALUES ('destination'), ('filter'), ('disabled'), ('own_exclusions')) AS f (field)
+    UNION ALL
+    SELECT 'dataproc_cluster' AS table_name, t.cluster_uuid AS key, 'user_service_accounts' AS field, t.user_service_accounts AS value, t.project AS account, t.region AS region
+    FROM dataproc_cluster AS t
+    WHERE t.origin = 'api' AND t.deleted_at IS NULL
+    UNION ALL
     SELECT 'config_duty', group_name || '/' || directory || '/' || project || '/' || region || '/' || job_id || '/' || zone || '/' || starts,
         'starts', starts, '*', '*' FROM config_duty
     UNION ALL

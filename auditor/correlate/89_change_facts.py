@@ -16,9 +16,9 @@ from auditor.correlate.changed import approved
 from auditor.correlate.zoning import Row, strictest_declared
 from auditor.model import Gap, Seen
 from auditor.schema import tables as schema_tables
+from auditor.watch import entries, gcp, people
 from auditor.watch.compare import attribute_drift
-from auditor.watch.people import watched_rows
-from auditor.watch.values import Watched, plain, watched
+from auditor.watch.values import Watched, place_of, plain, watched
 
 TABLE = "change_facts"
 READS = (
@@ -39,6 +39,14 @@ READS = (
     "config_duty",
     "directory_membership",
     "directory_user",
+    "gcp_iam_binding",
+    "gcp_role",
+    "gcp_audit_config",
+    "gcp_service_account",
+    "gcp_service_account_key",
+    "gcp_log_bucket",
+    "gcp_log_sink",
+    "gcp_audit_entry",
 )
 _WHERE = ("account", "region")
 COLUMNS = {
@@ -47,12 +55,20 @@ COLUMNS = {
     "iam_policy": ("arn", "account", "version", "document"),
     "directory_membership": ("user_id", "group_name", "until_at"),
     "directory_user": ("id", "email", "status"),
+    "gcp_iam_binding": ("resource", "kind", "project", "region", "role", "member", "condition"),
+    "gcp_role": ("name", "project", "permissions", "deleted"),
+    "gcp_service_account": ("email", "project", "unique_id", "disabled"),
+    "gcp_service_account_key": ("name", "project", "key_type", "disabled"),
+    "gcp_audit_entry": entries.COLUMNS,
     "history_watch": ("table_name", "key", "field", "value", *_WHERE),
 }
 _TOGETHER = (
     ("iam_role", "iam_policy"),
     ("backup_plan", "backup_plan_rule", "backup_selection"),
     ("config_duty", "directory_membership", "directory_user"),
+    ("gcp_iam_binding", "gcp_role", "gcp_service_account", "gcp_service_account_key", "gcp_audit_config"),
+    ("gcp_log_bucket",),
+    ("gcp_log_sink",),
 )
 """Tables of which a change is told by more than its own row: then all their rows are compared."""
 
@@ -69,13 +85,17 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     found = attribute_drift(
         before,
         after,
-        listed=frozenset((each.table, each.account, each.region) for each in after) if whole else frozenset(),
+        listed=_listed(before, after) if whole else frozenset(),
         coverage=(*_coverage(tables["coverage"]), Seen("config_duty", "*")),
         changes=tables["recent_change"],
         previous_at=_utc(now["previous_at"]),
         now=_utc(now["as_of"]),
         buckets=tables["s3_bucket"],
         settles=timedelta(seconds=now["horizon_cloudtrail_s"] or 0),
+        audited=tables["gcp_audit_entry"]
+        if any(row["table_name"] in gcp.TABLES for row in candidates)
+        else (),
+        audited_settles=timedelta(seconds=now["horizon_logging_s"] or 0),
     )
     places = {(one.table, one.key): one for one in (*before, *after)}
     for drift in found:
@@ -85,11 +105,12 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
             [_in_utc(row) for row in tables["config_change"]], drift.subject_key, drift.actor, since, until
         )
         place = places[drift.subject_table, drift.subject_key]
+        of_google = place.table in gcp.TABLES
         yield {
             "subject_key": f"{drift.subject_table}/{drift.subject_key}#{drift.field or drift.kind}",
             "zone": zone,
-            "account": None if place.account == "*" else place.account,
-            "project": None,
+            "account": None if place.account == "*" or of_google else place.account,
+            "project": place.account if of_google and "/" not in place.account else None,
             "owner": None,
             "region": place.region,
             "kind": drift.kind,
@@ -122,11 +143,24 @@ def _compared(
             _watched(row, row["value"]) for row in tables["history_watch"] if row["table_name"] in whole
         ]
     described = schema_tables()
-    people = watched_rows(tables.__getitem__, at) if "config_duty" in whole else {}
+    chosen = people.watched_rows(tables.__getitem__, at) if "config_duty" in whole else {}
+    if gcp.BINDING in whole:
+        chosen[gcp.BINDING] = gcp.lasting(tables[gcp.BINDING])
     for name in sorted(whole):
-        for row in people.get(name, tables[name]):
+        for row in chosen[name] if name in chosen else tables[name]:
             after += watched(described[name], row)
     return before, after
+
+
+def _listed(before: Iterable[Watched], after: Iterable[Watched]) -> frozenset[tuple[str, str, str]]:
+    """Return what a scan before that saw all had listed: of service accounts those whose keys it knew, for each has one."""
+    found = {(each.table, each.account, each.region) for each in after}
+    for each in before:
+        if each.table == gcp.KEY:
+            email = place_of(each)
+            found.add((gcp.KEY, each.account, email))
+            found.add((gcp.BINDING, each.account, f"projects/{each.account}/serviceAccounts/{email}"))
+    return frozenset(found)
 
 
 def _watched(row: Row, value: str | None) -> Watched:

@@ -21,7 +21,7 @@ from auditor.ledger.values import (
     stamp,
 )
 from auditor.model import Gap, Seen
-from auditor.watch.values import Watched, by_table, lost
+from auditor.watch.values import Watched, by_table, listings, lost
 
 BUCKET_SIGHTS = 60
 """Settings of a bucket are remembered for this many sights."""
@@ -44,13 +44,7 @@ def remember(
     _watch(conn, memories.watch, coverage, previous_at=previous_at or at)
     conn.executemany(
         "INSERT OR IGNORE INTO watch_scope VALUES (?, ?, ?)",
-        sorted(
-            {
-                (part.table, part.account, part.region)
-                for part in coverage
-                if isinstance(part, Seen) and part.resource == "*"
-            }
-        ),
+        sorted(listings(coverage)),
     )
     return moved
 

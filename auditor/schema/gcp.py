@@ -46,7 +46,7 @@ TABLES = (
             *_WHERE,
             text("origin", "`api` when listed, `audit` when rebuilt from CreateCluster"),
             text("service_account", "gce_cluster_config.service_account"),
-            json("user_service_accounts", "identity_config user to service account map"),
+            json("user_service_accounts", "identity_config user to service account map", watch="change"),
             time("created_at", "creation"),
             time("deleted_at", "deletion, where an audit entry tells"),
             text("state", "the vendor's state"),

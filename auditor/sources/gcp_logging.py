@@ -55,9 +55,26 @@ METHODS = (
     "GenerateAccessToken",
     "GenerateIdToken",
     "SetIamPolicy",
+    "CreateServiceAccount",
+    "DeleteServiceAccount",
+    "DisableServiceAccount",
+    "EnableServiceAccount",
+    "UndeleteServiceAccount",
+    "UploadServiceAccountKey",
+    "v1.UpdateRole",
+    "v1.DeleteRole",
+    "v1.UndeleteRole",
+    "ConfigServiceV2.CreateBucket",
+    "ConfigServiceV2.UpdateBucket",
+    "ConfigServiceV2.DeleteBucket",
+    "ConfigServiceV2.UndeleteBucket",
+    "ConfigServiceV2.CreateSink",
+    "ConfigServiceV2.UpdateSink",
+    "ConfigServiceV2.DeleteSink",
 )
 """What a methodName may hold: with `:` a part is enough, whatever the service's version, so that
-SubmitJob takes SubmitJobAsOperation in and SetIamPolicy google.iam.admin.v1.SetIAMPolicy."""
+SubmitJob takes SubmitJobAsOperation in, SetIamPolicy google.iam.admin.v1.SetIAMPolicy, and CreateServiceAccount
+CreateServiceAccountKey. From the accounts on they tell who changed what drift watches."""
 AUDIT_LOGS = ("cloudaudit.googleapis.com/activity", "cloudaudit.googleapis.com/data_access")
 DRIVER_LOGS = ("dataproc.job.driver", "dataproc.job.yarn.container")
 """In cluster mode the driver's log is the one of its YARN container."""

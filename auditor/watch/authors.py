@@ -1,22 +1,24 @@
-"""Who changed a setting, from the feed of management events, or why nobody is named."""
+"""Who changed a setting, from the management events of AWS or the audit entries of Google Cloud, or why nobody is named."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.model import Drift, Gap, Seen
+from auditor.watch import entries
 from auditor.watch.events import ELSEWHERE, EVENTS, TOGETHER
 from auditor.watch.values import Watched
 
 _FEED = "aws_change"
+_EVENT = "CloudTrail event"
 _GLOBAL = "us-east-1"
 """Where CloudTrail records what is global."""
 _SAID = re.compile(
-    r"CloudTrail event (?P<event_id>\S+) \((?P<event_name>[^)]*)\)"
+    r"(?:CloudTrail event (?P<event_id>\S+)|Cloud Audit entry (?P<entry_id>.+?)) \((?P<event_name>[^)]*)\)"
     r"(?:, from (?P<address>.+?))?(?:, the newest of (?P<of>\d+) that fit)?"
 )
 
@@ -43,18 +45,25 @@ def trace(drift: Drift) -> Trace:
     _, assumed, rest = drift.actor.partition(":assumed-role/")
     session = rest.partition("/")[2] if assumed else ""
     return Trace(
-        found["event_id"], found["event_name"], found["address"], session or None, int(found["of"] or 1) - 1
+        found["event_id"] or found["entry_id"],
+        found["event_name"],
+        found["address"],
+        session or None,
+        int(found["of"] or 1) - 1,
     )
 
 
 class Authors:
-    """Who changed what, from the feed of management events."""
+    """Who changed what, from the feed of management events and from the audit entries."""
 
     def __init__(
         self,
         changes: Iterable[Mapping[str, Any]],
         coverage: Sequence[Seen | Gap],
         settles: timedelta = timedelta(0),
+        audited: Iterable[Mapping[str, Any]] = (),
+        audited_settles: timedelta = timedelta(0),
+        unique_ids: Mapping[str, str] | None = None,
     ) -> None:
         self._changes: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         """By name, and by what may name its resource: ten thousand changes are not each looked for among ten thousand."""
@@ -62,8 +71,12 @@ class Authors:
             if not change.get("error_code") and change.get("actor"):
                 for mark in _marks(change):
                     self._changes.setdefault((str(change.get("event_name")), mark), []).append(change)
-        self._coverage = [part for part in coverage if part.table == _FEED]
-        self._settles = settles
+        self._coverage = [part for part in coverage if part.table in (_FEED, entries.FEED)]
+        self._settles = {_FEED: settles, entries.FEED: audited_settles}
+        self._audited = audited
+        self._entries: dict[tuple[str, str], list[Mapping[str, Any]]] | None = None
+        """By method and project; not read before something of Google Cloud changed: most are of jobs."""
+        self._unique_ids = unique_ids or {}
 
     def of(
         self, field: str, one: Watched, since: datetime | None, now: datetime, keys: Collection[str] = ()
@@ -72,54 +85,75 @@ class Authors:
 
         `field` is a column, `+` of a row that came, `-` of one that is gone; `keys` are other resources whose events tell of it.
         """
-        names = TOGETHER.get((one.table, field)) or EVENTS.get(one.table, {}).get(field, ())
-        if not names:
-            known = f"no CloudTrail event is known to tell of {one.table} {field}"
-            return None, f"not found, because {ELSEWHERE.get(one.table, known)}"
-        sought = {*_sought(one), *keys}
-        found = {
-            id(change): change
-            for name in names
-            for mark in sought
-            for change in self._changes.get((name, mark), ())
-            if since is None or when(change.get("at")) > since
-        }
-        fitting = [each for each in found.values() if concerns(each, one) or each.get("resource") in keys]
+        feed, what = (entries.FEED, "Cloud Audit entry") if one.table in entries.METHODS else (_FEED, _EVENT)
+        if feed == _FEED:
+            names = TOGETHER.get((one.table, field)) or EVENTS.get(one.table, {}).get(field, ())
+        else:
+            names = entries.METHODS[one.table].get(field, ())
+        why = entries.beyond(one) if feed == entries.FEED else ELSEWHERE.get(one.table, "")
+        if why or not names:
+            return None, f"not found, because {why or f'no {what} is known to tell of {one.table} {field}'}"
+        found = self._events(names, one, keys) if feed == _FEED else self._audit_entries(names, one)
+        fitting = [
+            each
+            for each in found
+            if (since is None or when(each.get("at")) > since) and when(each.get("at")) <= now
+        ]
         if fitting:
             change = max(fitting, key=lambda c: (when(c.get("at")), str(c.get("event_id"))))
-            words = [f"CloudTrail event {change.get('event_id')} ({change.get('event_name')})"]
+            words = [f"{what} {change.get('event_id')} ({change.get('event_name')})"]
             if change.get("source_ip"):
                 words.append(f"from {change['source_ip']}")
             if len(fitting) > 1:
                 words.append(f"the newest of {len(fitting)} that fit")
             return change, ", ".join(words)
         between = f"between {_iso(since)} and {_iso(now)}" if since else f"before {_iso(now)}"
-        return (
-            None,
-            f"not found, because no CloudTrail event names this change {between}; {self._sight(one, since)}",
-        )
+        sight = self._sight(feed, one, since)
+        return None, f"not found, because no {what} names this change {between}; {sight}"
 
-    def _sight(self, one: Watched, since: datetime | None) -> str:
+    def _events(
+        self, names: Iterable[str], one: Watched, keys: Collection[str]
+    ) -> Iterator[Mapping[str, Any]]:
+        sought = {*_sought(one), *keys}
+        found = {
+            id(change): change
+            for name in names
+            for mark in sought
+            for change in self._changes.get((name, mark), ())
+        }
+        return (each for each in found.values() if concerns(each, one) or each.get("resource") in keys)
+
+    def _audit_entries(self, names: Iterable[str], one: Watched) -> Iterator[Mapping[str, Any]]:
+        if self._entries is None:
+            self._entries = {}
+            for row in entries.changes(self._audited):
+                self._entries.setdefault((row["event_name"], row["project"]), []).append(row)
+        for name in names:
+            for row in self._entries.get((name, one.account), ()):
+                if entries.concerns(row, one, self._unique_ids):
+                    yield row
+
+    def _sight(self, feed: str, one: Watched, since: datetime | None) -> str:
         """Say how well the trail was seen in that time."""
+        regions = {"*", one.region, _GLOBAL}
         mine = [
             part
             for part in self._coverage
-            if part.account in {"*", one.account}
-            and ("*" in {part.region, one.region} or part.region in {one.region, _GLOBAL})
+            if part.table == feed
+            and part.account in {"*", one.account}
+            and (one.region == "*" or part.region in regions)
             and (since is None or part.until_at is None or when(part.until_at) > since)
             and not _of_another(part.resource, one.table)
         ]
         gaps = sorted({_gap(part) for part in mine if isinstance(part, Gap)})
         if gaps:
-            return f"{_FEED} in {one.account} had a gap: {'; '.join(gaps)}"
+            return f"{feed} in {one.account} had a gap: {'; '.join(gaps)}"
         if not mine:
-            return f"{_FEED} was not read in {one.account}"
-        late = (
-            f", and events of its last {int(self._settles.total_seconds() // 60)} min may still be on their way"
-            if self._settles
-            else ""
-        )
-        return f"{_FEED} in {one.account} was read to its end{late}"
+            return f"{feed} was not read in {one.account}"
+        settles = int(self._settles[feed].total_seconds() // 60)
+        what = "events" if feed == _FEED else "entries"
+        late = f", and {what} of its last {settles} min may still be on their way" if settles else ""
+        return f"{feed} in {one.account} was read to its end{late}"
 
 
 def _of_another(resource: str, table: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.model import Drift, Gap, Seen
 from auditor.plans.compare import decoded
-from auditor.watch import people, plans, roles
+from auditor.watch import gcp, people, plans, roles
 from auditor.watch.authors import Authors, when
 from auditor.watch.meaning import told
 from auditor.watch.told import Told
@@ -39,16 +39,20 @@ def attribute_drift(
     now: datetime,
     buckets: Iterable[Mapping[str, Any]] = (),
     settles: timedelta = timedelta(0),
+    audited: Iterable[Mapping[str, Any]] = (),
+    audited_settles: timedelta = timedelta(0),
 ) -> list[Drift]:
     """Return what changed of the resources themselves, with the author where the trail names one.
 
     A value that is not known on either side is no change. A resource is new only where an earlier
     scan had listed to the end, and lost only where this one did. `before` may be any state, not only that of the scan
     before: each value carries the time it was last known at, or `previous_at` counts. `buckets` are those there are now,
-    for what a selection takes; `settles` is how late events of the trail may come.
+    for what a selection takes; `settles` is how late events of the trail may come. `audited` are rows of
+    `gcp_audit_entry`, read only where something of Google Cloud changed, and `audited_settles` how late these come.
     """
     compared = _Compared(_by_row(before), _by_row(after), listed, by_table(coverage), buckets)
-    tell = _Telling(Authors(changes, coverage, settles), previous_at, now)
+    ids = compared.unique_ids()
+    tell = _Telling(Authors(changes, coverage, settles, audited, audited_settles, ids), previous_at, now)
     found: list[Drift] = []
     for row in sorted({*compared.old, *compared.new}):
         found += compared.of(row, tell)
@@ -78,6 +82,7 @@ class _Compared:
         self._documents = roles.Documents(old, new)
         self._duties = people.duties(old), people.duties(new)
         self._begun = people.begun(old)
+        self._access = gcp.Access(old, new, listed)
         self._children: list[dict[tuple[str, str], dict[str, Fields]]] = [_children(old), _children(new)]
         self._standing = frozenset(
             key.rpartition(":")[2] for table, key in old.keys() & new.keys() if table == "backup_plan"
@@ -104,7 +109,18 @@ class _Compared:
         elif was is not None and has is not None:
             yield from self._changed(row, was, has, tell)
 
+    def unique_ids(self) -> dict[str, str]:
+        """Return the numeric id of each service account by its e-mail, which audit entries may name it by."""
+        return {
+            key: fields["unique_id"].value or ""
+            for side in (self.old, self.new)
+            for (table, key), fields in side.items()
+            if table == gcp.ACCOUNT and "unique_id" in fields
+        }
+
     def _may_be_new(self, one: Watched) -> bool:
+        if one.table in gcp.TABLES:
+            return self._access.may_be_new(one)
         return bool({(one.table, one.account, part) for part in (one.region, "*")} & self._listed)
 
     def _came(self, one: Watched, has: Fields) -> Told | None:
@@ -118,6 +134,8 @@ class _Compared:
                 if one.table == people.MEMBER and known
                 else None
             )
+        if one.table in gcp.TABLES:
+            return self._access.came(one, has)
         if self._of_standing_plan(one):
             return None if one.key in self._renamed else plans.rule_new(has, self._others(0, one.key))
         return Told("better" if one.table in _GUARDING else "neutral", "is new")
@@ -128,6 +146,8 @@ class _Compared:
         if one.table in people.TABLES:
             known = one.table == people.MEMBER and one.value in self._duties[1]
             return people.member(was, self._email(one), come=False) if known else None
+        if one.table in gcp.TABLES:
+            return self._access.went(one, was)
         if self._of_standing_plan(one):
             return None if one.key in self._renamed else plans.rule_gone(was, self._others(1, one.key))
         return Told("worse" if one.table in _GUARDING else "neutral", "is gone")

@@ -11,6 +11,7 @@ from functools import cache
 
 from auditor.plans.compare import alike, copies_lost, kept, shorter, slower
 from auditor.schema import tables
+from auditor.watch import gcp
 from auditor.watch.buckets import lifecycle, replication
 from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
 from auditor.watch.values import Fields, Watched
@@ -232,8 +233,17 @@ _MEANT: Mapping[tuple[str, str], Callable[[str, str], Told | None]] = {
     ),
     ("iam_provider", "thumbprints"): _pinned,
     ("cloudtrail_trail", "write_data_arns"): _recorded,
+    ("gcp_audit_config", "exempted"): _members(
+        lambda each: f"calls of {each} are logged again",
+        lambda each: f"calls of {each} are no longer logged",
+    ),
+    ("gcp_log_bucket", "retention_d"): _days,
+    ("gcp_log_sink", "filter"): gcp.sink_filter,
+    ("gcp_log_sink", "destination"): gcp.sink_destination,
+    ("dataproc_cluster", "user_service_accounts"): gcp.user_map,
 }
 _BESIDE: Mapping[tuple[str, str], Callable[[Fields, Fields], Told | None]] = {
     ("backup_plan_rule", "schedule"): _schedule,
     ("backup_plan_rule", "timezone"): _timezone,
+    ("gcp_role", "permissions"): gcp.permissions,
 }

@@ -29,6 +29,8 @@ class Told:
 
 TORN = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 """What values raise that are not of the form their column has: what is remembered or approved is somebody's text."""
+NOT_DECIDED = "may be weaker: not decided because"
+"""How a change reads that counts as weaker since nobody can say that it is not."""
 UNREADABLE = Told(says="undecided: one of the two cannot be read")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,10 @@ from auditor.schema import Column, Table
 
 _SETS = frozenset(
     {"policy", "trust_policy", "inline_policies", "attached_policies", "client_ids", "thumbprints",
-     "write_data_arns", "resources", "not_resources", "list_of_tags"}
+     "write_data_arns", "resources", "not_resources", "list_of_tags",
+     "exempted", "permissions"}
 )  # fmt: skip
-"""Columns whose lists AWS reads as sets: their order says nothing."""
+"""Columns whose lists are read as sets: their order says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,48 @@ def canonical(value: Any) -> str:
 
 
 def by_table(coverage: Sequence[Seen | Gap]) -> dict[str, list[Seen | Gap]]:
-    """Sort coverage by the table it tells of."""
+    """Sort coverage by the table it tells of.
+
+    What a policy of Google Cloud logs is read with its bindings, and seen where these are, whatever of the policies above it
+    was not.
+    """
     found: dict[str, list[Seen | Gap]] = {}
     for part in coverage:
-        found.setdefault(part.table, []).append(part)
+        if part.table != _LOGGED:
+            found.setdefault(part.table, []).append(part)
+        if part.table == _BOUND and part.resource == "*":
+            found.setdefault(_LOGGED, []).append(replace(part, table=_LOGGED))
     return found
+
+
+_BOUND, _LOGGED, _KEYS = "gcp_iam_binding", "gcp_audit_config", "gcp_service_account_key"
+_OF_ACCOUNT = re.compile(r"projects/[^/]+/serviceAccounts/([^/]+)")
+_ONE_BY_ONE = frozenset((_BOUND, _LOGGED, _KEYS))
+"""Tables of which each policy, and the keys of each account, are asked for by themselves: a gap of one hides no other."""
+
+
+def place_of(one: Watched) -> str:
+    """Return what a row of such a table was asked of, as its coverage names it: empty for a project's own policy."""
+    found = _OF_ACCOUNT.match(one.key) if one.table in (_BOUND, _KEYS) else None
+    return "" if found is None else found[1] if one.table == _KEYS else found[0]
+
+
+def listings(coverage: Sequence[Seen | Gap]) -> set[tuple[str, str, str]]:
+    """Return what was listed to its end, as table, account and region; of what is asked for one by one, its place."""
+    return {
+        (table, part.account, part.region if part.resource == "*" else part.resource)
+        for table, parts in by_table(coverage).items()
+        for part in parts
+        if isinstance(part, Seen) and (part.resource == "*" or table in _ONE_BY_ONE)
+    }
 
 
 def lost(one: Watched, coverage: Sequence[Seen | Gap]) -> bool:
     """Say whether a row that was not yielded is gone: its listing was read without a gap."""
+    if one.table in _ONE_BY_ONE:
+        place = place_of(one) or "*"
+        mine = [part for part in coverage if (part.account, part.resource) == (one.account, place)]
+        return bool(mine) and all(isinstance(part, Seen) for part in mine)
     seen = False
     for part in coverage:
         if part.table != one.table or part.account not in {"*", one.account}:

@@ -1,0 +1,270 @@
+"""What changes of access and logs in Google Cloud come to: bindings, roles, keys, audit configurations, sinks, user maps.
+
+A binding is told by what it lets its member do on its resource, of all that rules judge: one whose permissions another
+binding of the member gives as well is no change. Conditions are not compared with each other; where one is replaced by
+another, that is not decided, and counts as weaker. Passing of time, as a condition or a key may set it, is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from auditor.watch.told import NOT_DECIDED, Told, only, some, weighed
+from auditor.watch.values import Fields, Row, Watched, place_of
+
+BINDING, ROLE, AUDITED = "gcp_iam_binding", "gcp_role", "gcp_audit_config"
+ACCOUNT, KEY = "gcp_service_account", "gcp_service_account_key"
+BUCKET, SINK, CLUSTER = "gcp_log_bucket", "gcp_log_sink", "dataproc_cluster"
+TABLES = (BINDING, ROLE, AUDITED, ACCOUNT, KEY, BUCKET, SINK, CLUSTER)
+_SILENT = frozenset((ROLE, CLUSTER))
+"""Rows that come and go with what names them: a role with its bindings, a cluster with its jobs."""
+_EVERY = "allServices"
+_SYSTEM = "SYSTEM_MANAGED"
+_DELETED = "deleted:"
+
+Rows = Mapping[Row, Fields]
+
+
+def watched_rows(
+    rows: Callable[[str], Iterable[Mapping[str, Any]]],
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the bindings that outlive a job, and the clusters that stand; `rows` reads a table.
+
+    Policies of clusters end with them, and so do the maps of users of clusters that are gone.
+    """
+    return {
+        BINDING: lasting(rows(BINDING)),
+        CLUSTER: [row for row in rows(CLUSTER) if row["origin"] == "api" and row["deleted_at"] is None],
+    }
+
+
+def lasting(bindings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the bindings of what outlives a job."""
+    return [row for row in bindings if row["kind"] != "cluster"]
+
+
+class Access:
+    """Both states of what Google Cloud says of access and logs."""
+
+    def __init__(self, old: Rows, new: Rows, listed: frozenset[tuple[str, str, str]]) -> None:
+        self._old, self._new = _Side(old), _Side(new)
+        self._listed = listed
+        self._begun = {table for table, _ in old}
+        self._begun |= {AUDITED} if BINDING in self._begun else set()
+
+    def may_be_new(self, one: Watched) -> bool:
+        """Say whether a row came, as far as can be told: where its listing had been read, or its account is new as well."""
+        if one.table not in self._begun:
+            return False  # what was never watched cannot come
+        place = place_of(one)
+        if (one.table, one.account, place or "*") in self._listed:
+            return True
+        email = (place or "").rpartition("/")[2]
+        known = email in self._old.accounts or (ACCOUNT, one.account, "*") not in self._listed
+        return bool(place) and not known
+
+    def came(self, one: Watched, has: Fields) -> Told | None:
+        """Say what a row comes to that came; None when there is nothing to tell of it."""
+        if one.table in _SILENT:
+            return None
+        if one.table == BINDING:
+            return self._bound(has)
+        if one.table == KEY:
+            return _key(one, has, "is new: it can be used by whoever holds it", "worse")
+        if one.table == AUDITED:
+            return self._logged(one, has)
+        return Told("better" if one.table == SINK else "neutral", "is new")
+
+    def went(self, one: Watched, was: Fields) -> Told | None:
+        """Say what a row comes to that is gone; None when there is nothing to tell of it."""
+        if one.table in _SILENT:
+            return None
+        if one.table == BINDING:
+            return self._unbound(was)
+        if one.table == KEY:
+            return _key(one, was, "is gone", "better")
+        if one.table == AUDITED:
+            return self._unlogged(one)
+        return Told("worse" if one.table in (BUCKET, SINK) else "neutral", "is gone")
+
+    # Bindings.
+
+    def _bound(self, has: Fields) -> Told | None:
+        resource, role, member, condition = _binding(has)
+        if member.startswith(_DELETED):
+            return None
+        grants, had = self._new.grants(role), self._old.held(resource, member)
+        if grants is None:
+            if (role, "") in self._old.bound.get((resource, member), ()):
+                return None
+            return Told(
+                "worse",
+                f"is new: {member} has {role} on {resource} now, which {NOT_DECIDED} what it grants is not known",
+            )
+        if not (more := sorted(grants - had)):
+            return None
+        may = f"{member} may now {some(more)} on {resource}"
+        if not (twins := self._old.conditions(resource, member, role)):
+            return Told("worse", f"is new: {may}" + (f", where {condition}" if condition else ""))
+        if not condition:
+            return Told("worse", f"no longer has a condition: {may}, and not only where {twins[0]}")
+        return Told(
+            "worse",
+            f"{may} where {condition}, which {NOT_DECIDED} conditions are not compared (it was: {twins[0]})",
+        )
+
+    def _unbound(self, was: Fields) -> Told | None:
+        resource, role, member, condition = _binding(was)
+        if member.startswith(_DELETED):
+            return None
+        grants, has = self._old.grants(role), self._new.held(resource, member)
+        if grants is None:
+            return Told(
+                says=f"is gone: {member} no longer has {role} on {resource}, whose grants are not known"
+            )
+        if not (less := sorted(grants - has)):
+            return None
+        twins = self._new.conditions(resource, member, role)
+        if twins and condition:
+            return None  # told with the other condition
+        if twins:
+            return Told("better", f"{member} may {some(less)} on {resource} only where {twins[0]} now")
+        return Told("better", f"is gone: {member} may no longer {some(less)} on {resource}")
+
+    # What is logged.
+
+    def _logged(self, one: Watched, has: Fields) -> Told | None:
+        where, service, kind = _audited(one)
+        spared = _names(has)
+        everywhere = self._old.audited.get((where, _EVERY, kind))
+        if everywhere is not None and service != _EVERY:
+            more = sorted(set(spared) - set(_names(everywhere)))
+            return Told("worse", f"calls of {some(more)} are no longer logged") if more else None
+        but = f", but for those of {some(spared)}" if spared else ""
+        return Told("better", f"is new: {kind} calls of {_service(service)} are now logged in {where}{but}")
+
+    def _unlogged(self, one: Watched) -> Told | None:
+        where, service, kind = _audited(one)
+        if service != _EVERY and (where, _EVERY, kind) in self._new.audited:
+            return None
+        return Told("worse", f"is gone: {kind} calls of {_service(service)} are no longer logged in {where}")
+
+
+class _Side:
+    """One state: bindings by resource and member, roles by name, what is audited, and the accounts."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.bound: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self.audited: dict[tuple[str, str, str], Fields] = {}
+        self.accounts: set[str] = set()
+        self._roles: dict[str, Fields] = {}
+        for (table, key), fields in rows.items():
+            if table == BINDING and len(fields) == len(_PARTS):
+                resource, role, member, condition = _binding(fields)
+                self.bound.setdefault((resource, member), []).append((role, condition))
+            elif table == ROLE:
+                self._roles[key] = fields
+            elif table == AUDITED:
+                self.audited[_audited(next(iter(fields.values())))] = fields
+            elif table == ACCOUNT:
+                self.accounts.add(key)
+
+    def grants(self, role: str) -> frozenset[str] | None:
+        """Return what a role grants; None where that is not known."""
+        found = self._roles.get(role, {})
+        if "deleted" in found and found["deleted"].value == "true":
+            return frozenset()
+        text = found["permissions"].value if "permissions" in found else None
+        return None if text is None else frozenset(json.loads(text))
+
+    def held(self, resource: str, member: str) -> frozenset[str]:
+        """Return all that a member may do on a resource without a condition, as far as it is known."""
+        bound = self.bound.get((resource, member), ())
+        return frozenset().union(*(self.grants(role) or () for role, condition in bound if not condition))
+
+    def conditions(self, resource: str, member: str, role: str) -> list[str]:
+        """Return the conditions under which a member has a role."""
+        bound = self.bound.get((resource, member), ())
+        return sorted(condition for name, condition in bound if name == role and condition)
+
+
+_PARTS = ("role", "member", "condition")
+
+
+def _binding(fields: Fields) -> tuple[str, str, str, str]:
+    """Return resource, role, member and condition: the key begins with the first, and the others are its columns."""
+    role, member, condition = (fields[name].value or "" for name in _PARTS)
+    return (
+        fields["role"].key.removesuffix(f"/{role}/{member}/{condition}"),
+        role,
+        member,
+        condition,
+    )
+
+
+def _audited(one: Watched) -> tuple[str, str, str]:
+    resource, service, kind = one.key.rsplit("/", 2)
+    return resource, service, kind
+
+
+def _service(name: str) -> str:
+    return "every service" if name == _EVERY else name
+
+
+def _names(fields: Fields) -> list[str]:
+    return (
+        [str(each) for each in json.loads(fields["exempted"].value or "[]")] if "exempted" in fields else []
+    )
+
+
+def _key(one: Watched, fields: Fields, says: str, direction: str) -> Told | None:
+    kind = fields["key_type"].value if "key_type" in fields else None
+    if kind == _SYSTEM:
+        return None  # Google makes and ends these by itself
+    return Told(direction, f"{says} (a user-managed key of {place_of(one)})")
+
+
+# Columns.
+
+
+def permissions(was: Fields, has: Fields) -> Told | None:
+    """Tell of what a role grants; a predefined one changes by Google's doing, or by that of the table it is read from."""
+    old, new = (json.loads(each["permissions"].value or "[]") for each in (was, has))
+    less, more = only(old, new), only(new, old)
+    if not (less or more):
+        return None
+    name = has["permissions"].key
+    said = weighed(
+        [f"{name} now grants {some(more)}"] if more else [],
+        [f"{name} no longer grants {some(less)}"] if less else [],
+        sides=(less, more),
+    )
+    if name.startswith("roles/"):
+        return Told("neutral", f"{said.says} (a role of Google's own)", said.before, said.after)
+    return said
+
+
+def sink_filter(was: str, has: str) -> Told:
+    """Tell of what a sink takes; two filters are not compared with each other."""
+    if not has:
+        return Told("better", "it takes everything now")
+    if not was:
+        return Told("worse", f"it no longer takes everything, only {has}")
+    return Told("worse", f"{NOT_DECIDED} filters are not compared", word="changed")
+
+
+def sink_destination(was: str, has: str) -> Told:
+    """Tell of where a sink delivers."""
+    return Told(
+        "worse", f"{has} instead of {was}; {NOT_DECIDED} what places keep is not compared", word="changed"
+    )
+
+
+def user_map(was: str, has: str) -> Told | None:
+    """Tell of the accounts that users of a cluster run as."""
+    old, new = json.loads(was), json.loads(has)
+    come = [f"{user} now runs as {new[user]}" for user in sorted(new) if old.get(user) != new[user]]
+    gone = [f"{user} no longer runs as {old[user]}" for user in sorted(old) if user not in new]
+    return weighed(come, gone) if come or gone else None

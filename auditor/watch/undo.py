@@ -1,0 +1,99 @@
+"""How a change of a setting is undone, where nobody meant it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from shlex import quote
+
+from auditor.model import Drift
+from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, SINK
+
+_BINDING = re.compile(
+    r"(?P<of>(?:projects|folders|organizations)/(?P<name>[^/]+)(?:/serviceAccounts/(?P<email>[^/]+))?)"
+    r"/(?P<role>(?:projects/[^/]+/|organizations/[^/]+/)?roles/[^/]+)"
+    r"/(?P<member>principal(?:Set)?:.+(?=/$)|[^/]+)/(?P<condition>.*)",
+    re.DOTALL,
+)
+
+
+def undo(one: Drift) -> str | None:
+    """Return how a change of a setting is undone; None where that is not known, or a finding is told."""
+    if one.rule is not None:
+        return None
+    command = _COMMANDS.get(one.subject_table, lambda _one: None)(one)
+    if command:
+        return f"If nobody meant this: {command}"
+    if one.kind == "changed":
+        return f"If nobody meant this, set {one.field} back to what it was before."
+    return None
+
+
+def _policy(one: Drift) -> str | None:
+    found = _BINDING.fullmatch(one.subject_key)
+    if found is None:
+        return None
+    verb = "remove" if one.kind == "appeared" else "add"
+    if found["email"]:
+        of = f"iam service-accounts {verb}-iam-policy-binding {quote(found['email'])} --project={found['name']}"
+    else:
+        noun = found["of"].partition("/")[0]
+        of = ("resource-manager folders" if noun == "folders" else noun) + f" {verb}-iam-policy-binding "
+        of += quote(found["name"])
+    condition = quote(f"expression={found['condition']}") if found["condition"] else "None"
+    return (
+        f"gcloud {of} --member={quote(found['member'])} --role={quote(found['role'])} --condition={condition}"
+    )
+
+
+def _key(one: Drift) -> str | None:
+    *_, email, _, name = one.subject_key.split("/")
+    verb = {"appeared": "delete", "changed": "disable" if one.after == "false" else "enable"}.get(one.kind)
+    return verb and f"gcloud iam service-accounts keys {verb} {quote(name)} --iam-account={quote(email)}"
+
+
+def _account(one: Drift) -> str | None:
+    if one.field != "disabled":
+        return None
+    return f"gcloud iam service-accounts {'disable' if one.after == 'false' else 'enable'} {quote(one.subject_key)}"
+
+
+def _bucket(one: Drift) -> str | None:
+    parts = one.subject_key.split("/")
+    if len(parts) != 6:
+        return None
+    where = f"{quote(parts[5])} --location={quote(parts[3])} --project={quote(parts[1])}"
+    if one.field == "retention_d" and one.before:
+        return f"gcloud logging buckets update {where} --retention-days={one.before}"
+    if one.field == "state":
+        return f"gcloud logging buckets undelete {where}"
+    return None
+
+
+def _sink(one: Drift) -> str | None:
+    _, project, _, name = one.subject_key.split("/", 3)
+    where = f"{quote(name)} --project={quote(project)}"
+    if one.field == "disabled":
+        return (
+            f"gcloud logging sinks update {where} {'--no-disabled' if one.after == 'true' else '--disabled'}"
+        )
+    if one.field == "filter":
+        return f"gcloud logging sinks update {where} --log-filter={quote(one.before or '')}"
+    return None
+
+
+def _audited(one: Drift) -> str | None:
+    resource, service, kind = one.subject_key.rsplit("/", 2)
+    if one.kind == "appeared":
+        return None
+    return f"put {kind} of {service} back under auditConfigs of the policy of {resource} (get-iam-policy, set-iam-policy)"
+
+
+_COMMANDS: dict[str, Callable[[Drift], str | None]] = {
+    BINDING: _policy,
+    KEY: _key,
+    ACCOUNT: _account,
+    BUCKET: _bucket,
+    SINK: _sink,
+    AUDITED: _audited,
+}
