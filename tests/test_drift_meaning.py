@@ -398,6 +398,18 @@ def test_setting_is_told_with_its_direction(table: str, column: str, was: Any, n
     assert both(before, after)[0] == ([(column, told)] if told else [])
 
 
+def test_day_from_which_a_lock_is_out_of_reach_is_told_with_its_lock_and_stays_when_it_has_come() -> None:
+    def vault(day_: int | None, **more: Any) -> State:
+        at = None if day_ is None else day(day_)
+        return {"backup_vault": [{"arn": VAULT, **PLACE, "locked": True, "lock_date": at, **more}]}
+
+    assert drift(vault(0), vault(0), now=day(9)) == []
+    assert both(vault(0), vault(3))[0] == [("lock_date", "worse/better")]
+    assert both(vault(0), vault(None))[0] == [("lock_date", "worse/better")]
+    assert [one.field for one in drift(vault(0), vault(None, locked=False))] == ["locked"]
+    assert drift(vault(0), vault(None, locked=None)) == []
+
+
 def test_lists_tell_what_came_and_what_went_alone() -> None:
     before, after = ({"iam_provider": [{"arn": "p", "account": HOME, "client_ids": each}]} for each in (["a", "b"], ["b", "c"]))  # fmt: skip
     (one,) = drift(before, after)

@@ -236,6 +236,29 @@ def of_vault(then: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], bool
         ({"min_retention_d": -1}, {"min_retention_d": 7}, ([], True, True)),
         ({"locked": False}, {"locked": True}, ([], True, True)),
         ({}, {"locked": None}, ([], None, True)),
+        (
+            {},
+            {"lock_date": None},
+            (
+                [
+                    "the lock is governance now, who may can take it away; it was compliance from 2025-05-06 06:00 on"
+                ],
+                True,
+                True,
+            ),
+        ),
+        ({"lock_date": None}, {}, ([], True, True)),
+        (
+            {},
+            {"lock_date": ago(days=-9)},
+            (
+                ["nobody can change the lock from 2026-03-11 06:00 on, instead of 2025-05-06 06:00"],
+                True,
+                True,
+            ),
+        ),
+        ({"lock_date": ago(days=-9)}, {"lock_date": ago(days=-8)}, ([], True, True)),
+        ({}, {"lock_date": None, "locked": False}, (["the lock is gone"], True, True)),
         ({"locked": None}, {}, ([], None, True)),
         ({"policy": DENIES}, {"policy": "none"}, ([], True, False)),
         ({"policy": "none"}, {"policy": DENIES}, ([], True, True)),
@@ -248,6 +271,19 @@ def test_vault_is_weaker_when_its_lock_or_its_policy_holds_back_less(
     then: Any, now: Any, expected: Any
 ) -> None:
     assert of_vault(then, now) == expected
+
+
+@pytest.mark.parametrize("fraction", [0, 5_000])
+def test_date_of_a_lock_is_one_change_when_it_moves_and_none_when_it_comes(fraction: int) -> None:
+    then, later = (ago(days=each).replace(microsecond=fraction) for each in (2, 1))
+
+    def told(was: Any, now: Any) -> list[str]:
+        both = {"s3_bucket": [], "aws_account": [], "backup_vault": [vault(lock_date=now)]}
+        history = {"history_watch": placed(backup_vault=[vault(lock_date=was)]), "history_scan": WHOLE}
+        return list(facts(estate(**both, **history), "change"))
+
+    assert told(then, then) == []
+    assert told(then, later) == told(None, later) == told(then, None) == [f"backup_vault/{VAULT}#lock_date"]
 
 
 def test_new_vault_has_nothing_to_be_compared_with() -> None:

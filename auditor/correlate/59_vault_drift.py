@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from auditor.correlate import Tables
 from auditor.correlate.approving import Then
 from auditor.policy.change import resource_change
+from auditor.watch.values import ABSENT
 
 TABLE = "vault_drift"
 READS = ("backup_vault", "history_watch", "history_baseline")
 _LONGEST = 600
-_COMPARED = ("locked", "min_retention_d", "policy")
+_COMPARED = ("locked", "lock_date", "min_retention_d", "policy")
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
@@ -44,9 +46,24 @@ def _lock(old: Mapping[str, str | None], vault: Mapping[str, Any]) -> tuple[list
     least, least_now = old.get("min_retention_d"), vault["min_retention_d"]
     if least is None or least_now is None:
         return [], True
+    weaker = _later(old.get("lock_date"), vault["lock_date"])
     if int(least) > least_now:
-        return [f"the lock keeps at least {_days(least_now)} instead of {_days(int(least))}"], False
-    return [], False
+        weaker.append(f"the lock keeps at least {_days(least_now)} instead of {_days(int(least))}")
+    return weaker, False
+
+
+def _later(was: str | None, now: datetime | None) -> list[str]:
+    """Return what is weaker of the day from which nobody can change the lock; not every scan of old remembered it."""
+    if was is None or was == ABSENT:
+        return []
+    then = datetime.fromisoformat(was)
+    if now is None:
+        return [
+            f"the lock is governance now, who may can take it away; it was compliance from {then:%Y-%m-%d %H:%M} on"
+        ]
+    if (now if now.tzinfo else now.replace(tzinfo=UTC)) <= then:
+        return []
+    return [f"nobody can change the lock from {now:%Y-%m-%d %H:%M} on, instead of {then:%Y-%m-%d %H:%M}"]
 
 
 def _days(days: int) -> str:

@@ -103,13 +103,16 @@ present AS (
     SELECT 'backup_vault' AS table_name, t.arn AS key, f.field, CASE f.field
         WHEN 'kms_key_arn' THEN t.kms_key_arn
         WHEN 'locked' THEN CAST(t.locked AS VARCHAR)
+        WHEN 'lock_date' THEN CASE
+            WHEN t.lock_date IS NOT NULL THEN replace(CAST(t.lock_date AS VARCHAR), ' ', 'T') || '+00:00'
+            WHEN t.locked IS NOT NULL THEN 'none' END
         WHEN 'min_retention_d' THEN CAST(t.min_retention_d AS VARCHAR)
         WHEN 'max_retention_d' THEN CAST(t.max_retention_d AS VARCHAR)
         WHEN 'policy' THEN t.policy
         WHEN 'notify_topic' THEN t.notify_topic
         END AS value, t.account, t.region AS region
     FROM backup_vault AS t
-    CROSS JOIN (VALUES ('kms_key_arn'), ('locked'), ('min_retention_d'), ('max_retention_d'), ('policy'), ('notify_topic')) AS f (field)
+    CROSS JOIN (VALUES ('kms_key_arn'), ('locked'), ('lock_date'), ('min_retention_d'), ('max_retention_d'), ('policy'), ('notify_topic')) AS f (field)
     UNION ALL
     SELECT 'backup_region' AS table_name, t.account || '/' || t.region AS key, 's3_opt_in' AS field, CAST(t.s3_opt_in AS VARCHAR) AS value, t.account, t.region AS region
     FROM backup_region AS t

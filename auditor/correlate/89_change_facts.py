@@ -18,7 +18,7 @@ from auditor.model import Gap, Seen
 from auditor.schema import tables as schema_tables
 from auditor.watch import entries, gcp, people
 from auditor.watch.compare import attribute_drift
-from auditor.watch.values import Watched, place_of, plain, watched
+from auditor.watch.values import ABSENT, Watched, place_of, plain, watched
 
 TABLE = "change_facts"
 READS = (
@@ -171,7 +171,10 @@ def _watched(row: Row, value: str | None) -> Watched:
 
 def _plain(row: Row) -> str | None:
     """Write a value of now as values are remembered: lists that are sets in their one order."""
-    return plain(schema_tables()[row["table_name"]].column(row["field"]), row["after"])
+    column, value = schema_tables()[row["table_name"]].column(row["field"]), row["after"]
+    if column.type == "TIME" and value != ABSENT:
+        value = datetime.fromisoformat(value)  # of which the engine writes a fraction in its own way
+    return plain(column, value)
 
 
 def _coverage(rows: Iterable[Row]) -> Iterator[Seen | Gap]:

@@ -446,7 +446,11 @@ TABLES = (
             time("created_at", "creation"),
             text("kms_key_arn", "encryption key; none when not given", watch="change"),
             boolean("locked", "a vault lock is set", watch="up"),
-            time("lock_date", "when the lock became or becomes immutable; NULL with locked: governance"),
+            time(
+                "lock_date",
+                "when the lock became or becomes immutable; NULL with locked: governance",
+                watch="change",
+            ),
             integer("min_retention_d", "lock's minimum; -1 when none", watch="up"),
             integer("max_retention_d", "lock's maximum; -1 when none", watch="change"),
             text("policy", "access policy as text; `none` when there is none", watch="change"),

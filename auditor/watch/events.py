@@ -85,6 +85,7 @@ EVENTS: dict[str, dict[str, tuple[str, ...]]] = {
     "backup_selection": {"+": ("CreateBackupSelection",), "-": ("DeleteBackupSelection",)},
     "backup_vault": {
         "locked": _VAULT_LOCK,
+        "lock_date": _VAULT_LOCK,
         "min_retention_d": _VAULT_LOCK,
         "max_retention_d": _VAULT_LOCK,
         "policy": ("PutBackupVaultAccessPolicy", "DeleteBackupVaultAccessPolicy"),

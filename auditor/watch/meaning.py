@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 
 from auditor.plans.compare import alike, copies_lost, kept, shorter, slower
@@ -105,8 +106,32 @@ def _days(was: str, has: str) -> Told:
 
 
 def _at_most(was: str, has: str) -> Told:
-    before, after = ("any time" if int(days) < 0 else f"at most {days} d" for days in (was, has))
-    return Told(says=f"points may be kept for {after} instead of {before}")
+    before, after = ("no maximum" if int(days) < 0 else f"{days} d" for days in (was, has))
+    kept_ = "any time" if int(has) < 0 else f"at most {has} d"
+    then = "any time" if int(was) < 0 else f"at most {was} d"
+    return Told(says=f"points may be kept for {kept_} instead of {then}", before=before, after=after)
+
+
+def _at_least(was: str, has: str) -> Told:
+    before, after = ("no minimum" if int(days) < 0 else f"{days} d" for days in (was, has))
+    direction = "worse" if int(has) < int(was) else "better"
+    return Told(direction, f"{after} instead of {before}", before, after)
+
+
+def _lock_date(old: Fields, new: Fields) -> Told | None:
+    """Tell of the day from which a lock is beyond anybody's reach; that it comes is no change, for it stays the same."""
+    was, has = _value(old, "lock_date"), _value(new, "lock_date")
+    assert was is not None and has is not None
+    if has == _NONE:
+        if _value(new, "locked") == "false":
+            return None  # told with the lock, which is gone
+        return Told(
+            "worse", f"the lock is governance now: who may can take it away; it was compliance from {was} on"
+        )
+    if was == _NONE:
+        return Told("better", f"from {has} on nobody can change the lock")
+    later = datetime.fromisoformat(has) > datetime.fromisoformat(was)
+    return Told("worse" if later else "better", f"nobody can change the lock from {has} on, instead of {was}")
 
 
 def _members(gone: Callable[[str], str], come: Callable[[str], str]) -> Callable[[str, str], Told | None]:
@@ -225,6 +250,7 @@ _MEANT: Mapping[tuple[str, str], Callable[[str, str], Told | None]] = {
     ("s3_bucket", "logging_target"): _target("access logs"),
     ("backup_vault", "notify_topic"): _target("its events"),
     ("backup_vault", "max_retention_d"): _at_most,
+    ("backup_vault", "min_retention_d"): _at_least,
     ("backup_plan_rule", "delete_after_d"): _days,
     ("backup_plan_rule", "copies"): _copies,
     ("iam_provider", "client_ids"): _members(
@@ -246,4 +272,5 @@ _BESIDE: Mapping[tuple[str, str], Callable[[Fields, Fields], Told | None]] = {
     ("backup_plan_rule", "schedule"): _schedule,
     ("backup_plan_rule", "timezone"): _timezone,
     ("gcp_role", "permissions"): gcp.permissions,
+    ("backup_vault", "lock_date"): _lock_date,
 }

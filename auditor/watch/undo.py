@@ -21,8 +21,8 @@ def undo(one: Drift) -> str | None:
     """Return how a change of a setting is undone; None where that is not known, or a finding is told."""
     if one.rule is not None:
         return None
-    command = _COMMANDS.get(one.subject_table, lambda _one: None)(one)
-    if command:
+    known = _COMMANDS.get(one.subject_table)
+    if known and (command := known(one)):
         return f"If nobody meant this: {command}"
     if one.kind == "changed":
         return f"If nobody meant this, set {one.field} back to what it was before."

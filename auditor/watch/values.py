@@ -20,6 +20,11 @@ _SETS = frozenset(
 """Columns whose lists are read as sets: their order says nothing."""
 
 
+ABSENT = "none"
+_KNOWN_BY = {("backup_vault", "lock_date"): "locked"}
+"""Columns whose NULL says that there is none, where the other is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """One watched setting of one resource, as last known."""
@@ -54,6 +59,8 @@ def watched(table: Table, row: Mapping[str, Any]) -> Iterator[Watched]:
     region = str((row.get("region") or "*") if placed else "*")
     for column in columns:
         value = plain(column, row.get(column.name))
+        if value is None and row.get(_KNOWN_BY.get((table.name, column.name), "")) is not None:
+            value = ABSENT
         yield Watched(table.name, key, column.name, value, account, region)
 
 
