@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.policy.compare import compare
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits, allowed
 from auditor.policy.parse import parse
 from auditor.policy.who import who
 from tests.policy_random import Document, keys_of, random_policy, random_statement, random_test, requests
@@ -61,6 +61,7 @@ def test_brute_force_finds_no_difference_that_the_procedure_missed(rng: random.R
     assert found.verdict != "undecided" or found.because.startswith(CAUSES), found
     for request in requests(rng, keys_of(a, b), 5_000 if FULL else 400):
         there, here = allowed(one, request).allowed, allowed(other, request).allowed
+        assert (there, here) == (admits(one, request), admits(other, request))
         if there and not here:
             assert found.verdict in ("narrower", "incomparable", "undecided"), (request, a, b)
         if here and not there:

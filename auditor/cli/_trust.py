@@ -149,13 +149,13 @@ def comparison_row(language: Comparison, feasible: Comparison) -> dict[str, Any]
 
 def recognisable(found: Comparison, a: Policy, b: Policy) -> Comparison:
     """Return the comparison with witnesses that people recognise, each checked again."""
-    from auditor.policy.evaluate import allowed
+    from auditor.policy.evaluate import admits
     from auditor.policy.words import plainer
 
     def only(one: Policy, other: Policy, witness: Request | None) -> Request | None:
         if witness is None:
             return None
-        return plainer(witness, lambda each: allowed(one, each).allowed and not allowed(other, each).allowed)
+        return plainer(witness, lambda each: admits(one, each) and not admits(other, each))
 
     a_only, b_only = only(a, b, found.witness_a_only), only(b, a, found.witness_b_only)
     return replace(found, witness_a_only=a_only, witness_b_only=b_only)

@@ -19,7 +19,7 @@ from auditor.policy.change import trust_change
 from auditor.policy.export import GOOGLE, Answer, admits_only, audience_pinned
 from auditor.policy.findings import findings
 from auditor.policy.model import Policy
-from auditor.policy.parse import PolicyError, parse
+from auditor.policy.parse import PolicyError, as_it_stands
 from auditor.policy.who import Who, who
 from auditor.policy.words import sentence
 
@@ -62,19 +62,19 @@ def trust_facts(role: Row, ways: Sequence[Row], known: Known) -> dict[str, Any]:
     if text is None:
         return dict.fromkeys(("trust_unknown", "admits_because", "audience_because"), _NOT_READ)
     try:
-        policy = _parsed(text)
+        policy = as_it_stands(text)
     except PolicyError as error:
         unread = f"its trust policy cannot be read: {error.args[0]}"
         return dict.fromkeys(("trust_unknown", "admits_because", "audience_because"), unread)
     found = _found(text, account, frozenset(each for each in known.accounts if each in text))
-    callers = _callers(text)
+    callers = who(policy)
     doubts = [each.because for each in found if each.name == "undecided"]
-    doubts += [f"whether {name} gets in" for _, name, proven in callers if not proven]
+    doubts += [f"whether {each.principal} gets in" for each in callers if each.example is None]
     worst = next((each for each in found if each.name != "undecided"), None)
-    kinds = {kind for kind, _, _ in callers}
-    subjects = _subjects(text)
+    kinds = {each.kind for each in callers}
+    subjects = _subjects(callers)
     return {
-        "trusts": sorted({name for _, name, proven in callers if proven}),
+        "trusts": sorted({each.principal for each in callers if each.example is not None}),
         "trusts_tokens": bool(kinds & {"oidc", "saml"}),
         "trusts_services": "service" in kinds,
         "trust_decided": None if doubts else True,
@@ -100,7 +100,7 @@ def trust_drift(
         return told | {"trust_change": "equivalent", "trust_no_wider": True, "trust_change_says": "the same"}
     change = trust_change(before, now)
     try:
-        _parsed(before), _parsed(now)
+        as_it_stands(before), as_it_stands(now)
         no_wider: bool | None = not change.opens
     except PolicyError:
         no_wider = None
@@ -111,26 +111,11 @@ def trust_drift(
     }
 
 
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> Policy:
-    return parse(text, strict=False)
-
-
-@lru_cache(maxsize=4096)
-def _who(text: str) -> tuple[Who, ...]:
-    return who(_parsed(text))
-
-
-def _callers(text: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return kind and name of everyone who may assume the role, and whether a request proves it."""
-    return tuple((each.kind, each.principal, each.example is not None) for each in _who(text))
-
-
-def _subjects(text: str) -> tuple[str, ...]:
+def _subjects(callers: Sequence[Who]) -> tuple[str, ...]:
     """Return the Google subjects that statements which let somebody in name in full."""
     held = {
         value
-        for row in _who(text)
+        for row in callers
         for each in row.tests
         if each.key == f"{GOOGLE}:sub" and each.base in ("StringEquals", "StringLike")
         for value in each.values
@@ -213,5 +198,5 @@ def _judged(text: str, account: str, trusted: frozenset[str]) -> tuple[_Found, .
             json.dumps(each.witness.as_dict(), sort_keys=True) if each.witness else None,
             sentence(each.witness) if each.witness else "",
         )
-        for each in findings(_parsed(text), account=account or None, trusted_accounts=trusted)
+        for each in findings(as_it_stands(text), account=account or None, trusted_accounts=trusted)
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from auditor.policy.compare import Comparison, compare
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits, allowed
 from auditor.policy.meaning import meaning
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
-from auditor.policy.parse import PolicyError, parse
+from auditor.policy.parse import PolicyError, as_it_stands
 from auditor.policy.who import who
 from auditor.policy.words import caller, plainer, sentence
 
@@ -66,7 +66,8 @@ def _change(before: str, after: str, arn: str = "", account: str = "") -> Change
     except PolicyError as error:
         because = f"it cannot be compared: {error.args[0]}"
         return Change("undecided", because, before, after)
-    told = (_only(before, old, new), _only(after, new, old))
+    said_before, said_after = ([meaning(each, one.version) for each in one.statements] for one in (old, new))
+    told = (_only(before, old, said_before, said_after), _only(after, new, said_after, said_before))
     if not arn:
         found = compare(old, new, level="feasible")
         if found.verdict in ("equivalent", "undecided"):  # else a request proves that the texts differ too
@@ -109,18 +110,21 @@ def _leaving(policy: Policy, account: str) -> Policy:
 
 
 def _parsed(text: str) -> Policy:
-    return Policy(NEW_VERSION, None, ()) if text == NO_POLICY else parse(text, strict=False)
+    return Policy(NEW_VERSION, None, ()) if text == NO_POLICY else as_it_stands(text)
 
 
-def _only(text: str, ours: Policy, theirs: Policy) -> str:
-    """Return the statements of a document that the other does not have, as JSON."""
+def _only(text: str, ours: Policy, said: Sequence[object], theirs: Collection[object]) -> str:
+    """Return the statements of a document that the other does not have, as JSON; `said` is what each says."""
     if text == NO_POLICY:
         return "[]"
-    held = {meaning(each, theirs.version) for each in theirs.statements}
+    held = set(theirs)
     told: Any = json.loads(text.removeprefix("\ufeff"))["Statement"]
     listed = told if isinstance(told, list) else [told]
-    kept = [listed[each.index] for each in ours.statements if meaning(each, ours.version) not in held]
-    return json.dumps(kept, sort_keys=True, ensure_ascii=False)
+    kept = [listed[each.index] for each, what in zip(ours.statements, said, strict=True) if what not in held]
+    return _as_json(kept)
+
+
+_as_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
 def _by_text(found: Comparison) -> str:
@@ -133,11 +137,12 @@ def _callers(no: Policy, yes: Policy, witness: Request | None, may: str) -> list
         return []
 
     def proves(other: Request) -> bool:
-        return allowed(yes, other).allowed and not allowed(no, other).allowed
+        return admits(yes, other) and not admits(no, other)
 
     met = {caller(row.example) for row in who(no) if row.example}
     examples = [row.example for row in who(yes) if row.example and proves(row.example)]
-    shown = [plainer(each, proves) for each in (*examples, witness)]
+    found = plainer(witness, proves)
+    shown = [*(found if each == witness else plainer(each, proves) for each in examples), found]
     strangers = list(dict.fromkeys(sentence(each, may=may) for each in shown if caller(each) not in met))
     if strangers:
         more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
@@ -163,7 +168,7 @@ def _witness(request: Request | None, yes: Policy, no: Policy, may: str, arn: st
         return ()
 
     def proves(other: Request) -> bool:
-        return allowed(yes, other).allowed and not allowed(no, other).allowed
+        return admits(yes, other) and not admits(no, other)
 
     for resource in _resources(arn):
         for action in dict.fromkeys((request.action, *_ACTIONS[":backup:" in arn])):

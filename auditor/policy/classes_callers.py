@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 from auditor.policy.classes import Asked, patterns_of, type_of
@@ -36,6 +36,7 @@ PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
 _ROOT = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?(1):root|)", re.ASCII)
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/(.+)", re.ASCII | re.DOTALL)
 _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:.+/)?([^/]+)", re.ASCII | re.DOTALL)
+_PARTITION = re.compile(r"aws[a-z-]*")
 _TAILS = (tuple("root"), (*"user/", ANY, STAR), (*"role/", ANY, STAR))
 
 
@@ -84,7 +85,7 @@ def partitions(stated: Sequence[Stated]) -> tuple[str, ...]:
             parts = text.split(":", 2)
             if parts[0] != "arn" or len(parts) < 3:
                 continue
-            if re.fullmatch(r"aws[a-z-]*", parts[1]):
+            if parts[1] == "aws" or _PARTITION.fullmatch(parts[1]):
                 found[parts[1]] = None
             else:
                 matching = like(plain(parts[1]))
@@ -126,11 +127,7 @@ def aws_callers(
         session: reduce(or_, (found[session] for found in alternatives if session in found))
         for session in sessions
     }
-    shapes = tuple(
-        ((*f"arn:{partition}:iam::", *(DIGIT,) * 12, ":", *tail), False)
-        for partition in known_partitions
-        for tail in _TAILS
-    )
+    shapes = _shapes(tuple(known_partitions))
     complete = True
     try:
         met = classes({pattern: 1 << i for pattern, i in patterns.items()}, shapes, work)
@@ -153,6 +150,16 @@ def aws_callers(
                     fails |= each.bit
             callers.append(Caller("aws", principal, session, fails))
     return callers + [_looked_at("aws", principal, stated) for principal in extra], complete
+
+
+@lru_cache(maxsize=64)
+def _shapes(known_partitions: tuple[str, ...]) -> tuple[Pattern, ...]:
+    """Return the patterns of roots, users and roles."""
+    return tuple(
+        ((*f"arn:{partition}:iam::", *(DIGIT,) * 12, ":", *tail), False)
+        for partition in known_partitions
+        for tail in _TAILS
+    )
 
 
 def _alternatives(
@@ -317,9 +324,10 @@ def sts_actions(kind: str, stated: Sequence[Stated]) -> list[tuple[str, int]]:
 
 def _is_about(statement: Statement, action: str) -> bool:
     asked = statement.actions if statement.actions is not None else statement.not_actions or ()
-    return any(each == action or each == "*" or _action_matches(each, action) for each in asked)
+    return any(_action_matches(each, action) for each in asked)
 
 
+@lru_cache(maxsize=4096)
 def _action_matches(pattern: str, action: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
         return folded(pattern) == folded(action)

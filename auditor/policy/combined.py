@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditor.policy.evaluate import Verdict, allowed, context_of, mismatch, principal_matches
+from auditor.policy.evaluate import Verdict, admits, allowed, context_of, matches, principal_matches
 from auditor.policy.model import Policy, Request, Statement
 
 NEEDS_ITS_OWN = ("sts:", "kms:")
@@ -35,7 +35,7 @@ def combined(
     by_identity = [
         verdict for verdict in (allowed(policy, request) for policy in identity) if verdict.allowed
     ]
-    bounded = boundary is None or allowed(boundary, request).allowed
+    bounded = boundary is None or admits(boundary, request)
     of_identity = bool(by_identity) and bounded
     refused = (
         "no policy of the identity allows it"
@@ -61,7 +61,7 @@ def _matching(policy: Policy, request: Request, effect: str) -> list[Statement]:
     return [
         each
         for each in policy.statements
-        if each.effect == effect and mismatch(each, request, context, policy.version) is None
+        if each.effect == effect and matches(each, request, context, policy.version)
     ]
 
 

@@ -3,7 +3,7 @@
 For each Allow statement of one policy: is there a request that it matches, that no Deny of its own policy matches,
 and that the other policy refuses? The other refuses when none of its Allow statements matches, or one of its Deny
 statements does. So each question is: keep these statements, fail those (search.py), over classes of values in
-independent dimensions (classes*.py). Whatever is found is checked by `allowed` before it is returned.
+independent dimensions (classes*.py). Whatever is found is checked by `admits` before it is returned.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits, allowed
 from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
 from auditor.policy.model import Policy, Principal, Request, Statement
@@ -51,7 +51,7 @@ def compare(
     work: Work | None = None,
     among: tuple[Principal, ...] | None = None,
 ) -> Comparison:
-    """Say what B is against A, with a request for each side that has one; every request was checked by `allowed`.
+    """Say what B is against A, with a request for each side that has one; every request was checked by `admits`.
 
     `work` is shared by the questions about one document: once it is done, the rest is undecided. `among` are the only
     principals that can tell the two apart, where they are known: users, roles, services and providers.
@@ -59,10 +59,35 @@ def compare(
     pair = Pair(a, b, feasible=level == "feasible", work=work, among=among)
     if pair.same:
         return Comparison("equivalent", None, None, "both have the same statements")
+    a_only, b_only, doubt = _apart(pair, a, b)
+    verdict = "undecided" if doubt else _VERDICTS[a_only is not None, b_only is not None]
+    return Comparison(verdict, a_only, b_only, _because(a, b, a_only, b_only, doubt))
+
+
+def first_only(
+    a: Policy,
+    b: Policy,
+    *,
+    level: Level = "language",
+    work: Work | None = None,
+    among: tuple[Principal, ...] | None = None,
+) -> tuple[Request | None, str]:
+    """Return what `compare` finds that only A admits, and where it is undecided its words: else they are not needed."""
+    pair = Pair(a, b, feasible=level == "feasible", work=work, among=among)
+    if pair.same:
+        return None, ""
+    a_only, b_only, doubt = _apart(pair, a, b)
+    return a_only, _because(a, b, a_only, b_only, doubt) if doubt else ""
+
+
+def _apart(pair: Pair, a: Policy, b: Policy) -> tuple[Request | None, Request | None, str]:
+    """Return a request that only A admits, one that only B does, and what could not be decided."""
     a_only, doubt_a = _admitted(pair, a, b, pair.a, pair.b)
     b_only, doubt_b = _admitted(pair, b, a, pair.b, pair.a)
-    doubt = doubt_a or doubt_b
-    verdict = "undecided" if doubt else _VERDICTS[a_only is not None, b_only is not None]
+    return a_only, b_only, doubt_a or doubt_b
+
+
+def _because(a: Policy, b: Policy, a_only: Request | None, b_only: Request | None, doubt: str) -> str:
     because = [doubt] if doubt else []
     if b_only is not None:
         because.append(
@@ -72,7 +97,7 @@ def compare(
         because.append(
             f"A admits what B refuses: {allowed(a, a_only).because}; in B {allowed(b, a_only).because}"
         )
-    return Comparison(verdict, a_only, b_only, ". ".join(because) or "no request tells them apart")
+    return ". ".join(because) or "no request tells them apart"
 
 
 def _admitted(
@@ -85,7 +110,7 @@ def _admitted(
         try:
             pair.work.on(20)
             for request in pair_requests(pair, goal):
-                if allowed(ours, request).allowed and not allowed(theirs, request).allowed:
+                if admits(ours, request) and not admits(theirs, request):
                     return request, ""
                 doubt = (
                     doubt

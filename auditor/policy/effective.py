@@ -14,7 +14,7 @@ from itertools import product
 
 from auditor.policy.combined import combined
 from auditor.policy.compare import pair_requests, possible
-from auditor.policy.evaluate import allowed, mismatch, principal_matches
+from auditor.policy.evaluate import allowed, matches, principal_matches
 from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
@@ -201,7 +201,7 @@ def _plainly(
         request = Request("aws", _SOMEBODY[0].value, None, "x:x", {}, resource)
 
         def fits(each: Statement, request: Request = request) -> bool:
-            return mismatch(each, request, {}) is None
+            return matches(each, request, {})
 
         if any(all(any(map(fits, group)) for group in way) for way in ways) and not any(map(fits, denies)):
             return (resource, ()), ""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement, Test
 from auditor.policy.values import arn_like, binary, folded, inside, like, moment, number, plain, spell
@@ -41,9 +42,9 @@ class Verdict:
 def allowed(policy: Policy, request: Request) -> Verdict:
     """Judge a request by one policy alone: a matching Deny wins, then a matching Allow, else it is refused."""
     context = context_of(request)
-    missed = [(mismatch(each, request, context, policy.version), each) for each in policy.statements]
+    missed = [(_missed(each, request, context, policy.version), each) for each in policy.statements]
     for effect, singular, verb in (("Deny", "denies", "deny"), ("Allow", "allows", "allow")):
-        deciding = [each for reason, each in missed if reason is None and each.effect == effect]
+        deciding = [each for at, each in missed if at is None and each.effect == effect]
         if deciding:
             names = " and ".join(each.name for each in deciding[:3])
             because = f"{names} {verb if len(deciding) > 1 else singular} it"
@@ -54,11 +55,26 @@ def allowed(policy: Policy, request: Request) -> Verdict:
             )
             return Verdict(effect == "Allow", because, tuple(each.index for each in deciding))
     # the refusal that got furthest is the one worth telling: principal, then action, then resource, then tests
-    close = [(reason, each) for reason, each in missed if reason is not None and each.effect == "Allow"]
+    close = [(at, each) for at, each in missed if at is not None and each.effect == "Allow"]
     if not close:
         return Verdict(allowed=False, because="there is no Allow statement", statements=())
-    (_, reason), nearest = max(close, key=lambda pair: pair[0][0])
+    at, nearest = max(close, key=lambda pair: pair[0])
+    reason = _reason(at, nearest, request, context)
     return Verdict(allowed=False, because=f"no statement allows it: {nearest.name} {reason}", statements=())
+
+
+def admits(policy: Policy, request: Request) -> bool:
+    """Say whether `allowed` would allow it, without the words."""
+    context = context_of(request)
+    allowing = False
+    for each in policy.statements:
+        if allowing and each.effect == "Allow":
+            continue
+        if _missed(each, request, context, policy.version) is None:
+            if each.effect == "Deny":
+                return False
+            allowing = True
+    return allowing
 
 
 def context_of(request: Request) -> Context:
@@ -77,25 +93,52 @@ def mismatch(
     statement: Statement, request: Request, context: Context, version: str = NEW_VERSION
 ) -> tuple[int, str] | None:
     """Say how far a statement got and what it missed; None when it matches."""
+    at = _missed(statement, request, context, version)
+    return None if at is None else (at, _reason(at, statement, request, context))
+
+
+def matches(statement: Statement, request: Request, context: Context, version: str = NEW_VERSION) -> bool:
+    """Say whether a statement matches: what `mismatch` says, without the words."""
+    return _missed(statement, request, context, version) is None
+
+
+def _reason(at: int, statement: Statement, request: Request, context: Context) -> str:
+    """Say what a statement missed that got so far."""
+    if at == 0:
+        return f"is not about {request.kind} principal {request.principal}"
+    if at == 1:
+        return f"is not about {request.action}"
+    if at == 2:
+        return f"is not about the resource {request.resource or 'of the policy'}"
+    test = statement.tests[at - 3]
+    value = context.get(test.key)
+    shown = "is absent" if value is None else f"is {value!r}"
+    return f"asks {told(test)}, but {test.key} {shown}"
+
+
+def _missed(statement: Statement, request: Request, context: Context, version: str) -> int | None:
+    """Return what a statement missed first: 0 the principal, 1 the action, 2 the resource, 3 and on a test."""
     named = statement.principals if statement.not_principals is None else statement.not_principals
     if named is not None:
         found = any(principal_matches(each, request) for each in named)
         if found == (statement.principals is None):
-            return 0, f"is not about {request.kind} principal {request.principal}"
+            return 0
     asked = statement.not_actions if statement.actions is None else statement.actions
-    if any(like(plain(folded(each)), folded(request.action)) for each in asked or ()) == (
-        statement.actions is None
-    ):
-        return 1, f"is not about {request.action}"
+    found = any(_is_action(each, request.action) for each in asked or ())
+    if found == (statement.actions is None):
+        return 1
     for element, wanted in ((statement.resources, True), (statement.not_resources, False)):
         if element is not None and _resource_matches(element, request.resource, context, version) != wanted:
-            return 2, f"is not about the resource {request.resource or 'of the policy'}"
+            return 2
     for passed, test in enumerate(statement.tests):
         if not holds(test, context, version):
-            value = context.get(test.key)
-            shown = "is absent" if value is None else f"is {value!r}"
-            return 3 + passed, f"asks {told(test)}, but {test.key} {shown}"
+            return 3 + passed
     return None
+
+
+@lru_cache(maxsize=4096)
+def _is_action(pattern: str, action: str) -> bool:
+    return like(plain(folded(pattern)), folded(action))
 
 
 def principal_matches(named: Principal, request: Request) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
-from auditor.policy.compare import Level, compare
-from auditor.policy.evaluate import allowed, context_of, holds, mismatch
+from auditor.policy.compare import Level, first_only
+from auditor.policy.evaluate import admits, allowed, context_of, holds, matches
 from auditor.policy.findings_meaning import Finding, finding
 from auditor.policy.findings_values import MANY, one_by_one
 from auditor.policy.globs import Work
@@ -120,8 +120,8 @@ class Inquiry:
 
         def holds(other: Request) -> bool:
             context = context_of(other)
-            inside = any(mismatch(one, other, context, policy.version) is None for one in regions)
-            return inside and allowed(policy, other).allowed
+            inside = any(matches(one, other, context, policy.version) for one in regions)
+            return inside and admits(policy, other)
 
         parts = witness.principal.split(":")
         if (
@@ -144,9 +144,7 @@ class Inquiry:
         for value in values:
             other = replace(witness, ctx={**witness.ctx, key: value})
             context = context_of(other)
-            if allowed(self.policy, other).allowed and any(
-                mismatch(one, other, context) is None for one in asked
-            ):
+            if admits(self.policy, other) and any(matches(one, other, context) for one in asked):
                 return other
         return witness
 
@@ -164,10 +162,8 @@ class Inquiry:
         if not any(each.effect == "Allow" for each in policy.statements):
             return None, ""
         self.work.left -= _QUESTION + _size(policy) + _size(other)
-        found = compare(policy, other, level=level, work=self.work, among=among)
-        if found.verdict != "undecided":
-            return found.witness_a_only, ""
-        return found.witness_a_only, GIVEN_UP if self.work.done else found.because
+        witness, doubt = first_only(policy, other, level=level, work=self.work, among=among)
+        return witness, GIVEN_UP if doubt and self.work.done else doubt
 
     def _undecided(self, cause: str) -> None:
         self.causes.times += 1

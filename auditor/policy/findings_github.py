@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from auditor.policy.evaluate import context_of, mismatch
+from auditor.policy.evaluate import context_of, matches
 from auditor.policy.findings_ask import WEB, Inquiry, matching, region, test
 from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import is_github
@@ -201,7 +201,7 @@ class _Ladder:
         for value in self._plain((pattern,)):
             request = Request("oidc", self.principal.value, None, WEB[0], {self.sub: value})
             if matching((pattern,), value) and any(
-                mismatch(one, request, context_of(request)) is None for one in regions
+                matches(one, request, context_of(request)) for one in regions
             ):
                 return True
         return False

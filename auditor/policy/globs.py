@@ -180,8 +180,15 @@ class Automaton:
     def matching(self, text: str) -> int:
         """Return the mask of the patterns that match a text."""
         state = self.start
-        for character in text:
-            state = self.read(state, character)
+        stars, known = self.stars, self.moves
+        of_any, of_digit, of_colon = self.any | self.no_colon, self.any | self.no_colon | self.digit, self.any
+        for character in text:  # as `read` does, without the calls
+            if character == ":":
+                after = state & self.star | (state & (of_colon | known.get(character, 0))) << 1
+            else:
+                moves = (of_digit if "0" <= character <= "9" else of_any) | known.get(character, 0)
+                after = state & stars | (state & moves) << 1
+            state = self._settled(after, state) if after & stars else after
             if not state:
                 return 0
         return self.accepted(state)
@@ -237,14 +244,17 @@ def product(
     if tokens > _TOKENS:
         raise TooComplex([])
     asked = (patterns, shapes, STATES)
-    explored = _EXPLORED.get(asked) or _explored(patterns, shapes, work.left)
-    if explored is None or (explored.steps >= work.left and asked not in work.known):
+    held = _EXPLORED.get(asked)
+    explored = held or _explored(patterns, shapes, work.left)
+    counted = asked in work.known
+    if explored is None or (explored.steps >= work.left and not counted):
         work.left = 0
         raise TooComplex([])
-    if len(_EXPLORED) >= _KEPT:
-        _EXPLORED.clear()
-    _EXPLORED[asked] = explored
-    if asked not in work.known:
+    if held is None:
+        if len(_EXPLORED) >= _KEPT:
+            _EXPLORED.clear()
+        _EXPLORED[asked] = explored
+    if not counted:
         work.known.add(asked)
         work.on(explored.steps)
     if not explored.complete:
@@ -315,8 +325,14 @@ def classes(
     """
     work = work or Work()
     work.on(len(owners))
-    points = {"".join(tokens): mask for (tokens, ci), mask in owners.items() if _is_point(tokens, ci)}
-    globs = tuple(pattern for pattern in owners if not _is_point(*pattern))
+    points: dict[str, int] = {}
+    apart: list[Pattern] = []
+    for pattern, mask in owners.items():
+        if _is_point(*pattern):
+            points["".join(pattern[0])] = mask
+        else:
+            apart.append(pattern)
+    globs = tuple(apart)
     if not shapes and all(len(token) == 1 for tokens, _ in globs for token in tokens):
         return _without_wildcards(points, {"".join(tokens): owners[tokens, ci] for tokens, ci in globs})
     if sum(len(tokens) for tokens, _ in globs) > _TOKENS:
@@ -343,11 +359,11 @@ def classes(
         True
     ):  # an example that is a point is no example of what is no point: ask again with that point excluded
         try:
-            apart = product(globs + tuple(exactly(text) for text in taken), shapes, work)
+            found_apart = product(globs + tuple(exactly(text) for text in taken), shapes, work)
         except TooComplex as error:
             met = [(text, owned(mask)) for text, mask in error.found if mask <= own and text not in points]
             raise TooComplex(found + met) from None
-        clear = [(text, mask) for text, mask in apart if mask <= own]
+        clear = [(text, mask) for text, mask in found_apart if mask <= own]
         hit = [text for text, _ in clear if text in points]
         if not hit:
             return found + [(text, owned(mask)) for text, mask in clear]

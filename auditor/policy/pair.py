@@ -127,19 +127,24 @@ class Pair:
                 involved |= {asked.test.key for asked in each.asked if asked.test.key in DERIVED}
         return next((cause for what, cause in self.doubts.items() if what in involved), "")
 
+    @cached_property
+    def _partitions(self) -> tuple[str, ...]:
+        return partitions(self.stated)
+
     def callers(self, kind: str) -> list[Option]:
         """Classes of callers of a kind."""
         if kind not in self._callers and self.among is not None:
             known_ones = told_callers(kind, self.stated, self.among)
             self._callers[kind] = [(caller, caller.fails) for caller in known_ones]
         elif kind not in self._callers:
-            known = partitions(self.stated)
             if kind == "aws":
-                found, complete = aws_callers(self.stated, known, self._telling(), self._extra(), self.work)
+                found, complete = aws_callers(
+                    self.stated, self._partitions, self._telling(), self._extra(), self.work
+                )
                 if not complete:
                     self._too_complex("principal")
             else:
-                found = other_callers(kind, self.stated, known[0], self._more(kind))
+                found = other_callers(kind, self.stated, self._partitions[0], self._more(kind))
             self._callers[kind] = [(caller, caller.fails) for caller in found]
         return self._callers[kind]
 
@@ -229,6 +234,8 @@ class Pair:
             callers = self.callers(kind)
             if not callers and self.among is not None:
                 continue
+            if by_caller and not hopeful and not self.any_action and _none_kept(callers, goal):
+                continue
             actions, held = self.actions(kind), self.resources()
             if hopeful:
                 callers, actions, held = self._hopeful(goal, kind)
@@ -250,31 +257,31 @@ class Pair:
     ) -> Iterator[Scene]:
         """Yield a scene for the callers that can present the same keys, for each action."""
         callers, actions, held = fixed
+        callers = [each for each in callers if not each[1] & goal.keep]
+        callers.sort(key=lambda each: -(each[1] & goal.bad).bit_count())
+        by_principal = any(key in DERIVED for group in groups for key in group)
         met: dict[object, list[int]] = {}
         for action, unasked in actions:
-            for caller, unnamed in sorted(callers, key=lambda each: -(each[1] & goal.bad).bit_count()):
+            if unasked & goal.keep:
+                continue
+            for caller, unnamed in callers:
                 fails = unasked | unnamed
-                if fails & goal.keep:
-                    continue
                 known: dict[str, str] = {}
-                if kind == "aws" and caller.principal.count(":") > 4:
+                if by_principal and kind == "aws" and caller.principal.count(":") > 4:
                     known = dict(
                         zip(DERIVED, (caller.principal, caller.principal.split(":")[4]), strict=True)
                     )
                 there, forms = self._presence(kind, caller.principal, action, groups)
-                linked = (
-                    tuple(known.values()) if any(key in DERIVED for group in groups for key in group) else ()
+                earlier = met.setdefault(
+                    (tuple(there.items()), tuple(forms.items()), tuple(known.values())), []
                 )
-                earlier = met.setdefault((tuple(there.items()), tuple(forms.items()), linked), [])
                 if any(fails & goal.bad & ~other == 0 for other in earlier):
                     continue
                 earlier.append(fails & goal.bad)
                 shared = [
                     each
                     for group in groups
-                    for each in self._dimensions(
-                        group, goal, hopeful, known if linked else {}, there, tuple(forms.items())
-                    )
+                    for each in self._dimensions(group, goal, hopeful, known, there, tuple(forms.items()))
                 ]
                 yield Scene(kind, ([(caller, unnamed)], [(action, unasked)], held, *shared))
 
@@ -397,3 +404,8 @@ class Pair:
             )
             held = [*held, ("", fails)]
         return callers, actions, held
+
+
+def _none_kept(callers: Sequence[Option], goal: Goal) -> bool:
+    """Say whether what is to be kept is about none of the callers."""
+    return all(fails & goal.keep for _, fails in callers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from auditor.errors import AuditorError
@@ -70,6 +71,12 @@ def parse(document: str | bytes | Mapping[str, Any], *, strict: bool = True) -> 
     listed = stated if isinstance(stated, list | tuple) else [stated]
     statements = tuple(_statement(each, index, strict) for index, each in enumerate(listed))
     return Policy(version, _optional(told, "Id", ""), statements)
+
+
+@lru_cache(maxsize=4096)
+def as_it_stands(text: str) -> Policy:
+    """Read a document as `parse` does that is not strict; one that was read lately is not read again."""
+    return parse(text, strict=False)
 
 
 def _loaded(document: str | bytes) -> dict[str, Any]:

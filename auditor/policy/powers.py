@@ -10,7 +10,7 @@ from typing import TypeVar
 from auditor.policy import actions
 from auditor.policy.compare import compare
 from auditor.policy.effective import Guard, Let, Region, lets, shown, stands
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
 from auditor.policy.narrowed import Holder, fits
 from auditor.policy.words import sentence
@@ -229,7 +229,7 @@ def fences(boundary: Policy) -> Let:
     found = compare(_EVERYTHING, boundary, among=(Principal("aws", "arn:aws:iam::111111111111:role/holder"),))
     if found.witness_a_only is not None:
         known = (replace(found.witness_a_only, action=each) for each in _TOLD)
-        refused = (each for each in known if not allowed(boundary, each).allowed)
+        refused = (each for each in known if not admits(boundary, each))
         return Let(yes=True, witness=next(refused, found.witness_a_only))
     return Let(None, cause=found.because) if found.verdict == "undecided" else Let(yes=False)
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.policy import keys
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits
 from auditor.policy.findings_ask import Inquiry, region, test
 from auditor.policy.findings_callers import BOUND, ORGANISATION
 from auditor.policy.model import Policy, Principal, Request, Statement, Test
@@ -137,7 +137,7 @@ def _plainer(policy: Policy, witness: Request) -> Request:
     if witness.resource is None or not witness.resource.endswith(("/", ":")):
         return witness
     other = replace(witness, resource=f"{witness.resource}any")
-    return other if allowed(policy, other).allowed else witness
+    return other if admits(policy, other) else witness
 
 
 def without_tls(bucket_arn: str) -> tuple[Statement, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from auditor.policy import keys
 from auditor.policy.compare import Comparison, Level, compare, examples
-from auditor.policy.evaluate import allowed
+from auditor.policy.evaluate import admits
 from auditor.policy.findings_ask import STEPS
 from auditor.policy.globs import Work
 from auditor.policy.model import ACTIONS, MULTIVALUED, Policy, Principal, Request, Statement, Test
@@ -28,6 +29,7 @@ class Who:
     """A request that is admitted, one that a real caller can make where there is one; None when that is undecided."""
 
 
+@lru_cache(maxsize=4096)
 def who(policy: Policy) -> tuple[Who, ...]:
     """Name everyone the policy admits, one row a principal and statement.
 
@@ -102,7 +104,7 @@ def _guess(policy: Policy, level: Level) -> Request | None:
     for action in ACTIONS.get(kind, ())[:1]:
         principal = f"arn:aws:iam::{named.value}:root" if named.value.isdigit() else named.value
         request = Request(kind, principal, None, action, dict(sorted(ctx.items())))
-        if (level == "language" or _real(request, statement)) and allowed(policy, request).allowed:
+        if (level == "language" or _real(request, statement)) and admits(policy, request):
             return request
     return None
 
