@@ -20,6 +20,7 @@ from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
+from auditor.watch.late import is_late
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Past:
     previous_at: datetime | None = None
     approved: Collection[Approval] = ()
     """What of the watched settings is approved."""
+    unnamed: tuple[Drift, ...] = ()
+    """Changes told lately, without who made them, whose event may still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,12 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
         settles=present.settles,
         audited=present.audited,
         audited_settles=present.audited_settles,
+        unnamed=past.unnamed,
     )
-    settings = list(told(settings, past.watch, after, past.approved))
-    authors = {d.subject_key: d for d in settings if d.actor}
+    ours = [one for one in settings if not is_late(one)]  # of the others it was said before what they lead to
+    later = [one for one in settings if is_late(one)]
+    settings = [*told(ours, past.watch, after, past.approved), *later]
+    authors = {d.subject_key: d for d in settings if d.actor and not is_late(d)}
     findings = (
         _drift_of(move, past.previous_at, now, authors)
         for move in moves(past, present, now=now)

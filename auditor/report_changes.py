@@ -15,6 +15,7 @@ from auditor.model import SEVERITIES, Drift
 from auditor.report_exports import Exports
 from auditor.report_read import Past
 from auditor.report_words import span, when
+from auditor.watch.late import folded
 
 if TYPE_CHECKING:
     from auditor.ledger import FindingRow, WaiverRow
@@ -107,7 +108,7 @@ class Changes:
 
 def changes(past: Past, pack: Pack, found: Exports) -> Changes:
     """Gather parts five and six."""
-    settings = [each for each in past.drift if each.rule is None]
+    settings = folded([each for each in past.drift if each.rule is None])
     settings.sort(key=_worst)
     controls = _controls(past.findings)
     scans = sorted(row.at for row, _ in past.tallies)

@@ -15,6 +15,7 @@ from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.watch.authors import trace
+from auditor.watch.late import is_late
 from auditor.watch.undo import undo
 
 ENDS = frozenset({"recovered", "vanished"})
@@ -241,7 +242,7 @@ def _said(
         "field": one.field,
         "before": clean(one.before, 1000),
         "after": clean(one.after, 1000),
-        "direction": one.direction,
+        "direction": None if is_late(one) else one.direction,
         "because": clean(one.because, 600),
         "changed_at": iso(one.changed_at) if one.changed_at else None,
         "detected_at": iso(one.detected_at),

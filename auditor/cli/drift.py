@@ -63,9 +63,11 @@ def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
         rows = ledger.drift(
             wanted.since, scan.at + timedelta(microseconds=1), scan="" if wanted.since else scan.scan
         )
+    from auditor.watch.late import folded
+
     rows = [
         row
-        for row in rows
+        for row in folded(rows)
         if (not wanted.severity or row.severity == wanted.severity)
         and (not wanted.state or row.kind == wanted.state)
     ]

@@ -298,12 +298,13 @@ def drift(
     until_at: datetime | None = None,
     *,
     scan: str = "",
+    settings: bool = False,
 ) -> list[Drift]:
-    """Return the drift detected in `[from_at, until_at)`, or that of one scan, oldest first."""
+    """Return the drift detected in `[from_at, until_at)`, or that of one scan, oldest first; `settings`: of these alone."""
     rows = conn.execute(
         f"SELECT {', '.join(f'd.{name}' for name in _DRIFT)} FROM drift AS d "
         "JOIN scan AS s ON s.n = d.scan "
-        "WHERE s.at >= ? AND s.at < ? AND (? = '' OR s.scan = ?) "
+        f"WHERE s.at >= ? AND s.at < ? AND (? = '' OR s.scan = ?) {'AND d.rule IS NULL ' if settings else ''}"
         "ORDER BY s.n, d.subject_table, d.subject_key, d.rule, d.field, d.kind",
         (*_range(from_at, until_at), scan, scan),
     )

@@ -15,6 +15,8 @@ from auditor.watch.values import Watched
 
 _FEED = "aws_change"
 _EVENT = "CloudTrail event"
+LATE = "late: "
+"""How a reason begins that came to be known after the change was told."""
 _GLOBAL = "us-east-1"
 """Where CloudTrail records what is global."""
 _SAID = re.compile(
@@ -38,7 +40,7 @@ class Trace:
 
 def trace(drift: Drift) -> Trace:
     """Read what `actor_reason` says: the ledger keeps it as the one sentence that its chain binds."""
-    reason = drift.actor_reason.partition(": ")[2] if drift.rule else drift.actor_reason
+    reason = drift.actor_reason.partition(": ")[2] if drift.rule else drift.actor_reason.removeprefix(LATE)
     found = _SAID.fullmatch(reason)
     if drift.actor is None or found is None:
         return Trace()
@@ -79,11 +81,19 @@ class Authors:
         self._unique_ids = unique_ids or {}
 
     def of(
-        self, field: str, one: Watched, since: datetime | None, now: datetime, keys: Collection[str] = ()
+        self,
+        field: str,
+        one: Watched,
+        since: datetime | None,
+        now: datetime,
+        keys: Collection[str] = (),
+        *,
+        sight: bool = True,
     ) -> tuple[Mapping[str, Any] | None, str]:
         """Return the newest event that explains a change, and why it or nobody is named.
 
         `field` is a column, `+` of a row that came, `-` of one that is gone; `keys` are other resources whose events tell of it.
+        Without `sight` it is not said how well the trail was seen where there is none.
         """
         feed, what = (entries.FEED, "Cloud Audit entry") if one.table in entries.METHODS else (_FEED, _EVENT)
         if feed == _FEED:
@@ -107,9 +117,13 @@ class Authors:
             if len(fitting) > 1:
                 words.append(f"the newest of {len(fitting)} that fit")
             return change, ", ".join(words)
+        if not sight:
+            return None, ""
         between = f"between {_iso(since)} and {_iso(now)}" if since else f"before {_iso(now)}"
-        sight = self._sight(feed, one, since)
-        return None, f"not found, because no {what} names this change {between}; {sight}"
+        return (
+            None,
+            f"not found, because no {what} names this change {between}; {self._sight(feed, one, since)}",
+        )
 
     def _events(
         self, names: Iterable[str], one: Watched, keys: Collection[str]

@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.model import Drift, Gap, Seen
 from auditor.plans.compare import decoded
-from auditor.watch import gcp, people, plans, roles
+from auditor.watch import gcp, late, people, plans, roles
 from auditor.watch.authors import Authors, when
 from auditor.watch.meaning import told
 from auditor.watch.told import Told
@@ -41,22 +41,26 @@ def attribute_drift(
     settles: timedelta = timedelta(0),
     audited: Iterable[Mapping[str, Any]] = (),
     audited_settles: timedelta = timedelta(0),
+    unnamed: Iterable[Drift] = (),
 ) -> list[Drift]:
     """Return what changed of the resources themselves, with the author where the trail names one.
 
     A value that is not known on either side is no change. A resource is new only where an earlier
     scan had listed to the end, and lost only where this one did. `before` may be any state, not only that of the scan
-    before: each value carries the time it was last known at, or `previous_at` counts. `buckets` are those there are now,
-    for what a selection takes; `settles` is how late events of the trail may come. `audited` are rows of
-    `gcp_audit_entry`, read only where something of Google Cloud changed, and `audited_settles` how late these come.
+    before: each value carries the time it was last known at, or `previous_at` counts. `buckets` are those there are now, for
+    what a selection takes; `settles` is how late events of the trail may come. `audited` are rows of `gcp_audit_entry`, read
+    only where something of Google Cloud changed, and `audited_settles` how late these come. `unnamed` are changes that were
+    told without who made them: whoever is known by now is told with the others.
     """
     compared = _Compared(_by_row(before), _by_row(after), listed, by_table(coverage), buckets)
     ids = compared.unique_ids()
-    tell = _Telling(Authors(changes, coverage, settles, audited, audited_settles, ids), previous_at, now)
+    authors = Authors(changes, coverage, settles, audited, audited_settles, ids)
+    tell = _Telling(authors, previous_at, now)
     found: list[Drift] = []
     for row in sorted({*compared.old, *compared.new}):
         found += compared.of(row, tell)
-    return found
+    rows = {**compared.old, **compared.new} if unnamed else {}
+    return [*found, *(each for one in unnamed if (each := late.named(one, authors, rows, now)))]
 
 
 def _by_row(values: Iterable[Watched]) -> Rows:

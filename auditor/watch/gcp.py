@@ -8,6 +8,7 @@ another, that is not decided, and counts as weaker. Passing of time, as a condit
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ _SILENT = frozenset((ROLE, CLUSTER))
 _EVERY = "allServices"
 _SYSTEM = "SYSTEM_MANAGED"
 _DELETED = "deleted:"
+_OWN = re.compile(r"@([a-z0-9-]+)\.iam\.gserviceaccount\.com$")
 
 Rows = Mapping[Row, Fields]
 
@@ -38,6 +40,18 @@ def watched_rows(
         BINDING: lasting(rows(BINDING)),
         CLUSTER: [row for row in rows(CLUSTER) if row["origin"] == "api" and row["deleted_at"] is None],
     }
+
+
+def project_of(key: str) -> str:
+    """Return the project, folder or organisation that a key names; empty where it names none."""
+    kind, _, rest = key.partition("/")
+    name = rest.partition("/")[0]
+    if kind == "projects":
+        return name
+    if kind in ("folders", "organizations"):
+        return f"{kind}/{name}"
+    found = _OWN.search(key)
+    return found[1] if found else ""
 
 
 def lasting(bindings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -43,7 +43,7 @@ def _documents(rows: Rows) -> dict[str, str | None]:
 def role(arn: str, old: Fields, new: Fields, documents: Documents) -> Told | None:
     """Tell of what a role may do; None when nothing is known to have changed, or it lets the same through."""
     was, has = ({name: side[name].value for name in CARRYING if name in side} for side in (old, new))
-    if was == has and not (documents.rewritten and documents.rewritten & _named(new)):
+    if was == has and not (documents.rewritten and documents.rewritten & named(new)):
         return None
     from auditor.policy.permitted import permission_change  # who only reads the ledger needs no policies
 
@@ -57,10 +57,10 @@ def behind(old: Fields, new: Fields, documents: Documents) -> frozenset[str]:
     """Return the managed policies that hang on a role and were rewritten: who did that changed the role."""
     if not documents.rewritten:
         return frozenset()
-    return documents.rewritten & (_named(old) | _named(new))
+    return documents.rewritten & (named(old) | named(new))
 
 
-def _named(side: Fields) -> frozenset[str]:
+def named(side: Fields) -> frozenset[str]:
     """Return the managed policies that hang on a role, its boundary too."""
     attached, boundary = (side[name].value if name in side else None for name in CARRYING[1:])
     try:
