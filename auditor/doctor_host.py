@@ -135,14 +135,11 @@ def database(path: Path) -> tuple[list[Check], bool]:
     if found.version > found.newest:
         said = f"{name} has schema {found.version}, and this auditor knows up to {found.newest}"
         return [Check("database", "schema", "failed", said, "Use the newer auditor that wrote it.")], False
-    checks = [
-        Check(
-            "database",
-            "integrity",
-            "ok",
-            f"{name}: every page is whole; `auditor db verify` walks the hash chain too",
-        )
-    ]
+    checks = [Check("database", "integrity", "ok", f"{name}: every page is whole")]
+    if found.version == found.newest:
+        if words := _differs(path):
+            return [*checks, Check("database", "chain", "failed", words, restore)], False
+        checks.append(Check("database", "chain", "ok", "what was recorded is as it was recorded"))
     if found.version < found.newest:
         said = (
             f"schema {found.version}, and the next command makes it {found.newest}, with a backup beside it"
@@ -166,6 +163,17 @@ def database(path: Path) -> tuple[list[Check], bool]:
     else:
         checks.append(Check("database", "lock", "ok", "nobody else writes to it"))
     return checks, found.version == found.newest
+
+
+def _differs(path: Path) -> str:
+    """Say where a ledger is not what was recorded; it is opened to read alone."""
+    from auditor.ledger import Ledger
+
+    try:
+        with Ledger.look(path) as ledger:
+            return ledger.unsound()
+    except AuditorError as error:
+        return error.what
 
 
 def disk(state: Path, last: ScanRow | None) -> Iterator[Check]:

@@ -33,6 +33,7 @@ def delivered(this: App, from_at: datetime | None, to_at: datetime | None) -> in
     mailer = config.alerts.get(config.delivery.mail)
     begin, end, complete = period(this, from_at, to_at)
     with _alone(this.state()), this.ledger() as ledger:
+        ledger.require_whole()
         parcel = _parcel(this, config, ledger, begin, end, complete=complete)
         if not config.delivery.s3 and mailer is None:
             this.tell("[delivery] names no place: report and bundle are in their folders.")

@@ -31,17 +31,19 @@ def command() -> None:
 )
 @answering
 def weekly(from_at: datetime | None, to_at: datetime | None, out: Path | None) -> int:
-    """Write the report of a period. Exit code 4 when its last scan was incomplete."""
+    """Write the report of a period. Exit code 4 when its last scan was incomplete, 5 when the ledger is not what was recorded."""
     from auditor.report import write
 
     this = app()
     config = this.config()
     begin, end, complete = period(this, from_at, to_at)
     with this.ledger() as ledger:
+        ledger.require_whole()
         into = out or Path(config.report.dir)
         now = max(this.now(), end)
         path = write(ledger, config, this.pack(), from_at=begin, to_at=end, now=now, into=into)
         entered = enter(ledger, path, begin, end, now)
+        check = ledger.verify()
     if this.json:
         from auditor.cli._answer import envelope
 
@@ -51,6 +53,10 @@ def weekly(from_at: datetime | None, to_at: datetime | None, out: Path | None) -
         click.echo(path)
         if not complete:
             this.tell("The last scan of the period was incomplete: the report says what could not be seen.")
+    if not check.intact:
+        from auditor.ledger.storage import differs
+
+        raise differs(this.ledger_path, f"the report says so first of all: {check.because}")
     return 0 if complete else INCOMPLETE
 
 

@@ -70,7 +70,8 @@ def command(
 ) -> int:
     """Look at both clouds, judge, remember and tell: one scan.
 
-    Exit code 3: something fails at or above --fail-on. 4: something could not be seen, or a rule did not load.
+    Exit code 3: something fails at or above --fail-on. 4: something could not be seen, or a rule did not load. 5: the ledger
+    is not what was recorded: it scans all the same, unless its file is damaged.
     """
     this = app()
     if dry_run and snapshot:
@@ -116,7 +117,19 @@ def _scan(this: App, now: datetime, slot: str, fail_on: str | None, full: bool, 
         sent = Delivery() if no_send else told(config, ledger, this.now)
         failing = failing_at(ledger, done.row.at, fail_on) if fail_on else None
     _tell(this, done, sent, failing, fail_on)
+    _told_of_the_ledger(this, done)
     return FAILING if failing else 0 if done.row.complete else INCOMPLETE
+
+
+def _told_of_the_ledger(this: App, done: Scan) -> None:
+    """Raise VerificationError where the ledger was not what was recorded when the scan began: it scanned, and said so."""
+    from auditor.ledger.storage import differs
+
+    for row in done.snapshot.rows("history_ledger"):
+        if not row["intact"]:
+            raise differs(
+                this.ledger_path, f"the scan was recorded, but the ledger is not sound: {row['because']}"
+            )
 
 
 OBJECTS = ("bucket", "way", "configuration", "delivered_at", "age_s", "files", "objects", "whole", "because")

@@ -21,8 +21,14 @@ HINT = "`auditor findings` lists them; `auditor exports --state broken` the brok
 @click.command("status")
 @answering
 def command() -> None:
-    """Say on one screen how things stand: last scan, chains, findings, gaps, ledger, alerts."""
+    """Say on one screen how things stand: last scan, chains, findings, gaps, ledger, alerts.
+
+    Exit code 5: the ledger's file is damaged, or it is not what was recorded.
+    """
     this = app()
+    if this.ledger_path.exists():
+        with this.ledger() as ledger:
+            ledger.require_sound()
     now = standing(this)
     row = row_of(this, now) if now.scan else None
     if this.json:

@@ -27,15 +27,15 @@ def command(once: bool, form: Literal["auto", "text", "json"]) -> int:
 
     It looks every minute, and tells by the route of [service] watch when two intervals pass without a finished scan, when
     a scan or a report keeps failing, when no instance of `auditor serve` leads, when an alert waits for delivery too long,
-    or when the ledger cannot be read. It repeats what lasts every [service] repeat, and says when it is over. It writes
-    nothing.
+    or when the ledger cannot be read; every hour it also looks through each page and walks the chain, and tells what is
+    damaged or was altered. It repeats what lasts every [service] repeat, and says when it is over. It writes nothing.
 
     Exit code of --once: 0 all is well, 4 something is amiss, 2 the configuration cannot be used.
     """
     import time
 
     from auditor.cli.serve import logging_as
-    from auditor.service.watch import Watcher, looked
+    from auditor.service.watch import AT_ONCE, Watcher, looked
 
     this = app()
     config = this.config()
@@ -44,7 +44,7 @@ def command(once: bool, form: Literal["auto", "text", "json"]) -> int:
     watcher = Watcher(str(this.ledger_path.absolute()), limits, _way(config), log)
     if once:
         troubles = looked(this.ledger_path, limits, this.now())
-        if any(one.kind == "unreadable" for one in troubles):
+        if any(one.kind in AT_ONCE for one in troubles):
             time.sleep(1)  # a backup may have been put in its place at that moment
             troubles = looked(this.ledger_path, limits, this.now())
         _tell(this, troubles)
@@ -75,14 +75,15 @@ def _watch(this: App, watcher: Watcher, limits: Limits) -> None:
     import threading
     import time
 
-    from auditor.service.watch import TURN_S, looked
+    from auditor.service.watch import TURN_S, Looks
 
     stopping = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stopping.set())
     watcher.tell("watching", {"ledger": watcher.place, "route": this.config().service.watch or "none"})
+    looks = Looks(this.ledger_path, limits)
     while not stopping.is_set():
-        watcher.turn(looked(this.ledger_path, limits, this.now()), this.now(), time.monotonic())
+        watcher.turn(looks.look(this.now(), time.monotonic()), this.now(), time.monotonic())
         stopping.wait(TURN_S)
 
 

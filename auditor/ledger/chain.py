@@ -18,6 +18,8 @@ from auditor.ledger.values import Check, Entry, canonical, instant, row_text, st
 
 FIRST = "0" * 64
 """What the first entry names as the hash before it."""
+NO_TEXT = "Could not decode to UTF-8"
+"""What Python's sqlite3 says, under no code, of a text whose bytes are none."""
 NOTHING = hashlib.sha256(b"").hexdigest()
 """Digest of no rows at all."""
 SCAN_KINDS = {
@@ -178,11 +180,26 @@ def verify(conn: sqlite3.Connection, *, expect_head: str = "") -> Check:
     `expect_head` is the hash of any earlier head, kept outside: it must still be in the chain.
     """
     seq, head_hash = head(conn)
-    troubles = sorted(_troubles(conn, expect_head), key=lambda trouble: trouble[0])
+    try:
+        found = list(_troubles(conn, expect_head))
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith(NO_TEXT):
+            raise
+        kept, conn.text_factory = conn.text_factory, _readable
+        try:
+            found = list(_troubles(conn, expect_head))
+        finally:
+            conn.text_factory = kept
+    troubles = sorted(found, key=lambda trouble: trouble[0])
     if not troubles:
         return Check(True, head_hash, seq, "")
     first, words = troubles[0]
     return Check(False, head_hash, seq, words, first or None)
+
+
+def _readable(raw: bytes) -> str:
+    """Read bytes that may be no text, so that they differ from any that were recorded and the entry can be named."""
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditor.ledger import storage
+from auditor.ledger import storage, write_ahead
 from auditor.ledger.migrations import APPLICATION_ID, VERSION
 
 
@@ -35,6 +35,8 @@ def checkup(path: Path) -> Checkup:
     if not path.exists():
         return Checkup(there=False)
     try:
+        if words := write_ahead.lost(path):
+            return Checkup(damage=(words,))
         conn = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.2, isolation_level=None
         )

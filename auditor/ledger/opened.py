@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from auditor.ledger import storage
+from auditor.ledger import chain, storage
+from auditor.ledger.migrations import VERSION
+
+_UNREAD = (ValueError, KeyError, TypeError)
+"""What comes of reading a value that is not what was written: a time that is none, JSON that is broken."""
 
 
 class Opened:
@@ -19,11 +23,45 @@ class Opened:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with storage.told(self.path), storage.transaction(self._conn):
+        with self._explained(), storage.transaction(self._conn):
             yield self._conn
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
         """See one state of the ledger, whatever is written meanwhile."""
-        with storage.told(self.path), storage.transaction(self._conn, "DEFERRED"):
+        with self._explained(), storage.transaction(self._conn, "DEFERRED"):
             yield self._conn
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say of a value that cannot be read that the ledger was changed, where it was: then it is no fault of ours."""
+        with storage.told(self.path):
+            try:
+                yield
+            except _UNREAD as error:
+                if words := self._unsound():
+                    raise storage.differs(self.path, words) from error
+                raise
+
+    def unsound(self) -> str:
+        """Say what is wrong with the file, page by page, or else where it is not what was recorded; empty: nothing is."""
+        with storage.told(self.path):
+            return self._unsound()
+
+    def _unsound(self) -> str:
+        if wrong := storage.damage(self._conn):
+            return wrong[0]
+        if self._conn.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            return ""  # one of an older schema, opened to read alone: its chain is walked once it is migrated
+        with storage.transaction(self._conn, "DEFERRED"):
+            return chain.verify(self._conn).because
+
+    def require_whole(self) -> None:
+        """Raise VerificationError where a page of the file is damaged: nothing is to be written over it."""
+        if wrong := storage.damage(self._conn):
+            raise storage.differs(self.path, wrong[0])
+
+    def require_sound(self) -> None:
+        """Raise VerificationError where a page is damaged, or the chain does not verify."""
+        if words := self.unsound():
+            raise storage.differs(self.path, words)

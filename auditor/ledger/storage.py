@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
+from auditor.ledger import write_ahead
+from auditor.ledger.chain import NO_TEXT
 from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSION, create
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -23,7 +26,27 @@ _PAUSE_S = 0.02
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
     """Say whether SQLite complains of the file itself."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED or no_text(error)
+
+
+def no_text(error: sqlite3.DatabaseError) -> bool:
+    """Say whether a text was read whose bytes are none: somebody, or the disk, changed them."""
+    return str(error).startswith(NO_TEXT)
+
+
+def differs(path: Path, words: str) -> VerificationError:
+    """Return what to raise of a ledger that is not what was recorded, or cannot be read for that."""
+    return VerificationError(
+        f"{path}: {words}",
+        remedy="Keep the file and what is beside it; `auditor db restore FILE` brings a backup back, "
+        "`auditor db verify` tells more.",
+    )
+
+
+def _log_whole(path: Path) -> None:
+    """Refuse a ledger whose log is damaged: opening it would drop what was recorded last."""
+    if words := write_ahead.lost(path):
+        raise differs(path, words)
 
 
 def busy(error: sqlite3.DatabaseError) -> bool:
@@ -43,9 +66,10 @@ def told(path: Path) -> Iterator[None]:
                 f"{path}: another process is writing to the ledger",
                 remedy="Nothing was written. Try again when it is done.",
             ) from error
-        if code in _DAMAGED:
+        if damaged(error):
+            said = "a text in it is none any more" if no_text(error) else str(error)
             raise VerificationError(
-                f"{path}: {error}",
+                f"{path}: {said}",
                 remedy="`auditor db verify` names what is damaged; `auditor db restore FILE` "
                 "brings back a backup.",
             ) from error
@@ -71,6 +95,7 @@ def connect(path: Path, *, busy_s: float, create: bool = True) -> sqlite3.Connec
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    _log_whole(path)
     with told(path):
         conn = _connection(path, busy_s)
         try:
@@ -94,6 +119,7 @@ def look(path: Path, *, busy_s: float) -> sqlite3.Connection:
     # Without a log beside it nobody has it open, and it is one complete file. Opened in any other way, SQLite would make the
     # files that writers share, and who only reads may be another user: then no writer could open them.
     how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    _log_whole(path)
     with told(path):
         uri = f"file:{quote(str(path.absolute()))}?{how}"
         conn = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
@@ -226,6 +252,8 @@ def replace(path: Path, backup: Path) -> Path:
     finally:
         source.close()
     if path.exists():
+        if write_ahead.lost(path):  # SQLite would remove it at the next opening
+            shutil.copyfile(path.with_name(f"{path.name}-wal"), aside.with_name(f"{aside.name}-wal"))
         _hold(path)
         for end in ("-wal", "-shm"):
             beside = path.with_name(path.name + end)

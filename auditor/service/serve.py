@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from auditor.alerts import Route, deliver, remind
 from auditor.alerts.address import RefusedAddressError
 from auditor.alerts.deliver import Way
-from auditor.errors import AuditorError, BusyError, ConfigError, UsageError
+from auditor.errors import AuditorError, BusyError, ConfigError, UsageError, VerificationError
 from auditor.ledger import Ledger
 from auditor.ledger.agenda import DeposedError
+from auditor.ledger.storage import differs
 from auditor.service import metrics
 from auditor.service.condition import Condition
 from auditor.service.instance import Instance, Tell
@@ -41,6 +42,10 @@ STEP_S = 2.0
 """The clocks have parted when one went on so much further than the other."""
 ENDING_S = 3
 """What is left of the time to stop for cutting off what did not end, and for writing that down."""
+WHOLE_S = 60
+"""How often every page of the ledger is looked through; at each turn from when something is wrong until nothing is."""
+SOUND_S = 3600
+"""How often its chain is walked."""
 BUSY_S = 2.0
 """How long a ring waits for another writer."""
 
@@ -69,12 +74,26 @@ class Service:
     _sending: threading.Lock = field(default_factory=threading.Lock)
     _pinged_s: float | None = None
     _reminded_s: float | None = None
+    _whole_s: float | None = None
+    _sound_s: float | None = None
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
         """Open the ledger anew for each turn: a backup may have been put in its place."""
         with Ledger.open(self.path, create=False, busy_s=BUSY_S) as ledger:
+            if self._whole_s is None or self.mono() - self._whole_s >= WHOLE_S:
+                self._whole_s = None
+                ledger.require_whole()
+                self._whole_s = self.mono()
             yield ledger
+
+    def _walk(self, ledger: Ledger) -> None:
+        """Walk the chain now and then. A ledger that was changed is told of and scanned into: only adding shows who did what."""
+        if self._sound_s is not None and self.mono() - self._sound_s < SOUND_S:
+            return
+        self._sound_s = self.mono()
+        if words := ledger.unsound():
+            self.tell("trouble", {"because": sentence(differs(self.path, words)), "goes_on": "scanning"})
 
     # The loops
 
@@ -96,6 +115,8 @@ class Service:
             yield
         except (AuditorError, sqlite3.Error, OSError) as error:
             trouble, passing = sentence(error), isinstance(error, BusyError)
+            if isinstance(error, VerificationError):
+                self._whole_s = None
         known = self.condition.trouble
         with self.condition.lock:
             self.condition.trouble, self.condition.passing = trouble, passing
@@ -167,6 +188,7 @@ class Service:
     def measure(self) -> None:
         """Count what /metrics shows."""
         with self._quietly(), self._ledger() as ledger:
+            self._walk(ledger)
             counts = ledger.agenda.counts()
             with self.condition.lock:
                 self.condition.counts = counts
@@ -177,6 +199,8 @@ class Service:
         try:
             yield
         except (AuditorError, sqlite3.Error, OSError) as error:
+            if isinstance(error, VerificationError):
+                self._whole_s = None
             if (
                 not isinstance(error, DeposedError)
                 and not self.condition.trouble
@@ -292,6 +316,7 @@ def heartbeat(url: Callable[[], str], out: Any, timeout_s: float = 10) -> Ping:
 def opened(path: Path) -> None:
     """Create or migrate the ledger once, before anything is rung; AuditorError says why it cannot be."""
     try:
-        Ledger.open(path).close()
+        with Ledger.open(path) as ledger:
+            ledger.require_whole()
     except sqlite3.Error as error:
         raise UsageError(f"{path}: {sentence(error)}") from None

@@ -31,6 +31,10 @@ FAILURES = 3
 """A slot that failed so often, which takes some minutes, does not heal by itself."""
 TWICE = 2
 """A ledger that cannot be read is told when it could not be so many times: it may have been put in its place at that moment."""
+AT_ONCE = ("unreadable", "altered")
+"""What is looked at again before it is told."""
+THOROUGH_S = 3600
+"""So often every page is looked through and the chain walked; at each look while something is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Trouble:
     """One thing that is amiss."""
 
     kind: str
-    """`no scan`, `scan fails`, `report fails`, `no leader`, `alerts stuck`, `clock` or `unreadable`."""
+    """`no scan`, `scan fails`, `report fails`, `no leader`, `alerts stuck`, `clock`, `altered` or `unreadable`."""
     said: str
     remedy: str
     since: datetime | None = None
@@ -127,18 +131,45 @@ def _span(length: timedelta) -> str:
     )
 
 
-def looked(path: Path, limits: Limits, now: datetime) -> list[Trouble]:
-    """Read the ledger and return what is amiss with it or told by it."""
+def looked(path: Path, limits: Limits, now: datetime, *, thorough: bool = True) -> list[Trouble]:
+    """Read the ledger and return what is amiss with it or told by it; `thorough`: every page, and the chain."""
     try:
         with Ledger.look(path) as ledger:
-            return list(amiss(ledger.agenda.signs(), limits, now))
+            if thorough:
+                ledger.require_whole()
+            found = list(amiss(ledger.agenda.signs(), limits, now))
+            if thorough and (words := ledger.unsound()):
+                remedy = "Keep the file; `auditor db verify` tells more, `auditor db restore FILE` brings a backup back."
+                found.append(
+                    Trouble("altered", f"the ledger is not what was recorded: {words}", remedy, mark=words)
+                )
+            return found
     except (AuditorError, sqlite3.Error, OSError) as error:
         remedy = (
-            "`auditor db verify` names what is damaged."
+            "`auditor db verify` names what is damaged; `auditor db restore FILE` brings a backup back."
             if isinstance(error, VerificationError)
             else "See to its folder."
         )
         return [Trouble("unreadable", f"the ledger cannot be read: {sentence(error)}", remedy)]
+
+
+@dataclass(slots=True)
+class Looks:
+    """Looks at one ledger again and again: thoroughly at first, every hour, and as long as something is found."""
+
+    path: Path
+    limits: Limits
+    _next_s: float | None = None
+
+    def look(self, now: datetime, mono_s: float) -> list[Trouble]:
+        """Return what is amiss."""
+        thorough = self._next_s is None or mono_s >= self._next_s
+        found = looked(self.path, self.limits, now, thorough=thorough)
+        if any(each.kind in AT_ONCE for each in found):
+            self._next_s = None
+        elif thorough:
+            self._next_s = mono_s + THOROUGH_S
+        return found
 
 
 @dataclass(slots=True)
@@ -175,7 +206,7 @@ class Watcher:
                 self.tell("stuck", {"what": kind, "because": trouble.said})
             else:
                 known.seen, known.trouble = known.seen + 1, trouble
-            needed = TWICE if kind == "unreadable" else 1
+            needed = TWICE if kind in AT_ONCE else 1
             if known.seen >= needed and mono_s >= known.next_s:
                 self._send(known, now, mono_s)
         unreadable = "unreadable" in found
