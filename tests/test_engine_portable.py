@@ -10,6 +10,7 @@ from auditor.engines.spark import far
 
 STEPS = {step.name: step for step in correlate.steps() if step.language == "sql"}
 HERE = {
+    "10_certain_job.sql": "reads a label by a path that is computed",
     "42_unattributed_object.sql": "writes lists as JSON",
     "52_job_template.sql": "unnests a list of job ids in JSON",
     "65_point.sql": "reads a tag by a path that is computed",

@@ -15,7 +15,9 @@ from auditor.correlate import Rows, Tables
 from auditor.correlate.callers import caller, succeeded
 
 TABLE = "chain_job"
-READS = ("dataproc_job", "dataproc_cluster", "gcp_audit_entry", "config_subject", "as_of")
+READS = ("dataproc_job", "dataproc_cluster", "gcp_audit_entry", "config_subject", "as_of", "certain_job")
+ADDS = ("certain_job",)
+LONG = {"certain_job": "dataproc_job"}
 
 _KEPT = (
     "job_uuid",
@@ -52,7 +54,16 @@ _ENTRY = (
 COLUMNS = {
     "dataproc_job": (*_KEPT, "started_at", "done", "service_account", "labels"),
     "gcp_audit_entry": _ENTRY,
+    "certain_job": ("job_uuid",),
 }
+_DELETES = (".DeleteJob", ".DeleteBatch", ".DeleteSession")
+WHERE = {
+    "dataproc_job": "NOT EXISTS (SELECT 1 FROM certain_job c WHERE c.job_uuid = dataproc_job.job_uuid)",
+    "gcp_audit_entry": f"""{" OR ".join(f"method LIKE '%{name}'" for name in _DELETES)}
+        OR job_uuid <> '' AND NOT EXISTS (SELECT 1 FROM certain_job c WHERE c.job_uuid = gcp_audit_entry.job_uuid)""",
+}
+"""Of long tables: the jobs that are left to this step, and the entries that may tell who submitted one of them, of a job
+that was not seen, or that one was deleted."""
 WELL = {"job": {"DONE"}, "batch": {"SUCCEEDED"}, "session": {"TERMINATED"}}
 FAILED = {"ERROR", "CANCELLED", "FAILED"}
 
@@ -65,7 +76,9 @@ def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     mapping = any(cluster["user_service_accounts"] for cluster in clusters.values())
     submitters = _submitters(tables["gcp_audit_entry"]) if mapping else {}
     told: set[str] = set()
-    for job in chain(tables["dataproc_job"], _deleted(tables["gcp_audit_entry"], told)):
+    for job in chain(
+        tables["dataproc_job"], _deleted(tables["gcp_audit_entry"], told, tables["certain_job"])
+    ):
         told.add(job["job_uuid"])
         account, why = _service_account(job, clusters, submitters)
         labels = job["labels"] or {}
@@ -130,7 +143,6 @@ def _submitters(entries: Rows) -> dict[str, str]:
 
 
 _SUBMITS = (".SubmitJob", ".SubmitJobAsOperation", ".CreateBatch", ".CreateSession")
-_DELETES = (".DeleteJob", ".DeleteBatch", ".DeleteSession")
 
 
 def _matters(entry: Mapping[str, Any], told: Collection[str]) -> bool:
@@ -140,10 +152,10 @@ def _matters(entry: Mapping[str, Any], told: Collection[str]) -> bool:
     return entry["at"] is not None and method.endswith((*_DELETES, *_SUBMITS) if unseen else _DELETES)
 
 
-def _deleted(entries: Rows, told: Collection[str]) -> Iterator[Mapping[str, Any]]:
+def _deleted(entries: Rows, told: set[str], certain: Rows) -> Iterator[Mapping[str, Any]]:
     """Yield jobs that only audit entries tell of: submitted, and deleted before a scan saw them.
 
-    `told` holds the jobs that were seen, those that are yielded among them.
+    `told` holds the jobs that were seen, those that are yielded among them, but not those of `certain`.
     """
     removed: dict[tuple[str, str], list[Any]] = defaultdict(list)
     ordered = sorted(
@@ -153,6 +165,9 @@ def _deleted(entries: Rows, told: Collection[str]) -> Iterator[Mapping[str, Any]
     for row in ordered:
         if (row["method"] or "").endswith(_DELETES):
             removed[row["project"], row["job_id"]].append(row["at"])
+    if not removed:
+        return
+    told.update(row["job_uuid"] for row in certain)
     for entry in ordered:
         uuid, method = entry["job_uuid"], entry["method"] or ""
         if not uuid or uuid in told or not method.endswith(_SUBMITS):

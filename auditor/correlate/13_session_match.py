@@ -20,6 +20,8 @@ from auditor.correlate import Tables
 
 TABLE = "session_match"
 READS = ("sts_session", "chain_job", "output", "credential_write", "config_federation", "as_of")
+ADDS = ("named_session",)
+LONG = {"named_session": "sts_session"}
 
 COLUMNS = {
     "sts_session": (
@@ -36,6 +38,23 @@ COLUMNS = {
     "output": ("job_uuid", "bucket", "prefix"),
     "credential_write": ("access_key_id", "bucket", "dir"),
 }
+_LEFT = """sts_session WHERE event_name = 'AssumeRoleWithWebIdentity' AND coalesce(error_code, '') = ''
+    AND role_arn IN (SELECT role_arn FROM config_federation)
+    AND NOT EXISTS (SELECT 1 FROM named_session m WHERE m.session_key = sts_session.session_key)"""
+_DAYS = f"(SELECT subject, date_trunc('day', issued_at) FROM {_LEFT})"
+_FIRST = "started_at - INTERVAL 5 MINUTE"
+_LAST = "coalesce(finished_at, (SELECT n.as_of FROM as_of n)) + (SELECT n.skew_s FROM as_of n) * INTERVAL 1 SECOND"
+WHERE = {
+    "sts_session": _LEFT.removeprefix("sts_session WHERE "),
+    "chain_job": f"""coalesce(subject, '') = ''
+        OR EXISTS (SELECT 1 FROM credential_write WHERE access_key_id <> '')
+        OR job_uuid IN (SELECT session_name FROM {_LEFT} UNION ALL SELECT substr(session_name, 10) FROM {_LEFT})
+        OR {_LAST} > {_FIRST} + INTERVAL 1 DAY
+        OR (subject, date_trunc('day', {_FIRST})) IN {_DAYS} OR (subject, date_trunc('day', {_LAST})) IN {_DAYS}""",
+    "output": "EXISTS (SELECT 1 FROM credential_write WHERE access_key_id <> '')",
+}
+"""Of long tables: the sessions that are left to this step; the jobs that one of these names or that may have run when one
+was issued, all of them where credentials wrote; the prefixes, which only then matter."""
 _BEFORE_START = timedelta(minutes=5)
 _FEW_DAYS = 2
 """Jobs on more days than this are looked for by the day: an account may run a hundred jobs an hour, and few for long."""

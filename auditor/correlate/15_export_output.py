@@ -17,12 +17,20 @@ from auditor.outputs import export_key
 
 TABLE = "export_output"
 READS = ("output", "chain_job", "credential", "credential_write", "as_of")
+ADDS = ("declared_output",)
+LONG = {"declared_output": "chain_job"}
 COLUMNS = {
     "chain_job": ("job_uuid", "started_at", "finished_at"),
     "credential": ("access_key_id", "principal_arn", "bucket", "kind", "job_uuid"),
     "credential_write": ("access_key_id", "principal_arn", "bucket", "dir", "first_key", "last_key"),
     "output": ("job_uuid", "bucket", "prefix", "found_by", "declared", "export_name", "export_key"),
 }
+WHERE = {
+    "chain_job": """job_uuid IN (SELECT job_uuid FROM output UNION ALL SELECT job_uuid FROM credential)
+        AND NOT EXISTS (SELECT 1 FROM declared_output d WHERE d.job_uuid = chain_job.job_uuid)""",
+    "output": "NOT EXISTS (SELECT 1 FROM declared_output d WHERE d.job_uuid = output.job_uuid)",
+}
+"""Of long tables: the jobs that are left to this step and may have exports, and what these mention."""
 
 _LATE = timedelta(minutes=10)
 """Writes this long after the job's end are still its own when only prefix and time tell (engine.md, section 1)."""

@@ -15,6 +15,7 @@ from auditor.correlate import Tables
 TABLE = "manifest_file"
 READS = ("s3_manifest",)
 COLUMNS = {"s3_manifest": ("bucket", "key", "version_id", "dir", "filenames")}
+WHERE = {"s3_manifest": "filenames <> '[]'"}
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:

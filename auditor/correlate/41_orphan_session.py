@@ -22,6 +22,8 @@ READS = (
     "coverage",
     "as_of",
 )
+ADDS = ("matched_session",)
+LONG = {"matched_session": "sts_session"}
 COLUMNS = {
     "sts_session": (
         "session_key",
@@ -36,6 +38,15 @@ COLUMNS = {
     "chain_job": ("subject", "started_at", "finished_at"),
     "session_match": ("session_key", "job_uuid", "candidates", "because"),
 }
+_LEFT = """event_name = 'AssumeRoleWithWebIdentity' AND coalesce(error_code, '') = ''
+    AND role_arn IN (SELECT role_arn FROM config_federation)
+    AND NOT EXISTS (SELECT 1 FROM matched_session m WHERE m.session_key = sts_session.session_key)"""
+WHERE = {
+    "sts_session": _LEFT,
+    "chain_job": f"subject IN (SELECT subject FROM sts_session WHERE {_LEFT})",
+    "session_match": "NOT EXISTS (SELECT 1 FROM matched_session m WHERE m.session_key = session_match.session_key)",
+}
+"""Of long tables: the sessions that are left to this step, their matches, and the jobs of their subjects."""
 _ROUND = timedelta(minutes=5)
 
 

@@ -3,7 +3,9 @@
 `NN_name.sql` is one SELECT whose result becomes the table `name`; `NN_name.py` names its TABLE, the tables it READS
 (small ones only; of those that are not short the COLUMNS it needs) and a pure `derive`. What grows with objects is SQL;
 what is judged one export at a time is Python (docs/adr/0003). Rows of a table that SQL can say as well, of which nothing
-is in doubt, are a SQL step's; the Python step that makes the table names it in ADDS and yields the others.
+is in doubt, are a SQL step's; the Python step that makes the table names it in ADDS and yields the others. Of long
+tables it reads the rows for which WHERE holds. A SQL step that it names in LONG, beside a table, only spares it rows of
+that table: it is not worth its planning while they are few, and makes none of them.
 The text of the steps is evidence too: `steps()` is what a bundle carries.
 """
 
@@ -17,7 +19,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,10 @@ def correlate(
 def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = None) -> None:
     """Make the table of one step; `held` keeps short tables for the steps that read them next."""
     if step.language == "sql":
-        engine.run(step.table, step.text)
+        if step.table in _spares() and not _long(engine, _spares()[step.table][1]):
+            engine.without_rows(step.table, _spares()[step.table][0])
+        else:
+            engine.run(step.table, step.text)
     else:
         with _collected_rarely():
             engine.insert(step.table, derived(engine, step, {} if held is None else held))
@@ -106,8 +110,8 @@ def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterabl
 
 def read(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Tables:
     """Return the tables that a step in Python is given; `held` as of `run_step`."""
-    columns = getattr(_module(step), "COLUMNS", {})
-    return {name: _rows(engine, name, columns.get(name), held) for name in _reads(step)}
+    columns, where = (getattr(_module(step), name, {}) for name in ("COLUMNS", "WHERE"))
+    return {name: _rows(engine, name, columns.get(name), held, where.get(name, "")) for name in _reads(step)}
 
 
 @contextmanager
@@ -129,18 +133,37 @@ def _reads(step: Step) -> Sequence[str]:
     return () if step.language == "sql" else _module(step).READS
 
 
-def _rows(engine: Engine, table: str, columns: Sequence[str] | None, held: dict[str, Rows | None]) -> Rows:
-    """Return the rows of a table: all of them while they are few, else those columns that the step says it needs."""
+def _rows(
+    engine: Engine, table: str, columns: Sequence[str] | None, held: dict[str, Rows | None], where: str
+) -> Rows:
+    """Return the rows of a table: all of them while they are few, else those columns and rows that the step needs."""
     rows = held.get(table)
     if rows is not None:
         return rows
-    if columns is not None and table in held:
-        return engine.streamed(table, columns)
-    known = table in schema_tables()
-    source = engine.each(table) if known else engine.stream(f"SELECT * FROM {table} ORDER BY ALL")
-    rows = spooled(source) if columns is None else list(islice(source, _HELD + 1))
-    if len(rows) <= _HELD:
-        held[table] = rows
-        return rows
-    held[table] = None
-    return rows if columns is None else engine.streamed(table, columns)
+    if columns is not None and (table in held or _long(engine, table)):
+        held[table] = None
+        return engine.streamed(table, columns, where)
+    source = (
+        engine.each(table)
+        if table in schema_tables()
+        else engine.stream(f"SELECT * FROM {table} ORDER BY ALL")
+    )
+    rows = spooled(source) if columns is None else list(source)
+    held[table] = rows if len(rows) <= _HELD else None
+    return rows
+
+
+def _long(engine: Engine, table: str) -> bool:
+    (said,) = engine.rows(f"SELECT count(*) AS n FROM {table}")
+    return bool(said["n"] > _HELD)
+
+
+@cache
+def _spares() -> Mapping[str, tuple[str, str]]:
+    """Return what SQL steps only spare Python: by their table the one they are added to, and the long one."""
+    made = [step for step in steps() if step.language == "py"]
+    return {
+        other: (step.table, long)
+        for step in made
+        for other, long in getattr(_module(step), "LONG", {}).items()
+    }

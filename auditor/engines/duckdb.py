@@ -154,6 +154,12 @@ class Engine:
         self._connection.execute(self._parsed(f"CREATE OR REPLACE TABLE {name(step)} AS {sql}"))
         self._made.add(step)
 
+    def without_rows(self, table: str, like: str) -> None:
+        """Make a table that has the columns of another of the schema, and no rows."""
+        columns = sql_columns(schema_tables()[like])
+        listed = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in columns.items())
+        self.run(table, f"SELECT {listed} WHERE FALSE")
+
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run one statement for what it does."""
         if dropped := _DROPPED.match(sql):
@@ -264,18 +270,22 @@ class Engine:
         order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
         return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), _json(described))
 
-    def streamed(self, table: str, columns: Sequence[str]) -> Collection[dict[str, Any]]:
-        """Return some columns of a table's rows, in the order of `each`, or of all its columns: read anew by each reader."""
+    def streamed(self, table: str, columns: Sequence[str], where: str = "") -> Collection[dict[str, Any]]:
+        """Return some columns of a table's rows, those where `where` holds, read anew by each reader.
+
+        They come in the order of `each`, or of all the table's columns.
+        """
         described = self._described.get(table) or schema_tables().get(table)
         if described is None:
             json, order = _always_json(), tuple(self._kinds(table))
         else:
             json, order = _json(described), described.key or tuple(c.name for c in described.columns)
-        sql = f"SELECT {', '.join(map(name, columns))} FROM {name(table)} ORDER BY {', '.join(map(name, order))}"
-        return _Streamed(lambda: self._stream(sql, (), json, apart=True), lambda: self._count(table))
+        rows = f"FROM {name(table)} WHERE {where}" if where else f"FROM {name(table)}"
+        sql = f"SELECT {', '.join(map(name, columns))} {rows} ORDER BY {', '.join(map(name, order))}"
+        return _Streamed(lambda: self._stream(sql, (), json, apart=True), lambda: self._count(rows))
 
-    def _count(self, table: str) -> int:
-        return int(self.rows(f"SELECT count(*) AS n FROM {name(table)}")[0]["n"])
+    def _count(self, rows: str) -> int:
+        return int(self.rows(f"SELECT count(*) AS n {rows}")[0]["n"])
 
     def _stream(
         self, sql: str, params: Sequence[Any], json: frozenset[str], *, apart: bool = False
