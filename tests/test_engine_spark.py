@@ -85,7 +85,9 @@ TOTALS = {
     "first_at": "min(last_modified)", "last_at": "max(last_modified)", "some": "count(*) FILTER (WHERE is_latest)",
     "ones": "sum(CASE WHEN is_latest THEN 1 ELSE 0 END)",
 }  # fmt: skip
-MICROS = {"near": "last_modified - INTERVAL 2 SECOND", "later": "last_modified + INTERVAL 3 HOUR"}
+MICROS = {
+    "near": "last_modified - INTERVAL 2 SECOND", "later": "last_modified + INTERVAL 3 HOUR", "far": "last_modified - bytes * INTERVAL 1 SECOND",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
