@@ -36,7 +36,7 @@ BEFORE = "the scan before"
 _PARTS = {
     "iam_role": dict.fromkeys(("inline_policies", "attached_policies", "boundary_arn"), "permissions"),
     "backup_vault": dict.fromkeys(("locked", "lock_date", "min_retention_d", "max_retention_d"), "lock"),
-    "backup_plan": {"version": "plan"},
+    "backup_plan": {"version": "plan", "name": "plan"},
 }
 """Settings that mean something only together, and so are approved together; any other stands by itself."""
 _BLOCK = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")

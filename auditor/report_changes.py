@@ -16,6 +16,7 @@ from auditor.report_exports import Exports
 from auditor.report_read import Past
 from auditor.report_words import span, when
 from auditor.watch.late import folded
+from auditor.watch.told import labelled, not_decided
 
 if TYPE_CHECKING:
     from auditor.ledger import FindingRow, WaiverRow
@@ -162,6 +163,8 @@ def _change(
 ) -> Change:
     before = bisect_left(scans, each.detected_at)
     mark, direction = _DIRECTION.get(each.direction, _DIRECTION["neutral"])
+    if each.direction == "worse" and not_decided(each.because):
+        direction = "may be weaker"
     limit = (each.field or "").endswith(("_d", "_s"))
     was, has = _sides(*("none" if limit and side == "-1" else side for side in (each.before, each.after)))
     at = each.changed_at or each.detected_at
@@ -173,7 +176,7 @@ def _change(
     gone = {"appeared": "is new", "vanished": "is gone"}
     return Change(
         what=each.subject_table.replace("_", " "),
-        subject=each.subject_key,
+        subject=labelled(each)[0],
         field=each.field or gone.get(each.kind, each.kind),
         before=was,
         after=has,
@@ -192,7 +195,7 @@ def _change(
 
 
 def _words(each: Drift) -> str:
-    said = each.because.removeprefix(f"{each.subject_key}: ")
+    said = labelled(each)[1]
     if each.kind != "changed":
         return said.removeprefix("is new").removeprefix("is gone").lstrip("; :")
     return said if ": " in said else ""

@@ -389,7 +389,7 @@ def test_drift_begins_with_the_worst_that_somebody_did() -> None:
         made(5, None, "high", "worse"),
         *(made(n, "rule-a", "medium", "worse") for n in (6, 7, 8, 9)),
     ]
-    lines = drift._lines(sorted(found, key=drift._urgency), found, {at: None}, each=False)
+    lines = drift._lines(sorted(found, key=drift._urgency), found, {at: None}, {}, each=False)
     assert [re.search(r"b\d|\d of", line)[0] for line in lines[1:7]] == ["b5", "b3", "b2", "b1", "4 of", "b4"]  # type: ignore[index]
 
 

@@ -13,11 +13,14 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from ledger_case import T0, day
 
+from auditor.alerts.compose import compose
+from auditor.alerts.routes import Route
 from auditor.model import Drift, Gap, Seen
 from auditor.schema import tables
 from auditor.watch.authors import trace
 from auditor.watch.compare import attribute_drift
 from auditor.watch.people import watched_rows
+from auditor.watch.told import labelled, not_decided
 from auditor.watch.values import Watched, watched
 
 HOME, EU = "111111111111", "eu-west-1"
@@ -371,6 +374,43 @@ def test_author_of_a_selection_that_was_made_anew_is_named_at_its_plan() -> None
     assert (one.subject_key, one.field, one.actor, trace(one).event_id) == (PLAN, "selections", "ann", "e-3")
 
 
+def named(state: State, *names: str) -> State:
+    """A state whose plans are called so; more names are of more plans."""
+    rows = [
+        {"arn": PLAN[:-1] + chr(ord("p") + n), **PLACE, "version": "1", "name": each}
+        for n, each in enumerate(names)
+    ]
+    return {**state, "backup_plan": rows}
+
+
+def test_plan_is_called_by_its_name_with_its_id_where_two_have_the_same() -> None:
+    rare, days, empty = plan(rule(schedule="rate(7 days)")), plan(rule(delete_after_d=-1)), plan(taking=[])
+    cases: list[tuple[State, State, tuple[str, str]]] = [
+        (named(plan(), "daily"), named(rare, "daily"), ("rule daily of plan daily", "schedule is weaker: runs rate(7 days) instead of cron(0 5 * * ? *)")),
+        (named(plan(), "daily"), named(empty, "new"), ("plan new", "selections are weaker: no longer takes")),
+        (named(plan(), "daily", "daily"), named(empty, "daily", "daily"), ("plan daily (p)", "selections are weaker: no longer takes")),
+        (named(plan(), "daily"), {}, ("plan daily", "is gone")),
+        (named(days, "daily"), named(plan(), "daily"), ("rule daily of plan daily", "delete_after_d is weaker: keeps 35 d instead of for ever")),
+        (plan(), empty, (PLAN, "selections are weaker: no longer takes")),
+    ]  # fmt: skip
+    for before, after, (name, said) in cases:
+        one = drift(before, after, buckets=[TAGGED])[0]
+        assert labelled(one)[0] == name and labelled(one)[1].startswith(said), one.because
+        assert one.because.startswith(f"{one.subject_key}: ")
+    assert (kept := drift(cases[4][0], cases[4][1])[0]).before == "for ever" and kept.after == "35 d"
+    assert drift(named(plan(), "daily"), named(plan(), "other")) == []
+
+
+def test_undecided_policy_reads_so_and_still_counts_as_weaker() -> None:
+    torn = {"iam_role": [{"arn": ROLE, "account": HOME, "trust_policy": "{"}]}
+    sound = {"iam_role": [{"arn": ROLE, "account": HOME, "trust_policy": json.dumps(document(PUT))}]}
+    (one,) = drift(sound, torn)
+    assert (one.direction, one.severity) == ("worse", "high") and not_decided(one.because)
+    assert one.because.startswith(f"{ROLE}: trust_policy may be weaker: not decided because ")
+    (alert,) = compose([one], routes=[Route("r", "low", ("worsened",))], now=day(1))
+    assert alert.body["data"]["title"].endswith("may have got worse") and alert.opens
+
+
 # Vaults, providers, trails.
 
 
@@ -408,6 +448,14 @@ def test_day_from_which_a_lock_is_out_of_reach_is_told_with_its_lock_and_stays_w
     assert both(vault(0), vault(None))[0] == [("lock_date", "worse/better")]
     assert [one.field for one in drift(vault(0), vault(None, locked=False))] == ["locked"]
     assert drift(vault(0), vault(None, locked=None)) == []
+
+
+def test_lock_without_a_minimum_says_so_in_words() -> None:
+    (one,) = drift(
+        *({"backup_vault": [{"arn": VAULT, **PLACE, "min_retention_d": days}]} for days in (7, -1))
+    )
+    assert (one.before, one.after) == ("7 d", "no minimum")
+    assert one.because.endswith("min_retention_d is weaker: no minimum instead of 7 d")
 
 
 def test_lists_tell_what_came_and_what_went_alone() -> None:

@@ -14,6 +14,7 @@ from auditor.alerts.items import Item, rank
 from auditor.alerts.text import LARGEST_BYTES, clean, iso, line, wire
 from auditor.ledger import Alert
 from auditor.ledger.values import CLOSING, OPENING
+from auditor.watch.told import not_decided
 
 _ITEMS = 25
 _TOP = 5
@@ -111,7 +112,10 @@ def _title(items: Sequence[Item], event: str) -> str:
     first = items[0]
     what = str(first.said.get("rule") or first.said.get("field") or "").strip()
     subject = f"{what} on {first.resource}" if what else first.resource
-    title = _TITLES.get(first.event, _TITLES.get(event, "{what}")).format(what=subject)
+    template = _TITLES.get(first.event, _TITLES.get(event, "{what}"))
+    if first.event == "worsened" and not_decided(str(first.said.get("because") or "")):
+        template = "{what} may have got worse"
+    title = template.format(what=subject)
     return f"{title}, and {len(items) - 1} more" if len(items) > 1 else title
 
 

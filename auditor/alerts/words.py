@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from auditor.alerts.text import LARGEST_BYTES, clean, visible
 from auditor.ledger import Sending
+from auditor.watch.told import not_decided
 
 _T = TypeVar("_T")
 _LINK = re.compile(r"(?i)\b(https?|ftp|file|javascript|data|vbscript)(:)(?=/|[^\s/])")
@@ -181,6 +182,7 @@ _LABELS = (
 
 _IS = {"worse": "weaker", "better": "stronger", "neutral": "neither weaker nor stronger, or undecided"}
 """Of a setting; a finding fails or does not."""
+_UNSURE = "not decided: it may be weaker, and counts as such"
 
 
 def _part(item: Mapping[str, Any]) -> Part:
@@ -188,7 +190,8 @@ def _part(item: Mapping[str, Any]) -> Part:
         return Part(safe(item.get("title") or "", 300))
     facts = [(label, safe(item[key])) for key, label in _LABELS if item.get(key)]
     if item.get("direction") in _IS and not item.get("rule"):
-        facts.append(("Is now", _IS[str(item["direction"])]))
+        unsure = item["direction"] == "worse" and not_decided(str(item.get("because") or ""))
+        facts.append(("Is now", _UNSURE if unsure else _IS[str(item["direction"])]))
     if item.get("who") or item.get("who_because"):
         facts.append(("Who", safe(item.get("who") or item["who_because"])))
         if item.get("who") and item.get("who_because"):

@@ -52,7 +52,10 @@ def command(wanted: Wanted, as_of: datetime | None) -> None:
         write(nothing("drift", wanted, "`auditor drift --since 30d` looks further back."))
     else:
         each = bool(wanted.rule or wanted.limit)
-        write(_lines(list(wanted.first(sorted(found, key=_urgency))), found, looked, each=each))
+        with this.ledger() as ledger:
+            plans = ledger.plans() if any(row.subject_table in _PLANS for row in shown) else {}
+        ordered = list(wanted.first(sorted(found, key=_urgency)))
+        write(_lines(ordered, found, looked, plans, each=each))
 
 
 def _select(this: App, wanted: Wanted, now: Standing) -> list[Drift]:
@@ -125,6 +128,7 @@ _WIDE = 120
 """Columns from which on the table has room for when something changed."""
 
 
+_PLANS = ("plan", "backup_plan")
 _FEW = 3
 """So many findings of one rule that did the same have a line each."""
 _DIRECTIONS = ("worse", "neutral", "better")
@@ -145,14 +149,19 @@ def _alike(row: Drift) -> tuple[str, ...]:
 
 
 def _lines(
-    shown: list[Drift], found: list[Drift], looked: Mapping[datetime, datetime | None], *, each: bool
+    shown: list[Drift],
+    found: list[Drift],
+    looked: Mapping[datetime, datetime | None],
+    plans: Mapping[str, str],
+    *,
+    each: bool,
 ) -> list[str]:
     from auditor.cli._text import columns, plural, table
 
     rows: list[tuple[str, ...]] = []
     for _, alike in groupby(shown, key=_alike):
         some = list(alike)
-        rows += [_row(row) for row in some] if each or len(some) <= _FEW else [_together(some)]
+        rows += [_row(row, plans) for row in some] if each or len(some) <= _FEW else [_together(some)]
     headers: tuple[str, ...] = ("KIND", "IS", "SEVERITY", "SUBJECT", "WHAT", "CHANGED", "BY")
     fixed: tuple[str, ...] = ("KIND", "IS", "SEVERITY", "CHANGED")
     if columns() < _WIDE:
@@ -164,12 +173,12 @@ def _lines(
     return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}.", *_seen(looked)]
 
 
-def _row(row: Drift) -> tuple[str, ...]:
+def _row(row: Drift, plans: Mapping[str, str]) -> tuple[str, ...]:
     return (
         row.kind,
-        "" if row.direction == "neutral" else row.direction if row.rule else _IS[row.direction],
+        _is(row),
         row.severity,
-        f"{row.subject_table} {row.subject_key}",
+        _subject(row, plans),
         _what(row),
         f"{row.changed_at:%Y-%m-%d %H:%M}" if row.changed_at else "not known",
         row.actor.rpartition("/")[2] if row.actor else "not known",
@@ -178,10 +187,10 @@ def _row(row: Drift) -> tuple[str, ...]:
 
 def _together(some: list[Drift]) -> tuple[str, ...]:
     """Return one line for findings of one rule that did the same; they may be of several tables, times and hands."""
-    kind, direction, severity, _, what, *_ = _row(some[0])
+    kind, direction, severity, _, what, *_ = _row(some[0], {})
     changed, actor = (
         cells[0] if len(set(cells)) == 1 else "several"
-        for cells in list(zip(*map(_row, some), strict=True))[-2:]
+        for cells in list(zip(*(_row(row, {}) for row in some), strict=True))[-2:]
     )
     tables = " and ".join(sorted({row.subject_table for row in some}))
     return kind, direction, severity, f"{len(some)} of {tables}", what, changed, actor
@@ -200,10 +209,31 @@ def _seen(looked: Mapping[datetime, datetime | None]) -> list[str]:
 
 
 def _what(row: Drift) -> str:
-    said = row.because.removeprefix(f"{row.subject_key}: ")
+    from auditor.watch.told import labelled
+
+    said = labelled(row)[1]
     if row.rule is None and (
         row.field is None or ": " in said
     ):  # it came, or went, or is told by what it comes to
         return said
     before, after = (value if value is not None else "–" for value in (row.before, row.after))
     return f"{row.rule or row.field}: {before} → {after}"
+
+
+def _subject(row: Drift, plans: Mapping[str, str]) -> str:
+    from auditor.watch.told import labelled
+
+    name = labelled(row)[0]
+    if name == row.subject_key and row.subject_table in _PLANS:
+        name = plans.get(name, name)
+    return f"{row.subject_table} {name}" if name == row.subject_key else name
+
+
+def _is(row: Drift) -> str:
+    from auditor.watch.told import not_decided
+
+    if row.direction == "neutral":
+        return ""
+    if row.rule:
+        return row.direction
+    return "may be weaker" if row.direction == "worse" and not_decided(row.because) else _IS[row.direction]

@@ -77,8 +77,12 @@ present AS (
     FROM cloudtrail_trail AS t
     CROSS JOIN (VALUES ('logging'), ('multi_region'), ('global_events'), ('validated'), ('management_events'), ('write_data_arns'), ('bucket')) AS f (field)
     UNION ALL
-    SELECT 'backup_plan' AS table_name, t.arn AS key, 'version' AS field, t.version AS value, t.account, t.region AS region
+    SELECT 'backup_plan' AS table_name, t.arn AS key, f.field, CASE f.field
+        WHEN 'version' THEN t.version
+        WHEN 'name' THEN t.name
+        END AS value, t.account, t.region AS region
     FROM backup_plan AS t
+    CROSS JOIN (VALUES ('version'), ('name')) AS f (field)
     UNION ALL
     SELECT 'backup_plan_rule' AS table_name, t.plan_id || '/' || t.rule_name AS key, f.field, CASE f.field
         WHEN 'schedule' THEN t.schedule

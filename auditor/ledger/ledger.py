@@ -307,6 +307,11 @@ class Ledger(Alerting, Decisions):
         with self._read() as conn:
             return queries.drift(conn, from_at, until_at, scan=scan)
 
+    def plans(self) -> dict[str, str]:
+        """Return how a sentence calls each backup plan that the last scan knew, by its ARN."""
+        with self._read() as conn:
+            return queries.plans(conn)
+
     # The chain
 
     def note(self, kind: str, body: Mapping[str, Any], now: datetime) -> Entry:

@@ -311,6 +311,20 @@ def drift(
     return [_drift(row) for row in rows]
 
 
+def plans(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return how a sentence calls each backup plan that the last scan knew, by its ARN."""
+    from auditor.watch.plans import labels
+    from auditor.watch.values import Watched
+
+    rows = conn.execute(
+        "SELECT key, value FROM watch_memory WHERE table_name = 'backup_plan' AND field = 'name' ORDER BY key"
+    ).fetchall()
+    known = labels(
+        {("backup_plan", key): {"name": Watched("backup_plan", key, "name", name)} for key, name in rows}
+    )
+    return {key: known[plan] for key, _ in rows if (plan := key.rpartition(":")[2]) in known}
+
+
 def _drift(row: tuple[Any, ...]) -> Drift:
     said = dict(zip(_DRIFT, row, strict=True))
     said["changed_at"], said["detected_at"] = maybe(row[9]), instant(row[10])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.model import LINKS, Drift, Gap, State
+from auditor.watch.told import labelled
 
 if TYPE_CHECKING:
     from auditor.config import Config
@@ -290,14 +291,14 @@ def _drifted(weeks: Sequence[Week]) -> Iterable[str]:
     )  # what somebody did, first
     for each in changed[:4]:
         by = f" ({each.actor.rpartition('/')[2] if each.actor else 'nobody the trail names'})"
-        told = shown(f"    {each.subject_key.rpartition(':')[2]} {_became(each)}", WIDTH - len(shown(by)))
+        name, said = labelled(each)
+        told = shown(f"    {name.rpartition(':')[2]} {_became(each, said)}", WIDTH - len(shown(by)))
         yield told + shown(by)
     yield ""
 
 
-def _became(change: Drift) -> str:
+def _became(change: Drift, said: str) -> str:
     """Say what a setting became: of a policy what it lets in now, of all else the value before and after."""
-    said = change.because.removeprefix(f"{change.subject_key}: ")
     policy = change.rule is None and ": " in said
     return said if policy else f"{change.field}: {change.before} -> {change.after}"
 

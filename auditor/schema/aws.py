@@ -390,7 +390,7 @@ TABLES = (
         (
             text("arn", "ARN"),
             text("plan_id", "id"),
-            text("name", "name"),
+            text("name", "name", watch="change"),
             *_WHERE,
             text("version", "version id", watch="change"),
             json("next_runs", "next scheduled runs: list of {at, rule_id}"),

@@ -21,9 +21,9 @@ _OF_PLANS = ("backup_plan_rule", "backup_selection")
 _TOLD_ELSEWHERE = {
     "iam_role": frozenset(roles.CARRYING),
     "iam_policy": frozenset(roles.VERSIONED),
-    "backup_plan": frozenset(("version",)),
+    "backup_plan": frozenset(("version", "name")),
 }
-"""Columns that are remembered, and whose change is told under another name; a plan that is only saved anew is no drift."""
+"""Columns that are remembered, and told under another name; a plan that is only saved anew or renamed is no drift."""
 _GUARDING = frozenset(("backup_plan", "cloudtrail_trail"))
 """Tables whose rows guard something by being there."""
 
@@ -55,7 +55,7 @@ def attribute_drift(
     compared = _Compared(_by_row(before), _by_row(after), listed, by_table(coverage), buckets)
     ids = compared.unique_ids()
     authors = Authors(changes, coverage, settles, audited, audited_settles, ids)
-    tell = _Telling(authors, previous_at, now)
+    tell = _Telling(authors, previous_at, now, plans.labels(compared.old, compared.new))
     found: list[Drift] = []
     for row in sorted({*compared.old, *compared.new}):
         found += compared.of(row, tell)
@@ -248,7 +248,10 @@ _WORDS = {"worse": "is weaker", "better": "is stronger"}
 class _Telling:
     """Drift of settings, told for one pair of states."""
 
-    def __init__(self, authors: Authors, previous_at: datetime | None, now: datetime) -> None:
+    def __init__(
+        self, authors: Authors, previous_at: datetime | None, now: datetime, plan_names: Mapping[str, str]
+    ) -> None:
+        self._plan_names = plan_names
         self._authors = authors
         self._previous_at = previous_at
         self._now = now
@@ -285,5 +288,5 @@ class _Telling:
             actor=str(change["actor"]) if change else None,
             actor_reason=reason,
             severity="low" if said.low else {"worse": "high", "neutral": "medium"}.get(said.direction, "low"),
-            because=f"{one.key}: {words}",
+            because=f"{one.key}: {plans.label(self._plan_names, one.table, one.key)}{words}",
         )

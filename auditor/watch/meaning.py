@@ -54,6 +54,9 @@ def _policy(was: Watched, has: Watched) -> Told | None:
         change = resource_change(was.value, has.value, has.key, has.account)
     if change.verdict == "equivalent" and not change.by_text:
         return None
+    if change.verdict == "undecided":
+        said = change.because.removeprefix("it could not be decided: ")
+        return Told("worse", f"not decided because {said}", change.before, change.after, word="may be weaker")
     direction = "neutral" if change.by_text else "worse" if change.opens else "better"
     return Told(
         direction,
@@ -100,9 +103,9 @@ def _target(what: str) -> Callable[[str, str], Told]:
 
 
 def _days(was: str, has: str) -> Told:
-    if shorter(int(was), int(has)):
-        return Told("worse", f"keeps {kept(int(has))} instead of {kept(int(was))}")
-    return Told("better", f"keeps {kept(int(has))} instead of {kept(int(was))}")
+    before, after = kept(int(was)), kept(int(has))
+    direction = "worse" if shorter(int(was), int(has)) else "better"
+    return Told(direction, f"keeps {after} instead of {before}", before, after)
 
 
 def _at_most(was: str, has: str) -> Told:

@@ -5,15 +5,42 @@ The reasoning is that of the rule on weakened plans: `auditor.plans.compare`.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from auditor.plans.compare import SELECTING, Bucket, Does, decoded, lacks, missed, same
 from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
-from auditor.watch.values import Fields
+from auditor.watch.values import Fields, Row
 
 Rules = Mapping[str, Fields]
 """Rules of one plan, or its selections, by key."""
+_NAME = re.compile(r"[\w.-]+")
+
+
+def labels(*sides: Mapping[Row, Fields]) -> dict[str, str]:
+    """Return how a sentence calls each plan, by its id: by its last name, with the id where two have the same."""
+    names: dict[str, str] = {}
+    for side in sides:
+        for (table, key), fields in side.items():
+            if table == "backup_plan" and "name" in fields and (name := fields["name"].value):
+                names[key.rpartition(":")[2]] = name
+    counts = Counter(names.values())
+    return {
+        plan: f"plan {name} ({plan})" if counts[name] > 1 else f"plan {name}"
+        for plan, name in names.items()
+        if _NAME.fullmatch(name)
+    }
+
+
+def label(of: Mapping[str, str], table: str, key: str) -> str:
+    """Return what a plan or a rule of one is called, as a sentence begins; empty where it has no name that is known."""
+    if table == "backup_plan":
+        name = of.get(key.rpartition(":")[2])
+        return f"{name}: " if name else ""
+    plan, _, rule = key.partition("/")
+    return f"rule {rule} of {of[plan]}: " if table == "backup_plan_rule" and plan in of else ""
 
 
 def does(fields: Fields) -> Does:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from auditor.model import Drift
 
 _SHOWN = 3
 
@@ -50,6 +54,22 @@ def weighed(
         else tuple(json.dumps(list(side), sort_keys=True, ensure_ascii=False) for side in sides)
     )
     return Told(direction, "; ".join(said), before, after)
+
+
+_LABEL = re.compile(r"((?:rule .+ of )?plan [\w.-]+(?: \([^)]+\))?): ")
+_OF_PLANS = ("backup_plan", "backup_plan_rule")
+
+
+def labelled(one: Drift) -> tuple[str, str]:
+    """Return what a change is of, as people call it, and what it comes to: a plan has a name where its key has an id."""
+    words = one.because.removeprefix(f"{one.subject_key}: ")
+    found = _LABEL.match(words) if one.rule is None and one.subject_table in _OF_PLANS else None
+    return (found[1], words[found.end() :]) if found else (one.subject_key, words)
+
+
+def not_decided(because: str) -> bool:
+    """Say whether a change counts as weaker only since nobody can say that it is not."""
+    return NOT_DECIDED in because
 
 
 def only(ours: Iterable[Any], theirs: Iterable[Any]) -> list[Any]:

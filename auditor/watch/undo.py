@@ -64,7 +64,7 @@ def _bucket(one: Drift) -> str | None:
         return None
     where = f"{quote(parts[5])} --location={quote(parts[3])} --project={quote(parts[1])}"
     if one.field == "retention_d" and one.before:
-        return f"gcloud logging buckets update {where} --retention-days={one.before}"
+        return f"gcloud logging buckets update {where} --retention-days={one.before.removesuffix(' d')}"
     if one.field == "state":
         return f"gcloud logging buckets undelete {where}"
     return None
