@@ -10,7 +10,7 @@ from ledger_case import RULES, T0, day, outcome
 from auditor.alerts.compose import compose
 from auditor.alerts.items import dedup_key
 from auditor.alerts.routes import Route
-from auditor.alerts.text import LARGEST_BYTES, iso, wire
+from auditor.alerts.text import LARGEST_BYTES, clean, iso, wire
 from auditor.drift import Past, Present, Standing, compare
 from auditor.ledger import Alert
 from auditor.model import Drift, Gap, Outcome, Seen
@@ -156,3 +156,16 @@ def test_going_blind_is_told_once_and_so_is_seeing_again() -> None:
     (again,) = compose([], routes=[HOOK], now=day(3), coverage=[seen], alerting=open_)
     assert (again.event, again.keys) == ("recovered", blind.keys)
     assert compose([], routes=[HOOK], now=day(3), coverage=[seen]) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Password: hunter2", "PASSWD=hunter2", '"clientSecret" = "hunter2"', "x-api-key: hunter2", "API_KEY=hunter2",
+        "apikey=hunter2", "toKen=hunter2", "authorization: hunter2", "\u017fecret=hunter2", "to\u212aen=hunter2",
+        "-----BEGIN RSA PRIVATE KEY-----hunter2", "-----begin private key-----hunter2",
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_secret_is_left_out_in_whatever_case_it_is_written(told: str) -> None:
+    said = clean(f"a role: {told}", 600)
+    assert said is not None and "hunter2" not in said and "[left out]" in said

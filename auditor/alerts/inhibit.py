@@ -74,16 +74,20 @@ def orphaned(
     items: Sequence[Item], drift: Collection[Drift], parents: Mapping[str, str]
 ) -> tuple[list[Item], Under]:
     """Leave out what is gone with its parent, where that is told, and count it there."""
-    lost = gone(drift)
-    heads = {
-        item.resource: item
-        for item in sorted(
-            items, key=lambda item: (item.resource, str(item.said.get("resource_type")), item.key)
-        )
+    vanished = [
+        item
+        for item in items
         if not item.said.get("rule")
         and item.said.get("change") == "vanished"
         and item.said.get("field") is None
-        and (str(item.said.get("resource_type")), item.resource) in lost
+    ]
+    lost = gone(drift) if vanished else {}
+    heads = {
+        item.resource: item
+        for item in sorted(
+            vanished, key=lambda item: (item.resource, str(item.said.get("resource_type")), item.key)
+        )
+        if (str(item.said.get("resource_type")), item.resource) in lost
     }
     if not heads:
         return list(items), Under()
@@ -121,14 +125,19 @@ def with_settings_of_the_gone(
 ) -> Iterable[Item]:
     """Yield items, and the end of what was told of the settings of resources that are gone."""
     yield from items
-    lost = gone(drift)
+    settings = [
+        (key, said)
+        for (_, key), said in sorted(restraints.matters.items())
+        if said.get("field") and not said.get("rule")
+    ]
+    lost = gone(drift) if settings else {}
     if not lost:
         return
-    told: dict[str, Mapping[str, Any]] = {}
-    for (_, key), said in sorted(restraints.matters.items()):
-        where = (str(said.get("resource_type")), str(said.get("resource")))
-        if said.get("field") and not said.get("rule") and where in lost:
-            told[key] = said
+    told = {
+        key: said
+        for key, said in settings
+        if (str(said.get("resource_type")), str(said.get("resource"))) in lost
+    }
     for key, said in sorted(told.items()):
         one = lost[str(said["resource_type"]), str(said["resource"])]
         group = ("of", str(said.get("account") or ""), f"{said['resource_type']}.vanished")

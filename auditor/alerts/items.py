@@ -61,8 +61,10 @@ class Item:
 
 def dedup_key(kind: str, resource: str, drift_class: str) -> str:
     """Return what a matter is known by, whatever the words, the scan or the rule's version."""
-    text = json.dumps([kind, resource, drift_class], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_as_json([kind, resource, drift_class]).encode()).hexdigest()
+
+
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def finding_key(found: OpenFinding) -> str:

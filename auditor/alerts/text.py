@@ -15,6 +15,8 @@ _SECRET = re.compile(
     r"[^\s\"',;&]{4,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
 )
+_MARKS = ("passw", "secret", "token", "api", "authorization", "-----begin")
+"""One of them stands in all that `_SECRET` finds, in lower case: to look for them takes a tenth of the time."""
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -31,7 +33,11 @@ def clean(text: str | None, longest: int) -> str | None:
     """Cut a text to a length and leave out what looks like a secret."""
     if text is None:
         return None
-    text = _SECRET.sub(lambda found: f"{found[1] or ''}[left out]", text[: longest * 4])
+    text = text[: longest * 4]
+    if not text.isascii() or any(
+        map(text.lower().__contains__, _MARKS)
+    ):  # beyond ASCII case is not so simple
+        text = _SECRET.sub(lambda found: f"{found[1] or ''}[left out]", text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
@@ -47,7 +53,7 @@ def visible(text: str) -> str:
 
 def iso(at: datetime) -> str:
     """Write a time in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def minute(at: datetime) -> str:

@@ -84,34 +84,36 @@ def _as_it_stands(conn: sqlite3.Connection, alert: Alert) -> Alert:
 def _follow(conn: sqlite3.Connection, alert: Alert, when: str) -> None:
     """Keep by which alert the receiver knows each matter, and say what is over."""
     keys = [(alert.channel, key) for key in alert.keys]
-    opens = [(alert.channel, key) for key in alert.opening]
+    flapping = alert.alert_id if alert.event == "flapping" else None
     conn.executemany(
-        "INSERT OR IGNORE INTO alerting (channel, dedup_key, since, incident, told) VALUES (?, ?, ?, ?, 0)",
-        [(*key, when, alert.alert_id) for key in opens],
-    )
-    conn.executemany(
-        "UPDATE alerting SET raised_at = ?, said = ?, flapping = ? WHERE channel = ? AND dedup_key = ?",
+        "INSERT INTO alerting (channel, dedup_key, since, incident, told, raised_at, said, flapping, told_at) "
+        "VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (channel, dedup_key) DO UPDATE SET told = told + 1, "
+        "raised_at = excluded.raised_at, said = excluded.said, flapping = excluded.flapping, "
+        "told_at = excluded.told_at",
         [
             (
+                alert.channel,
+                key,
                 when,
-                canonical(alert.matters.get(key[1], {})),
-                alert.alert_id if alert.event == "flapping" else None,
-                *key,
+                alert.alert_id,
+                when,
+                canonical(alert.matters.get(key, {})),
+                flapping,
+                when,
             )
-            for key in opens
+            for key in alert.opening
         ],
     )
-    if opens or alert.event == "reminder":
+    if alert.event == "reminder" and not alert.opening:
         conn.executemany(
             "UPDATE alerting SET told_at = ?, told = told + 1 WHERE channel = ? AND dedup_key = ?",
-            [(when, *key) for key in opens or keys],
+            [(when, *key) for key in keys],
         )
-    touched: set[str] = set()
-    for key in keys:
-        row = conn.execute(
-            "SELECT incident FROM alerting WHERE channel = ? AND dedup_key = ?", key
-        ).fetchone()
-        touched |= {row[0]} if row and row[0] else set()
+    named = conn.execute(
+        "SELECT DISTINCT incident FROM alerting WHERE channel = ? AND dedup_key IN (SELECT value FROM json_each(?))",
+        (alert.channel, canonical(alert.keys)),
+    )
+    touched = {incident for (incident,) in named if incident}
     conn.executemany(
         "DELETE FROM alerting WHERE channel = ? AND dedup_key = ?",
         [(alert.channel, key) for key in alert.closing],

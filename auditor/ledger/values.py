@@ -407,6 +407,8 @@ def profiled(value: Any) -> Any:
         return value
     if kind is list or kind is tuple:
         return [profiled(item) for item in value]
+    if kind is dict:
+        return {safe(str(key)): profiled(item) for key, item in value.items()}
     match value:
         case str():
             return safe(value)

@@ -99,13 +99,18 @@ def _unordered(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _unordered(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
+        if len(value) < 2:
+            return [_unordered(item) for item in value]
         return sorted((_unordered(item) for item in value), key=canonical)
     return value
 
 
 def canonical(value: Any) -> str:
     """Write JSON in its one form."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _as_json(value)
+
+
+_as_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def by_table(coverage: Sequence[Seen | Gap]) -> dict[str, list[Seen | Gap]]:
