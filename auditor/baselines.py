@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from auditor.policy import CARRYING
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ BEFORE = "the scan before"
 """What is compared with where nothing is approved."""
 
 _PARTS = {
-    "iam_role": dict.fromkeys(("inline_policies", "attached_policies", "boundary_arn"), "permissions"),
+    "iam_role": dict.fromkeys(CARRYING, "permissions"),
     "backup_vault": dict.fromkeys(("locked", "lock_date", "min_retention_d", "max_retention_d"), "lock"),
     "backup_plan": {"version": "plan", "name": "plan"},
 }

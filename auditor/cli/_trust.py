@@ -211,26 +211,17 @@ def _row(
         return {**about, "error": "nested too deeply", "place": None}
 
 
-class _Twice(Exception):  # noqa: N818  # a signal, not a fault
-    """Raised when an object of a line holds a key twice: its text is needed, for the parser to refuse."""
-
-
 def _asked(line: bytes) -> Any:
     """Read a line; a policy in which a key stands twice becomes its text."""
+    from auditor.policy.once import TwiceError, once
+
     text = line.decode("utf-8-sig")
     try:
-        return json.loads(text, object_pairs_hook=_once)
-    except _Twice:
+        return json.loads(text, object_pairs_hook=once)
+    except TwiceError:
         from auditor.policy.documents import parts
 
         return parts(text)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) < len(pairs):
-        raise _Twice
-    return held
 
 
 def policy_in(asked: Mapping[str, Any], name: str, *, strict: bool = True) -> Policy:

@@ -271,21 +271,15 @@ def _show_state(seen: State) -> None:
 def _whole(name: str, value: str) -> list[str]:
     """Return a value with nothing cut off: nobody approves what they cannot read."""
     from auditor.cli._text import columns, safe, size, wrapped
+    from auditor.policy.once import once
 
     if size(line := f"{name} {safe(value)}") <= columns():
         return [line]
     try:
-        text = json.dumps(json.loads(value, object_pairs_hook=_once), indent=2, ensure_ascii=False)
+        text = json.dumps(json.loads(value, object_pairs_hook=once), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):  # no JSON, or of which something would not be shown
         return [name, *wrapped(value, indent="    ")]
     return [name, *(f"    {safe(each)}" for each in text.splitlines())]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 def _answer_state(seen: State) -> None:

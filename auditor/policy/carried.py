@@ -16,8 +16,6 @@ from auditor.policy.narrowed import Holder
 from auditor.policy.parse import PolicyError, parse
 
 LONGEST = 600
-CARRYING = ("inline_policies", "attached_policies", "boundary_arn")
-"""The columns of an identity that say what hangs on it."""
 _NOT_READ = "its permission policies were not read"
 Documents = Mapping[str, str | None]
 """Text of each managed policy, by ARN."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from auditor.policy.carried import CARRYING, Carried, Documents, names, of_columns, role
+from auditor.policy import CARRYING
+from auditor.policy.carried import Carried, Documents, names, of_columns, role
 from auditor.policy.grown import Growth, grown
 from auditor.policy.meaning import meaning
 from auditor.policy.parse import PolicyError, parse

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from auditor.canonical import canonical
+from auditor.policy.once import once
 
 
 def keep_documents(client: Any) -> None:
@@ -30,7 +31,7 @@ def text_of(sent: str) -> str:
 def parsed(text: str) -> tuple[dict[str, Any] | None, str]:
     """Return a document and "", or None and why nobody can say what it means."""
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=once, parse_constant=_no_constant)
         canonical(document)
     except RecursionError:
         return None, "nested too deeply"
@@ -39,15 +40,6 @@ def parsed(text: str) -> tuple[dict[str, Any] | None, str]:
     if not isinstance(document, dict):
         return None, "not a JSON object"
     return document, ""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} stands twice in one object")
-        found[key] = value
-    return found
 
 
 def _no_constant(word: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.model import Drift, Gap, Seen
 from auditor.plans.compare import decoded
+from auditor.policy import CARRYING
 from auditor.watch import gcp, late, people, plans, roles
 from auditor.watch.authors import Authors, when
 from auditor.watch.meaning import told
@@ -19,7 +20,7 @@ Rows = dict[Row, dict[str, Watched]]
 
 _OF_PLANS = ("backup_plan_rule", "backup_selection")
 _TOLD_ELSEWHERE = {
-    "iam_role": frozenset(roles.CARRYING),
+    "iam_role": frozenset(CARRYING),
     "iam_policy": frozenset(roles.VERSIONED),
     "backup_plan": frozenset(("version", "name")),
 }
@@ -188,7 +189,7 @@ class _Compared:
                 yield tell.drift("changed", b, a, said, name)
         if table == "iam_role" and (said := roles.role(key, was, has, self._documents)):
             behind = roles.behind(was, has, self._documents)
-            yield tell.drift("changed", *_one_of(was, has, roles.CARRYING), said, "permissions", behind)
+            yield tell.drift("changed", *_one_of(was, has, CARRYING), said, "permissions", behind)
         elif table == "iam_policy" and (said := roles.managed(key, was, has)):
             yield tell.drift("changed", *_one_of(was, has, roles.VERSIONED), said, "document")
         elif table == "backup_plan":

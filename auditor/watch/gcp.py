@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from auditor.watch.told import NOT_DECIDED, Told, only, some, weighed
+from auditor.plans.compare import some
+from auditor.watch.told import NOT_DECIDED, Told, only, weighed
 from auditor.watch.values import Fields, Row, Watched, place_of
 
 BINDING, ROLE, AUDITED = "gcp_iam_binding", "gcp_role", "gcp_audit_config"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 
-from auditor.plans.compare import alike, copies_lost, kept, shorter, slower
+from auditor.plans.compare import alike, copies_lost, kept, shorter, slower, some
 from auditor.schema import tables
 from auditor.watch import gcp
 from auditor.watch.buckets import lifecycle, replication
-from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
+from auditor.watch.told import TORN, UNREADABLE, Told, only, weighed
 from auditor.watch.values import Fields, Watched
 
 _NONE = "none"

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from auditor.plans.compare import SELECTING, Bucket, Does, decoded, lacks, missed, same
-from auditor.watch.told import TORN, UNREADABLE, Told, only, some, weighed
+from auditor.plans.compare import SELECTING, Bucket, Does, decoded, lacks, missed, same, some
+from auditor.watch.told import TORN, UNREADABLE, Told, only, weighed
 from auditor.watch.values import Fields, Row
 
 Rules = Mapping[str, Fields]

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from auditor.policy import CARRYING
 from auditor.watch.told import TORN, UNREADABLE, Told
 from auditor.watch.values import Fields, Row
 
 if TYPE_CHECKING:
     from auditor.policy.permitted import Permitted
 
-CARRYING = ("inline_policies", "attached_policies", "boundary_arn")
-"""Columns of a role that are told as one, `permissions`."""
 VERSIONED = ("version", "document")
 """Columns of a managed policy that are told as one, `document`."""
 _WORDS = {"wider": "worse", "incomparable": "worse", "narrower": "better"}

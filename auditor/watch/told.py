@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from auditor.model import Drift
 
-_SHOWN = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -76,9 +74,3 @@ def only(ours: Iterable[Any], theirs: Iterable[Any]) -> list[Any]:
     """Return what one list holds that the other does not, by what it says, in order."""
     held = {json.dumps(each, sort_keys=True) for each in theirs}
     return [each for each in ours if json.dumps(each, sort_keys=True) not in held]
-
-
-def some(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

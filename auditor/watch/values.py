@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auditor.model import Gap, Seen
+from auditor.policy.once import once
 from auditor.schema import Column, Table
 
 _SETS = frozenset(
@@ -79,20 +80,13 @@ def plain(column: Column, value: Any) -> str | None:
         if column.type != "JSON" and column.name not in _SETS:
             return value
         try:
-            parsed = json.loads(value, object_pairs_hook=_unique)
+            parsed = json.loads(value, object_pairs_hook=once)
         except (ValueError, RecursionError):
             return value  # not JSON, or with a key twice: then every byte may matter
     try:
         return canonical(_unordered(parsed) if column.name in _SETS else parsed)
     except RecursionError:
         return repr(value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 def _unordered(value: Any) -> Any:
@@ -141,12 +135,16 @@ def place_of(one: Watched) -> str:
 
 
 def listings(coverage: Sequence[Seen | Gap]) -> set[tuple[str, str, str]]:
-    """Return what was listed to its end, as table, account and region; of what is asked for one by one, its place."""
+    """Return what was listed to its end, as table, account and region; of service accounts each that was asked for.
+
+    Clusters are asked for one by one too, and come and go too fast to be remembered.
+    """
     return {
         (table, part.account, part.region if part.resource == "*" else part.resource)
         for table, parts in by_table(coverage).items()
         for part in parts
-        if isinstance(part, Seen) and (part.resource == "*" or table in _ONE_BY_ONE)
+        if isinstance(part, Seen)
+        and (part.resource == "*" or table == _KEYS or (table == _BOUND and _OF_ACCOUNT.match(part.resource)))
     }
 
 
