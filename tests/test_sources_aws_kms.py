@@ -91,6 +91,19 @@ def test_a_bucket_that_kms_has_no_part_in_names_no_key(cloud: AwsCloud, endpoint
     assert not cloud.calls
 
 
+def test_a_bucket_whose_encryption_could_not_be_read_leaves_a_gap_where_its_key_may_be(
+    cloud: AwsCloud, endpoint: str
+) -> None:
+    arn = cloud.put_key(A, HERE, "beside")
+    unread = {"arn": "arn:aws:s3:::x", "account": A, "region": HERE, "encryption": None, "kms_key_arn": None}
+    found = asked(endpoint, arn, unread)
+    (gap,) = found.gaps
+    assert (gap.table, gap.account, gap.region, gap.resource) == ("kms_key", A, HERE, "*")
+    assert "is not known of arn:aws:s3:::x" in gap.detail
+    assert found.only("kms_key")["arn"] == arn
+    assert not [seen for seen in found.seen if (seen.account, seen.region, seen.resource) == (A, HERE, "*")]
+
+
 def test_a_key_that_kms_knows_no_more_is_gone_and_no_gap(cloud: AwsCloud, endpoint: str) -> None:
     arn = cloud.put_key(A, HERE, "lost")
     cloud.drop_key(arn)

@@ -64,9 +64,21 @@ def collect(ask: Ask) -> Iterator[Row | Seen | Gap]:
         yield from key.gaps
         if key.stands:
             yield key.stands
+    unread = _unread(ask)
     for account in ask.accounts():
         for region in ask.regions(account):
-            yield Seen("kms_key", account, region)
+            seen = Seen("kms_key", account, region)
+            if buckets := unread.get((account, region)):
+                some = (
+                    f"the encryption of {buckets[0]} and {len(buckets) - 1} more buckets"
+                    if buckets[1:]
+                    else buckets[0]
+                )
+                yield gap(
+                    seen, "suspect", f"what key is named is not known of {some}: its key may not be here"
+                )
+            else:
+                yield seen
 
 
 def _named(ask: Ask) -> list[_Key]:
@@ -84,6 +96,15 @@ def _named(ask: Ask) -> list[_Key]:
             key = keys.setdefault(whole, _Key(whole, account, region))
             key.named_as |= {name, whole}
     return [key for _, key in sorted(keys.items())]
+
+
+def _unread(ask: Ask) -> dict[tuple[str, str], list[str]]:
+    """Return the buckets whose encryption could not be read, by their place: a key that they alone name is not found."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for bucket in ask.collected("s3_bucket"):
+        if bucket.get("kms_key_arn") is None and bucket.get("encryption") is None and bucket.get("region"):
+            found.setdefault((bucket["account"], bucket["region"]), []).append(bucket["arn"])
+    return found
 
 
 def whole_name(name: str, account: str, region: str) -> str:
