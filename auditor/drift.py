@@ -20,7 +20,7 @@ from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
-from auditor.watch.late import is_late
+from auditor.watch.authors import is_late
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:

@@ -145,6 +145,11 @@ def test_binding_is_told_by_what_it_lets_its_member_do_beyond_the_others(
     assert len(found) == bool(said) and all(said in each for each in found), found
 
 
+def test_what_an_unread_role_may_still_grant_is_not_called_gone() -> None:
+    (said,) = told(bound(binding("roles/user"), binding("roles/what")), bound(binding("roles/what")))
+    assert said == f"neutral is gone: whether {ANA} may still {ACT} on {HERE} is not known"
+
+
 def test_role_that_grants_more_or_is_deleted_is_told_once_and_one_of_googles_own_wakes_nobody() -> None:
     own, theirs = f"{HERE}/roles/run", "roles/google"
 
@@ -375,6 +380,15 @@ def test_key_is_not_laid_at_the_door_of_who_deleted_another() -> None:
         {"gcp_service_account_key": [key("k1")]}, {}, audited=[entry("DeleteServiceAccountKey", f"{of}k1")]
     )
     assert found.actor == "eve@acme.example"
+
+
+def test_entry_that_comes_late_names_its_author_of_a_key_that_is_gone_since_too() -> None:
+    (first,) = drift({}, {"gcp_service_account_key": [key("k1")]})
+    made = entry("CreateServiceAccountKey", f"projects/-/serviceAccounts/1-{EXPORT}")
+    for now in ({"gcp_service_account_key": [key("k1")]}, {}):
+        (late,) = drift(now, now, audited=[made], unnamed=(first,), now=day(2))
+        assert (late.actor, late.changed_at, late.direction) == ("eve@acme.example", made["at"], "neutral")
+        assert undo(first) is not None and undo(late) is None
 
 
 def test_nobody_is_named_for_a_folder_and_it_says_why() -> None:

@@ -12,8 +12,8 @@ from auditor.alerts.routes import EVENTS, Route
 from auditor.drift import compare
 from auditor.ledger import Ledger
 from auditor.model import Drift, Seen
-from auditor.watch.authors import trace
-from auditor.watch.late import folded, is_late
+from auditor.watch.authors import is_late, trace
+from auditor.watch.late import folded
 from auditor.watch.values import Watched
 
 EVE = "arn:aws:sts::111111111111:assumed-role/deploy/eve"

@@ -29,6 +29,7 @@ from auditor.sandbox.gcp import GcpCloud
 from auditor.sandbox.gcp_query import LOGGING, parse
 from auditor.schema import tables
 from auditor.sources import gcp_dataproc, gcp_logging
+from auditor.watch.entries import METHODS
 
 AT = NOW - timedelta(days=2)
 
@@ -388,6 +389,34 @@ def test_driver_logs_that_are_switched_off_are_not_asked_for(
 ) -> None:
     assert read(gcp_logging, driver_logs=False).reasons() == ["not_configured"]
     assert cloud.counts["logging", "ListLogEntries"] == 1
+
+
+def test_calls_that_change_what_is_watched_are_taken_and_those_that_only_look_are_not(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    changing = (
+        "iam.admin.v1.CreateServiceAccountKey", "iam.admin.v1.UploadServiceAccountKey", "iam.admin.v1.EnableServiceAccount",
+        "iam.admin.v1.SetIAMPolicy", "iam.admin.v1.UpdateRole", "logging.v2.ConfigServiceV2.UpdateBucketAsync",
+        "logging.v2.ConfigServiceV2.DeleteSink",
+    )  # fmt: skip
+    looking = (
+        "iam.admin.v1.GetServiceAccountKey",
+        "iam.admin.v1.ListServiceAccounts",
+        "logging.v2.ConfigServiceV2.GetSink",
+    )
+    cloud.add_entries(
+        audit(
+            "x", at=AT, insert_id=name, payload={"methodName": f"google.{name}", "resourceName": "projects/p"}
+        )
+        for name in (*changing, *looking)
+    )
+    rows = read(gcp_logging).rows("gcp_audit_entry")
+    assert sorted(row["method"] for row in rows) == sorted(f"google.{name}" for name in changing)
+    of = {method for methods in METHODS.values() for names in methods.values() for method in names}
+    assert all(
+        any(part.lower() in f"v1.{method} ConfigServiceV2.{method}".lower() for part in gcp_logging.METHODS)
+        for method in of - {"UpdateCluster"}
+    )
 
 
 def test_the_filters_state_their_times_and_are_short_enough() -> None:

@@ -14,8 +14,9 @@ from auditor.drift import finding_id
 from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
-from auditor.watch.authors import trace
-from auditor.watch.late import is_late
+from auditor.watch.authors import is_late, trace
+from auditor.watch.gcp import TABLES as GOOGLE
+from auditor.watch.gcp import project_of
 from auditor.watch.undo import undo
 
 ENDS = frozenset({"recovered", "vanished"})
@@ -213,6 +214,9 @@ def _setting(one: Drift) -> str:
 
 
 def _account(one: Drift) -> str:
+    """Return the account or the project that a key names."""
+    if one.subject_table in GOOGLE:
+        return project_of(one.subject_key)
     return _place(one.subject_key, 4)
 
 

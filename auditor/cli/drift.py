@@ -107,6 +107,8 @@ def _known(this: App, now: Standing) -> Mapping[tuple[str | None, str], FindingR
 
 
 def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], FindingRow]) -> bool:
+    from auditor.watch.gcp import TABLES, project_of
+
     finding = known.get((row.rule, row.subject_key)) or known.get((None, row.subject_key))
     code = finding.code if finding and row.rule else None
     if wanted.rule and wanted.rule not in (row.rule, code):
@@ -119,6 +121,8 @@ def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], Fin
     parts = row.subject_key.split(":")
     if row.subject_key.startswith("arn:") and len(parts) > 4 and parts[4]:
         of["account"] = parts[4]
+    if row.subject_table in TABLES:
+        of["project"] = project_of(row.subject_key)
     return wanted.fits(of, of)
 
 

@@ -55,6 +55,11 @@ def trace(drift: Drift) -> Trace:
     )
 
 
+def is_late(one: Drift) -> bool:
+    """Say whether a drift only tells who made a change that was told before."""
+    return one.actor_reason.startswith(LATE)
+
+
 class Authors:
     """Who changed what, from the feed of management events and from the audit entries."""
 

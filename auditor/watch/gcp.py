@@ -141,6 +141,8 @@ class Access:
             )
         if not (less := sorted(grants - has)):
             return None
+        if not self._new.known(resource, member):
+            return Told(says=f"is gone: whether {member} may still {some(less)} on {resource} is not known")
         twins = self._new.conditions(resource, member, role)
         if twins and condition:
             return None  # told with the other condition
@@ -198,6 +200,10 @@ class _Side:
         """Return all that a member may do on a resource without a condition, as far as it is known."""
         bound = self.bound.get((resource, member), ())
         return frozenset().union(*(self.grants(role) or () for role, condition in bound if not condition))
+
+    def known(self, resource: str, member: str) -> bool:
+        """Say whether it is known of each binding of a member on a resource what it grants."""
+        return all(self.grants(role) is not None for role, _ in self.bound.get((resource, member), ()))
 
     def conditions(self, resource: str, member: str, role: str) -> list[str]:
         """Return the conditions under which a member has a role."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from auditor.model import Drift
 from auditor.watch import gcp, roles
-from auditor.watch.authors import LATE, Authors, when
+from auditor.watch.authors import LATE, Authors, is_late, when
 from auditor.watch.values import Fields, Row, Watched
 
 HORIZON = timedelta(hours=48)
@@ -25,11 +25,6 @@ _ASKED = re.compile(r"not found, because no .+? names this change (?:between (?P
 def late_id(drift_id: str) -> str:
     """Return the id under which it is told who made a change."""
     return hashlib.sha256(f"late {drift_id}".encode()).hexdigest()
-
-
-def is_late(one: Drift) -> bool:
-    """Say whether a drift only tells who made a change that was told before."""
-    return one.actor_reason.startswith(LATE)
 
 
 def unnamed(told: Iterable[Drift]) -> tuple[Drift, ...]:

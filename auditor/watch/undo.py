@@ -7,6 +7,7 @@ from collections.abc import Callable
 from shlex import quote
 
 from auditor.model import Drift
+from auditor.watch.authors import is_late
 from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, SINK
 
 _BINDING = re.compile(
@@ -18,9 +19,9 @@ _BINDING = re.compile(
 
 
 def undo(one: Drift) -> str | None:
-    """Return how a change of a setting is undone; None where that is not known, or a finding is told."""
-    if one.rule is not None:
-        return None
+    """Return how a change of a setting is undone; None where that is not known, and for findings."""
+    if one.rule is not None or is_late(one):
+        return None  # how a change is undone was told with it
     known = _COMMANDS.get(one.subject_table)
     if known and (command := known(one)):
         return f"If nobody meant this: {command}"
