@@ -60,8 +60,3 @@ class Opened:
         """Raise VerificationError where a page of the file is damaged: nothing is to be written over it."""
         if wrong := storage.damage(self._conn):
             raise storage.differs(self.path, wrong[0])
-
-    def require_sound(self) -> None:
-        """Raise VerificationError where a page is damaged, or the chain does not verify."""
-        if words := self.unsound():
-            raise storage.differs(self.path, words)
