@@ -2,6 +2,7 @@
 
 python ledger_writer.py PATH record DAY CHECKPOINT     kill -9 itself at a checkpoint of that scan
 python ledger_writer.py PATH many FIRST COUNT          record so many scans, waiting its turn
+python ledger_writer.py PATH decide WHO COUNT        ack, silence, post and end so many times, waiting its turn
 python ledger_writer.py PATH send URL WHEN CA          kill -9 itself before or after a message went
 python ledger_writer.py PATH drain URL CA HOURS RATE   send by the routes a and b until nothing is left
 python ledger_writer.py PATH migrate STEP              kill -9 itself within or after a migration
@@ -12,8 +13,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ledger_case import day, outcome, scan
 
@@ -61,6 +65,36 @@ def many(path: str, first: str, count: str) -> None:
                     break
                 except UsageError:  # the other was first: take a later time
                     at += timedelta(seconds=1)
+
+
+def decide(path: str, who: str, count: str) -> None:
+    """Do what a person does, and a service beside them, at the very same time as another process does it."""
+    with Ledger.open(path, busy_s=30) as ledger:
+        now = day(10)
+
+        def entered(enter: Callable[[datetime], Any]) -> Any:
+            nonlocal now
+            while True:
+                now += timedelta(seconds=1)
+                with suppress(UsageError):  # the other was first: take a later time
+                    return enter(now)
+
+        for n in range(int(count)):
+            ledger.post([Alert(f"msg_{who}_{n}", "hook", "test", (), {"n": n})], now)
+            note = Alert(f"msg_ack_{who}_{n}", "hook", "acknowledged", ("key-1",), {})
+            silence = entered(
+                lambda at: ledger.silence(
+                    rule="x*", reason="work", by=who, until=at + timedelta(hours=9), now=at
+                )
+            )
+            entered(
+                lambda at, note=note: ledger.acknowledge(
+                    "msg_1", reason="on it", by=who, now=at, told=lambda *_: note
+                )
+            )
+            entered(
+                lambda at, name=silence.silence_id: ledger.end_silence(name, by=who, reason="done", now=at)
+            )
 
 
 def send(path: str, url: str, when: str, trusted: str) -> None:
@@ -115,6 +149,6 @@ def migrate(path: str, step: str) -> None:
 
 
 if __name__ == "__main__":
-    {"record": record, "many": many, "send": send, "drain": drain, "migrate": migrate}[sys.argv[2]](
-        sys.argv[1], *sys.argv[3:]
-    )
+    {"record": record, "many": many, "decide": decide, "send": send, "drain": drain, "migrate": migrate}[
+        sys.argv[2]
+    ](sys.argv[1], *sys.argv[3:])

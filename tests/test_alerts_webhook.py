@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -129,7 +130,18 @@ def test_a_receiver_that_is_down_for_days_gets_it_in_the_end_or_leaves_a_dead_le
 
 @pytest.mark.parametrize(
     ("value", "least"),
-    [("900", 900), ("Sat, 01 Jan 2000 00:00:00 GMT", 0), ("soon", 0), ("9" * 30, LONGEST_WAIT_S)],
+    [
+        ("900", 900),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", 0),
+        ("soon", 0),
+        ("9" * 30, LONGEST_WAIT_S),
+        ("-900", 0),
+        ("315360000", LONGEST_WAIT_S),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST_WAIT_S),
+        ("Fri, 01 Jan 2038 00:00:00 +99999999999999999999", 0),
+        ("1e9", 0),
+        ("", 0),
+    ],
 )
 def test_retry_after_is_honoured_within_reason(
     receiver: Receiver, ledger: Ledger, value: str, least: int
@@ -137,6 +149,7 @@ def test_retry_after_is_honoured_within_reason(
     receiver.reply = lambda _: (429, {"Retry-After": value}, b"")
     ledger.post(alerts(), NOW)
     attempt(receiver, ledger)
+    assert ledger.outbox()[0].attempts == 1
     wait = (ledger.outbox()[0].next_at - NOW).total_seconds()
     assert wait == max(least, wait_s("msg_0", 1) or 0)
 
@@ -186,11 +199,17 @@ def test_a_receiver_that_never_finishes_its_answer_is_cut_off(receiver: Receiver
     assert ledger.outbox()[0].state == "pending"
 
 
-def test_a_huge_answer_is_not_read(receiver: Receiver, ledger: Ledger) -> None:
-    receiver.reply = lambda _: (500, {}, b"x" * 5_000_000)
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_of_a_gigabyte_is_not_read(receiver: Receiver, ledger: Ledger, status: int) -> None:
+    huge = bytes(1 << 30)  # pages of zeros that nobody touches: as little of it is held as is read
+    receiver.reply = lambda _: (status, {"Content-Length": str(len(huge))}, huge)
     ledger.post(alerts(), NOW)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     attempt(receiver, ledger)
-    assert len(ledger.outbox()[0].last_error) < 500
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    (sending,) = ledger.outbox()
+    assert (sending.state, len(receiver.got)) == ("delivered" if status == 200 else "pending", 1)
+    assert len(sending.last_error) < 500
 
 
 @pytest.mark.parametrize(

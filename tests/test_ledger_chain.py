@@ -13,6 +13,7 @@ from test_ledger_survival import FIXTURES
 
 from auditor.cli._root import cli
 from auditor.drift import Present, compare
+from auditor.errors import UsageError
 from auditor.ledger import (
     Alert,
     BucketMemory,
@@ -387,3 +388,13 @@ def test_verify_says_which_message_was_changed_and_what_is_to_be_done(
     assert told.exit_code == 5
     assert "entry 2: message msg_test is not what was posted (table outbox)" in told.stderr
     assert "`auditor db restore FILE`" in told.stderr
+
+
+def test_a_decision_is_not_refused_for_a_message_that_a_service_wrote_meanwhile(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger") as ledger:
+        ledger.record(scan(1), [], at=day(1))
+        ledger.post([Alert("msg_late", "hook", "test", (), {})], day(3))
+        ledger.silence(rule="x", reason="work", by="ann", until=day(9), now=day(2))
+        with pytest.raises(UsageError, match="before the ledger's last entry"):
+            ledger.silence(rule="y", reason="work", by="ann", until=day(9), now=day(1))
+        assert ledger.verify().because == ""

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,26 @@ def test_two_processes_write_one_ledger_and_no_scan_is_lost(tmp_path: Path) -> N
         assert len(ledger.scans(state="finished")) == 30
         assert len(ledger.findings(Filters(state="all"))) == 1
         assert ledger.verify().because == ""
+
+
+def test_two_processes_ack_silence_and_post_at_once_and_nothing_of_it_is_lost_or_unbound(
+    tmp_path: Path,
+) -> None:
+    path, rounds = tmp_path / "ledger", 10
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+    running = [other(path, "decide", who, rounds) for who in ("ann", "bob")]
+    assert [process.wait(60) for process in running] == [0, 0]
+    with Ledger.open(path) as ledger:
+        assert ledger.verify().because == ""
+        assert len({row.alert.alert_id for row in ledger.outbox()}) == 1 + 2 * 2 * rounds
+        assert len(ledger.acknowledgements()) == 2 * rounds
+        assert [row.ended_by for row, _, _ in ledger.silences() if row.ended_by == row.author].count(
+            "ann"
+        ) == rounds
+        kinds = Counter(entry.kind for entry in ledger.entries())
+        assert kinds["posted"] == 2 * 2 * rounds
+        assert kinds["silence"] == kinds["silence_ended"] == kinds["acknowledgement"] == 2 * rounds
 
 
 def test_a_new_ledger_waits_for_the_process_that_makes_it_too(tmp_path: Path) -> None:

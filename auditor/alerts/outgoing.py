@@ -160,7 +160,7 @@ def seconds(retry_after: str | None, now: datetime) -> int | None:
         return min(int(text[:10]), 86_400)
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a zone of twenty digits
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return max(0, int((at - now).total_seconds()))

@@ -90,11 +90,13 @@ def every(conn: sqlite3.Connection, *, kind: str = "", as_of: datetime | None = 
 
 
 def not_back_dated(conn: sqlite3.Connection, now: datetime, what: str) -> None:
-    """Refuse what would stand before an entry that is in the chain already."""
-    last = conn.execute("SELECT max(at) FROM entry").fetchone()[0]
-    if last is not None and stamp(now) < last:
+    """Refuse what would stand before an entry that is in the chain already; a message that a service wrote meanwhile is none."""
+    row = conn.execute(
+        "SELECT at FROM entry WHERE kind <> ? ORDER BY at DESC LIMIT 1", (chain.POSTED,)
+    ).fetchone()
+    if row is not None and stamp(now) < row[0]:
         raise UsageError(
-            f"{what} of {stamp(now)} would stand before the ledger's last entry, of {last}",
+            f"{what} of {stamp(now)} would stand before the ledger's last entry, of {row[0]}",
             remedy="Decisions are entered when they are made: check the clock of this machine.",
         )
 
