@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 _URI = re.compile(r"""s3[an]?://([a-z0-9][a-z0-9.\-]{1,62})(/[^\s'",;)]*)?""")
+_WILD = re.compile(r"[*?{\[]")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _OUT = {"out", "output", "outputs", "dest", "destination", "target", "sink", "export", "to", "write"}
 _IN = {"in", "input", "inputs", "source", "src", "from", "read", "checkpoint", "log", "logs"} | {
@@ -54,10 +55,11 @@ class Output:
 def prefix_of(path: str | None) -> str:
     """Return a URI's path as a prefix: no leading slash, cut before a wildcard, a slash at the end."""
     prefix = (path or "").lstrip("/")
-    wild = re.search(r"[*?{\[]", prefix)
+    wild = _WILD.search(prefix)
     if wild:
         prefix = prefix[: wild.start()].rpartition("/")[0]
-    prefix = re.sub(r"/{2,}", "/", prefix)
+    if "//" in prefix:
+        prefix = re.sub(r"/{2,}", "/", prefix)
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
 
@@ -73,9 +75,9 @@ def outputs(job: Mapping[str, Any], exports: Collection[Mapping[str, Any]], labe
             prefix = _filled(export["prefix"], job)
             found[export["bucket"], prefix] = Output(export["bucket"], prefix, "label", True, export["name"])
     for bucket, prefix, declared in _mentioned(job):
-        name = _configured(bucket, prefix, job, exports)
+        name = _configured(bucket, prefix, job, exports) if exports else None
         found.setdefault((bucket, prefix), Output(bucket, prefix, "arguments", declared, name))
-    if not any(output.declared for output in found.values()):
+    if exports and not any(output.declared for output in found.values()):
         for export in exports:
             if _fits(export, job):
                 prefix = _filled(export["prefix"], job)
@@ -89,8 +91,13 @@ def export_key(bucket: str, prefix: str, name: str | None) -> str:
     """Return what runs of the same export share: its configured name, or its prefix without a run's own part."""
     if name:
         return name
-    unnamed = _NAMED_RUN.sub(lambda match: f"{match[1]}=#", prefix)
-    return f"{bucket}/{_RUN.sub('#', unnamed)}"
+    return f"{bucket}/{'/'.join(map(_without_run, prefix.split('/')))}"
+
+
+@lru_cache(maxsize=4096)
+def _without_run(part: str) -> str:
+    """Return one part of a prefix without what belongs to a run; neither pattern reaches over a slash."""
+    return _RUN.sub("#", _NAMED_RUN.sub(r"\1=#", part))
 
 
 def _mentioned(job: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
@@ -98,15 +105,17 @@ def _mentioned(job: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     outs: list[tuple[str, str]] = []
     bare: list[tuple[str, str]] = []
     for words, text in _texts(job):
-        for match in _URI.finditer(text):
+        for match in _URI.finditer(text) if "://" in text else ():
             place = (match[1], prefix_of(match[2]))
             if words & _OUT:
                 outs.append(place)
             elif not words & _IN:
                 bare.append(place)
-    sole = not outs and len(set(bare)) == 1
     for place in dict.fromkeys(outs):
         yield *place, True
+    if not bare:
+        return
+    sole = not outs and len(set(bare)) == 1
     for place in dict.fromkeys(bare):
         if place not in outs:
             yield *place, sole
@@ -160,6 +169,7 @@ def _configured(
     return fitting[0]["name"] if fitting else None
 
 
+@lru_cache(maxsize=4096)
 def _pattern(template: str) -> re.Pattern[str]:
     parts = re.split(r"(\{\w+\}|\*)", template)
     return re.compile("".join("[^/]*" if i % 2 else re.escape(part) for i, part in enumerate(parts)))

@@ -9,7 +9,7 @@ from chain_world import at, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.outputs import Output, export_key, outputs, prefix_of
+from auditor.outputs import _NAMED_RUN, _RUN, Output, export_key, outputs, prefix_of
 
 
 def _said(*arguments: str, properties: Any = None, **more: Any) -> list[tuple[str, str, bool]]:
@@ -112,3 +112,13 @@ def test_no_argument_is_too_odd_to_be_read(arguments: list[str], properties: dic
     for bucket, prefix, _ in _said(*arguments, properties=properties):
         assert bucket
         assert prefix == prefix_of(prefix)
+
+
+@given(
+    st.text("ab1f/=-_.Trun:é\n", max_size=60),
+    st.sampled_from(["", "/abcdefab-abcd-abcd-abcd-abcdefabcdef/", "dt=2026-01-05/"]),
+)
+def test_what_belongs_to_a_run_is_found_part_by_part(text: str, more: str) -> None:
+    for prefix in (text + more, more + text):
+        whole = _RUN.sub("#", _NAMED_RUN.sub(r"\1=#", prefix))
+        assert export_key("b", prefix, None) == f"b/{whole}"

@@ -26,10 +26,10 @@ COLUMNS = {
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
     """Yield one row a job and prefix."""
     (now,) = tables["as_of"]
-    label = now["export_label"]
+    label, exports = now["export_label"], tables["config_export"]
     for job in tables["chain_job"]:
-        named = {**job, "labels": {label: job["export_label"]}}
-        for output in outputs(named, tables["config_export"], label):
+        named = {**job, "labels": {label: job["export_label"]}} if exports else job
+        for output in outputs(named, exports, label):
             yield {
                 "job_uuid": job["job_uuid"],
                 "bucket": output.bucket,

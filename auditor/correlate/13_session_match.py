@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.correlate import Tables
+from auditor.correlate.running import running
 
 TABLE = "session_match"
 READS = ("sts_session", "chain_job", "output", "credential_write", "config_federation", "as_of")
@@ -41,16 +42,13 @@ COLUMNS = {
 _LEFT = """sts_session WHERE event_name = 'AssumeRoleWithWebIdentity' AND coalesce(error_code, '') = ''
     AND role_arn IN (SELECT role_arn FROM config_federation)
     AND NOT EXISTS (SELECT 1 FROM named_session m WHERE m.session_key = sts_session.session_key)"""
-_DAYS = f"(SELECT subject, date_trunc('day', issued_at) FROM {_LEFT})"
 _FIRST = "started_at - INTERVAL 5 MINUTE"
 _LAST = "coalesce(finished_at, (SELECT n.as_of FROM as_of n)) + (SELECT n.skew_s FROM as_of n) * INTERVAL 1 SECOND"
 WHERE = {
     "sts_session": _LEFT.removeprefix("sts_session WHERE "),
     "chain_job": f"""coalesce(subject, '') = ''
         OR EXISTS (SELECT 1 FROM credential_write WHERE access_key_id <> '')
-        OR job_uuid IN (SELECT session_name FROM {_LEFT} UNION ALL SELECT substr(session_name, 10) FROM {_LEFT})
-        OR {_LAST} > {_FIRST} + INTERVAL 1 DAY
-        OR (subject, date_trunc('day', {_FIRST})) IN {_DAYS} OR (subject, date_trunc('day', {_LAST})) IN {_DAYS}""",
+        OR {running(_LEFT, _FIRST, _LAST)}""",
     "output": "EXISTS (SELECT 1 FROM credential_write WHERE access_key_id <> '')",
 }
 """Of long tables: the sessions that are left to this step; the jobs that one of these names or that may have run when one

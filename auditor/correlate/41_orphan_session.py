@@ -10,6 +10,7 @@ from typing import Any
 from auditor.correlate import Rows, Tables
 from auditor.correlate.beside import Beside
 from auditor.correlate.links.evidence import words
+from auditor.correlate.running import running
 from auditor.correlate.sight import Sight
 
 TABLE = "orphan_session"
@@ -41,12 +42,14 @@ COLUMNS = {
 _LEFT = """event_name = 'AssumeRoleWithWebIdentity' AND coalesce(error_code, '') = ''
     AND role_arn IN (SELECT role_arn FROM config_federation)
     AND NOT EXISTS (SELECT 1 FROM matched_session m WHERE m.session_key = sts_session.session_key)"""
+_FIRST = "started_at - INTERVAL 5 MINUTE"
+_LAST = "coalesce(finished_at, (SELECT n.as_of FROM as_of n)) + INTERVAL 5 MINUTE"
 WHERE = {
     "sts_session": _LEFT,
-    "chain_job": f"subject IN (SELECT subject FROM sts_session WHERE {_LEFT})",
+    "chain_job": running(f"sts_session WHERE {_LEFT}", _FIRST, _LAST),
     "session_match": "NOT EXISTS (SELECT 1 FROM matched_session m WHERE m.session_key = session_match.session_key)",
 }
-"""Of long tables: the sessions that are left to this step, their matches, and the jobs of their subjects."""
+"""Of long tables: the sessions that are left to this step, their matches, and the jobs of their subjects then."""
 _ROUND = timedelta(minutes=5)
 
 

@@ -85,16 +85,18 @@ def correlate(
 
 def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = None) -> None:
     """Make the table of one step; `held` keeps short tables for the steps that read them next."""
+    held = {} if held is None else held
     if step.language == "sql":
-        if step.table in _spares() and not _long(engine, _spares()[step.table][1]):
+        if _not_worth(engine, step.table, held):
             engine.without_rows(step.table, _spares()[step.table][0])
         else:
             engine.run(step.table, step.text)
     else:
         with _collected_rarely():
-            engine.insert(step.table, derived(engine, step, {} if held is None else held))
+            engine.insert(step.table, derived(engine, step, held))
         for other in adds(step):
-            engine.add(step.table, other)
+            if not _not_worth(engine, other, held):
+                engine.add(step.table, other)
 
 
 def adds(step: Step) -> Sequence[str]:
@@ -140,7 +142,9 @@ def _rows(
     rows = held.get(table)
     if rows is not None:
         return rows
-    if columns is not None and (table in held or _long(engine, table)):
+    if _not_worth(engine, table, held):
+        return ()
+    if columns is not None and _long(engine, table, held):
         held[table] = None
         return engine.streamed(table, columns, where)
     source = (
@@ -153,7 +157,14 @@ def _rows(
     return rows
 
 
-def _long(engine: Engine, table: str) -> bool:
+def _not_worth(engine: Engine, table: str, held: Mapping[str, Rows | None]) -> bool:
+    """Tell whether the rows of a SQL step are left to Python, as the table that it spares rows of is short."""
+    return table in _spares() and not _long(engine, _spares()[table][1], held)
+
+
+def _long(engine: Engine, table: str, held: Mapping[str, Rows | None]) -> bool:
+    if table in held:
+        return held[table] is None
     (said,) = engine.rows(f"SELECT count(*) AS n FROM {table}")
     return bool(said["n"] > _HELD)
 

@@ -157,8 +157,9 @@ class Engine:
     def without_rows(self, table: str, like: str) -> None:
         """Make a table that has the columns of another of the schema, and no rows."""
         columns = sql_columns(schema_tables()[like])
-        listed = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in columns.items())
-        self.run(table, f"SELECT {listed} WHERE FALSE")
+        listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
+        self._connection.execute(self._parsed(f"CREATE OR REPLACE TABLE {name(table)} ({listed})"))
+        self._made.add(table)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> None:
         """Run one statement for what it does."""

@@ -150,6 +150,13 @@ class Engine(embedded.Engine):
         super().add(table, other)
         self._known.pop(table, None)
 
+    def without_rows(self, table: str, like: str) -> None:
+        """Make a table without rows here."""
+        super().without_rows(table, like)
+        self._known.pop(table, None)
+        self._away.discard(table)
+        self._large.discard(table)
+
     def attach(self, table: str, path: Path) -> None:
         """Make a view of a Parquet file."""
         super().attach(table, path)
