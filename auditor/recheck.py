@@ -158,6 +158,7 @@ def recheck(
 
     BusyError while a scan runs. AuditorError when it cannot be written; then the ledger is as it was.
     """
+    ledger.require_whole()
     lease = ledger.begin(f"{RECHECK}{now:%Y-%m-%dT%H:%M:%S.%fZ}", owner or local_owner(), LEASE_S, now)
     try:
         with Holding(ledger.path, lease):

@@ -93,6 +93,7 @@ def scan(
     AuditorError when it cannot be written; then the ledger is as it was.
     """
     slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    ledger.require_whole()
     lease = ledger.begin(slot, owner or local_owner(), LEASE_S, now)
     try:
         with Holding(ledger.path, lease):

@@ -22,6 +22,7 @@ from bench.rules import rules
 from bench.service import service
 from bench.spark import spark
 from bench.trust import trust
+from bench.year import year
 
 EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     **FIGURES,
@@ -33,6 +34,7 @@ EVERY: dict[str, Callable[[], Iterator[Figure]]] = {
     "trust": trust,
     "ledger": ledger,
     "service": service,
+    "year": year,
 }
 LARGE: dict[str, Callable[[], Iterator[Figure]]] = {"chain_large": chain_large, "spark": spark}
 """Those that take long and much disk: only when they are named."""

@@ -103,8 +103,7 @@ class Ledger(Alerting, Decisions):
         expected: Sequence[tuple[str, datetime]] = (),
         gone: Callable[[str], bool] = slots.is_gone,
     ) -> Lease:
-        """Take a slot to scan; see `slots.begin`. VerificationError, and nothing written, where a page is damaged."""
-        self.require_whole()
+        """Take a slot to scan; see `slots.begin`."""
         with self._write() as conn:
             return slots.begin(conn, slot, owner, lease_s, now, expected=expected, gone=gone)
 
