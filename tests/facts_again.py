@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from auditor.canonical import name
-from auditor.correlate import Step, adds, derived, run_step, steps
+from auditor.correlate import Step, added, adds, derived, run_step, steps
 from auditor.correlate import _module as module_of
 from auditor.engines.duckdb import Engine
 from auditor.rulelang.rule import Rule
@@ -57,7 +57,7 @@ class Facts:
 def put(engine: Engine, step: Step, rows: Rows) -> None:
     """Put what a Python step yielded into its table, and the rows that it adds as they stand."""
     engine.insert(step.table, rows)
-    for other in adds(step):
+    for other in added(engine, step):
         engine.add(step.table, other)
 
 

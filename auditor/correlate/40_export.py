@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -21,17 +21,20 @@ from auditor.correlate.links import (
     session,
     trigger,
 )
-from auditor.correlate.links.evidence import Case, Evidence, Parts, Row, case_of, parts
+from auditor.correlate.links.evidence import Case, Evidence, Parts, Row, case_of, grouped, parts
 from auditor.correlate.links.hiding import explained
 from auditor.correlate.links.judgement import Judgement, Refs, not_required, unknown
-from auditor.correlate.links.plain import Found, Plain
-from auditor.correlate.links.reading import COLUMNS, READS
+from auditor.correlate.links.reading import COLUMNS, LEFT_OUT, READS
 from auditor.correlate.links.recovery_point import Capture
 from auditor.correlate.links.row import row_of
 from auditor.model import LINKS, State, Strength
 
 TABLE = "export"
-__all__ = ["COLUMNS", "READS", "TABLE", "derive"]
+ADDS = ("plain_export",)
+"""Those that leave no doubt, as SQL says them (39_plain_export.sql)."""
+LAST = ADDS
+"""Nobody reads that table after this step."""
+__all__ = ["ADDS", "COLUMNS", "LAST", "LEFT_OUT", "READS", "TABLE", "derive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,18 @@ class _First:
 class _Run:
     """What other exports need to know of one."""
 
-    output: Row
-    job: Row
+    export_id: str
+    export_key: str
+    prefix: str
     zone: str | None
     starts: datetime | None
-    captures: Sequence[Capture]
-
-    @property
-    def export_id(self) -> str:
-        return str(self.output["export_id"])
+    started_at: datetime | None
+    succeeded_at: datetime | None
+    """When its job ended well; None when it did not."""
+    complete: Sequence[datetime | None]
+    """When the captures that prove it were complete."""
+    doubt: Judgement | None = None
+    """The recovery_point link where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +73,15 @@ class _Judged:
 
 
 def derive(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield one row an export: those that leave no doubt as `links/plain.py` finds them, the rest as they are judged."""
+    """Yield one row an export, each of them judged: of those that leave no doubt SQL has said what that comes to."""
     evidence = Evidence(tables)
     triggers = calls.Triggers(evidence)
-    return _judged_all(evidence, triggers, Plain(evidence, triggers).of)
-
-
-def judged(tables: Tables) -> Iterator[Mapping[str, Any]]:
-    """Yield one row an export, each of them judged: what `derive` must come to, whatever it finds plain."""
-    evidence = Evidence(tables)
-    return _judged_all(evidence, calls.Triggers(evidence), lambda _: None)
-
-
-def _judged_all(
-    evidence: Evidence, triggers: calls.Triggers, plain: Callable[[Parts], Found | None]
-) -> Iterator[Mapping[str, Any]]:
+    plain = grouped(tables["plain_run"], lambda row: row["bucket"])
     # An id begins with the bucket and a slash, so those of a bucket stand together; runs of one export share it.
-    for _, of_bucket in groupby(parts(evidence), lambda each: each[0]["bucket"]):
-        doubtful: list[_First] = []
-        every: list[_Run] = []
-        for each in of_bucket:
-            found = plain(each)
-            if found is None:
-                doubtful.append(first := _first(evidence, each))
-                every.append(_run(each, first.case.zone, first.captures))
-            else:
-                every.append(_run(each, found.zone, (found.capture,)))
-                yield found.row
-        runs = _Runs(every)
-        for item in doubtful:
+    for bucket, of_bucket in groupby(parts(evidence), lambda each: each[0]["bucket"]):
+        items = [_first(evidence, each) for each in of_bucket]
+        runs = _Runs([*map(_run, items), *map(_plain_run, plain.get(bucket, ()))])
+        for item in items:
             yield _export(evidence, triggers, item, runs)
 
 
@@ -104,11 +90,32 @@ def _first(evidence: Evidence, each: Parts) -> _First:
     return _First(case, recovery_point.judge(evidence, case, objects.listing_gaps(evidence, case)))
 
 
-def _run(each: Parts, zone: str | None, captures: Sequence[Capture]) -> _Run:
-    output, job_row, writes = each[:3]
-    ended = job_row["finished_at"]
-    wrote = writes["first_write_at"] if writes else None
-    return _Run(output, job_row, zone, wrote or job_row["started_at"] or ended, captures)
+def _run(item: _First) -> _Run:
+    case, link = item.case, item.captures[0].judgement
+    return _Run(
+        case.export_id,
+        case.output["export_key"],
+        case.output["prefix"],
+        case.zone,
+        _starts(case),
+        case.job["started_at"],
+        case.job["finished_at"] if case.job["ending"] == "well" else None,
+        [one.completed_at for one in item.captures if one.judgement.state == State.PROVEN],
+        link if link.state == State.UNKNOWN else None,
+    )
+
+
+def _plain_run(row: Row) -> _Run:
+    return _Run(
+        row["export_id"],
+        row["export_key"],
+        row["prefix"],
+        row["zone"],
+        row["first_write_at"],
+        row["started_at"],
+        row["finished_at"],
+        (row["completed_at"],),
+    )
 
 
 def _export(evidence: Evidence, triggers: calls.Triggers, item: _First, runs: _Runs) -> dict[str, Any]:
@@ -199,11 +206,11 @@ class _Runs:
         ended: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
         began: dict[tuple[str, str, str | None], list[tuple[datetime, str, _Run]]] = defaultdict(list)
         for run in every:
-            name, key = run.export_id, run.output["export_key"]
-            if run.job["ending"] == "well" and run.job["finished_at"] is not None:
-                ended[key].append((run.job["finished_at"], name))
+            name, key = run.export_id, run.export_key
+            if run.succeeded_at is not None:
+                ended[key].append((run.succeeded_at, name))
             if run.starts is not None:
-                began[key, run.output["prefix"], run.zone].append((run.starts, name, run))
+                began[key, run.prefix, run.zone].append((run.starts, name, run))
         self._ended = {name: sorted(runs) for name, runs in ended.items()}
         self._began = {name: sorted(runs, key=lambda run: run[:2]) for name, runs in began.items()}
 
@@ -233,24 +240,20 @@ def _repeated(evidence: Evidence, item: _First, runs: _Runs) -> str | None:
 
 def _replaced(item: _First, runs: _Runs) -> str | None:
     """Return the proven later run that overwrote this one, where the zone lets it stand in."""
+    due = item.captures[0].due_at
     later = [
         other
         for other in _overwriting(item, runs)
-        if any(
-            one.judgement.state == State.PROVEN and _in_time(one, item.captures[0]) for one in other.captures
-        )
+        if any(done is not None and due is not None and done <= due for done in other.complete)
     ]
-    return (
-        min(later, key=lambda other: (other.job["started_at"], other.export_id)).export_id if later else None
-    )
+    return min(later, key=lambda other: (other.started_at, other.export_id)).export_id if later else None
 
 
 def _perhaps_replaced(item: _First, runs: _Runs) -> _First:
     """Leave open what was overwritten by a run of which it is not known whether it was captured: it might stand in."""
     held = item.captures[0]
     for other in sorted(_overwriting(item, runs), key=lambda each: each.export_id):
-        link = other.captures[0].judgement
-        if link.state == State.UNKNOWN:
+        if (link := other.doubt) is not None:
             why = f"{held.judgement.because}, and whether {other.export_id}, which overwrote it, was captured is not known"
             judgement = unknown(why, held.judgement.refs, link.gaps, held.judgement.due_at)
             return replace(item, captures=[replace(held, judgement=judgement)])
@@ -271,12 +274,6 @@ def _overwriting(item: _First, runs: _Runs) -> list[_Run]:
     ):
         return []
     return runs.after(case, capture.due_at)
-
-
-def _in_time(later: Capture, overwritten: Capture) -> bool:
-    """Tell whether a capture was complete by the time at which the overwritten run was due."""
-    done, due = later.completed_at, overwritten.due_at
-    return done is not None and due is not None and done <= due
 
 
 def _starts(case: Case) -> Any:

@@ -5,7 +5,8 @@
 what is judged one export at a time is Python (docs/adr/0003). Rows of a table that SQL can say as well, of which nothing
 is in doubt, are a SQL step's; the Python step that makes the table names it in ADDS and yields the others. Of long
 tables it reads the rows for which WHERE holds. A SQL step that it names in LONG, beside a table, only spares it rows of
-that table: it is not worth its planning while they are few, and makes none of them.
+that table: it is not worth its planning while they are few, and makes none of them. The tables `plain_*`, which tell the
+exports that leave no doubt, are made of many exports alone.
 The text of the steps is evidence too: `steps()` is what a bundle carries.
 """
 
@@ -33,6 +34,8 @@ Tables = Mapping[str, Rows]
 
 _HELD = 2000
 """Rows of the longest table that is held in memory between steps."""
+_MANY = 400
+"""Exports from which on those that leave no doubt are told by SQL: of fewer the judges say it sooner than it is planned."""
 _STEP = re.compile(r"(\d\d)_(\w+)\.(sql|py)")
 
 
@@ -85,6 +88,8 @@ def correlate(
 
 def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = None) -> None:
     """Make the table of one step; `held` keeps short tables for the steps that read them next."""
+    if _is_plain(step.table) and _few(engine):
+        return
     held = {} if held is None else held
     if step.language == "sql":
         if _not_worth(engine, step.table, held):
@@ -94,14 +99,29 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
     else:
         with _collected_rarely():
             engine.insert(step.table, derived(engine, step, held))
-        for other in adds(step):
+        for other in added(engine, step):
             if not _not_worth(engine, other, held):
-                engine.add(step.table, other)
+                engine.add(step.table, other, last=other in getattr(_module(step), "LAST", ()))
+
+
+def _is_plain(table: str) -> bool:
+    """Tell whether a table is of those that tell which exports leave no doubt: without them all are judged."""
+    return table.startswith("plain_")
+
+
+def _few(engine: Engine) -> bool:
+    ((row),) = engine.rows("SELECT count(*) AS n FROM export_output")
+    return bool(row["n"] < _MANY)
 
 
 def adds(step: Step) -> Sequence[str]:
     """Return the tables whose rows are, as they stand, rows of the table that a step makes."""
     return () if step.language == "sql" else getattr(_module(step), "ADDS", ())
+
+
+def added(engine: Engine, step: Step) -> Sequence[str]:
+    """Return those of them that were made."""
+    return [other for other in adds(step) if not (_is_plain(other) and _few(engine))]
 
 
 def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterable[Mapping[str, Any]]:
@@ -110,10 +130,25 @@ def derived(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Iterabl
     return found
 
 
-def read(engine: Engine, step: Step, held: dict[str, Rows | None]) -> Tables:
-    """Return the tables that a step in Python is given; `held` as of `run_step`."""
-    columns, where = (getattr(_module(step), name, {}) for name in ("COLUMNS", "WHERE"))
-    return {name: _rows(engine, name, columns.get(name), held, where.get(name, "")) for name in _reads(step)}
+def read(engine: Engine, step: Step, held: dict[str, Rows | None], *, whole: bool = False) -> Tables:
+    """Return the tables that a step in Python is given; `held` as of `run_step`.
+
+    What it names as LEFT_OUT, rows that have a value in common with another table, is not in them, unless they are
+    asked for `whole`.
+    """
+    columns, where, out = (getattr(_module(step), name, {}) for name in ("COLUMNS", "WHERE", "LEFT_OUT"))
+    plain = any(map(_is_plain, _reads(step))) and not whole and not _few(engine)
+    found: dict[str, Rows] = {}
+    for name in _reads(step):
+        if _is_plain(name) and not plain:
+            found[name] = ()
+        elif plain and name in out:
+            column, other = out[name]
+            others = f"NOT EXISTS (SELECT 1 FROM {other} o WHERE o.{column} = {name}.{column})"
+            found[name] = engine.streamed(name, columns[name], others)
+        else:
+            found[name] = _rows(engine, name, columns.get(name), held, where.get(name, ""))
+    return found
 
 
 @contextmanager

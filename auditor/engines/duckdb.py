@@ -208,13 +208,26 @@ class Engine:
         self._append(table, sql_columns(described), from_ndjson(path, sql_columns(described), longest))
         path.unlink()
 
-    def add(self, table: str, other: str) -> None:
-        """Append the rows of another table, which has the same columns."""
-        listed = ", ".join(map(name, self._kinds(table)))
-        self._writable(table)
+    def add(self, table: str, other: str, *, last: bool = False) -> None:
+        """Append the rows of another table, which has the same columns; with `last` the other is gone afterwards.
+
+        Then, if it may stand for the table as it is, the fewer rows are put to the more.
+        """
+        kinds = self._kinds(table)
+        into, of = table, other
+        if last and list(self._kinds(other).items()) == list(kinds.items()) and table not in self._views:
+            into, of = other, table
+        listed = ", ".join(map(name, kinds))
+        self._writable(into)
         self._connection.execute(
-            self._parsed(f"INSERT INTO {name(table)} ({listed}) SELECT {listed} FROM {name(other)}")
+            self._parsed(f"INSERT INTO {name(into)} ({listed}) SELECT {listed} FROM {name(of)}")
         )
+        if last:
+            self._drop(of)
+        if into is other:
+            self._connection.execute(f"ALTER TABLE {name(other)} RENAME TO {name(table)}")
+            self._made.discard(other)
+            self._made.add(table)
 
     def _append(self, table: str, kinds: Mapping[str, str], source: str, params: Sequence[Any] = ()) -> None:
         """Append a relation to a table, made when it is not there."""

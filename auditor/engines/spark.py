@@ -144,11 +144,13 @@ class Engine(embedded.Engine):
         self._known.pop(table, None)
         self._files_of.pop(table, None)
 
-    def add(self, table: str, other: str) -> None:
+    def add(self, table: str, other: str, *, last: bool = False) -> None:
         """Append the rows of another table here."""
         self._bring((table, other))
-        super().add(table, other)
+        super().add(table, other, last=last)
         self._known.pop(table, None)
+        if last:
+            self._known.pop(other, None)
 
     def without_rows(self, table: str, like: str) -> None:
         """Make a table without rows here."""

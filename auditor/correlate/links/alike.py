@@ -18,7 +18,7 @@ from auditor.model import State, Strength
 
 
 @dataclass(frozen=True, slots=True)
-class _Pattern:
+class Pattern:
     """What is said of every call of one kind."""
 
     state: State
@@ -39,7 +39,7 @@ class Alike:
     def __init__(self, known: Known, directory: Directory) -> None:
         self._known = known
         self._directory = directory
-        self._patterns: dict[tuple[Any, ...], _Pattern | None] = {}
+        self._patterns: dict[tuple[Any, ...], Pattern | None] = {}
         self._turns: dict[str, list[datetime]] = {}
         limits = (*known.tables["config_duty"], *known.tables["config_automation"])
         self._by_id = any((row["job_id"] or "*") != "*" for row in limits)
@@ -58,9 +58,7 @@ class Alike:
 
         `kind` is all that it is judged by beside the principal, the time and the job's project, region and id.
         """
-        turns = self._turns.get(principal)
-        if turns is None:
-            turns = self._turns[principal] = sorted(set(self._moments(principal)))
+        turns = self.turns(principal)
         place = bisect_left(turns, at)
         if place < len(turns) and turns[place] == at:
             return judge()
@@ -68,10 +66,17 @@ class Alike:
         asked = (principal, place, job["project"], job["region"], name if self._by_id else None, kind)
         if asked not in self._patterns:
             found = judge()
-            self._patterns[asked] = _pattern(found, at, refs, name or "")
+            self._patterns[asked] = pattern(found, at, refs, name or "")
             return found
-        pattern = self._patterns[asked]
-        return judge() if pattern is None else pattern.of(at, refs)
+        known = self._patterns[asked]
+        return judge() if known is None else known.of(at, refs)
+
+    def turns(self, principal: str) -> list[datetime]:
+        """Return every time at which what is said of a principal's calls may change, in order."""
+        turns = self._turns.get(principal)
+        if turns is None:
+            turns = self._turns[principal] = sorted(set(self._moments(principal)))
+        return turns
 
     def _moments(self, principal: str) -> Iterator[datetime]:
         """Yield every time that a call's time is compared with, of the principal or of whoever owns it."""
@@ -83,11 +88,11 @@ class Alike:
             yield from directory.turns(person)
 
 
-def _pattern(found: Judgement, at: datetime, refs: Refs, job_id: str) -> _Pattern | None:
+def pattern(found: Judgement, at: datetime, refs: Refs, job_id: str) -> Pattern | None:
     """Return what a judgement says of all calls like it; None when it may rest on more of this one."""
     parts = tuple(found.because.split(words(at)))
     good = found.state == State.PROVEN and len(parts) == 2
     bad = found.state == State.BROKEN and len(parts) == 1 and job_id not in found.because
     if not (good or bad) or found.refs[: len(refs)] != refs or found.gaps or found.due_at is not None:
         return None
-    return _Pattern(found.state, found.strength, parts, found.refs[len(refs) :])
+    return Pattern(found.state, found.strength, parts, found.refs[len(refs) :])

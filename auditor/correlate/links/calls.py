@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from auditor.correlate import Rows
 from auditor.correlate.links.alike import Alike
 from auditor.correlate.links.directory import Directory, named_by
 from auditor.correlate.links.evidence import Evidence, Row
@@ -46,6 +47,7 @@ class Triggers:
     def __init__(self, evidence: Evidence) -> None:
         pairs: dict[tuple[str, str], list[Row]] = defaultdict(list)
         names = {job["creator"] for job in evidence.jobs.values() if job["creator"]}
+        names.update(names_asked(evidence.tables["plain_asked"]))
         for entry in evidence.tables["gcp_audit_entry"]:
             names.update(named_by(entry))
             method = (entry["method"] or "").rpartition(".")[2]
@@ -112,6 +114,19 @@ class Triggers:
             and other["submitted_at"] is not None
             and call.at - skew <= other["submitted_at"] <= last
         ]
+
+
+def names_asked(asked: Rows) -> Iterator[str]:
+    """Yield the names of entries and jobs that 36_plain_asked.sql tells of: those of plain exports are not read."""
+    for row in asked:
+        if row["what"] == "name":
+            yield from named_by(
+                {
+                    "principal_email": row["principal"],
+                    "principal_subject": row["subject"],
+                    "delegation": row["delegation"],
+                }
+            )
 
 
 def _single(entry: Row) -> Call:

@@ -106,9 +106,14 @@ def _in_time(
 def holds(point: Row, start: datetime, due: datetime, objects: int) -> str:
     """Say that a point holds an export: that it started after its end and was complete in time."""
     held = f"all {objects} versions were current" if objects else "an earlier scan saw its objects"
+    return f"{holding(point, start)}{words(due)}; {held}"
+
+
+def holding(point: Row, start: datetime) -> str:
+    """Return what is said of a point that holds exports, up to the time at which it was due."""
+    done = words(point["completed_at"])
     return (
-        f"{short(point)} started on {words(start)}, after the export's end, completed on "
-        f"{words(point['completed_at'])} and was due {words(due)}; {held}"
+        f"{short(point)} started on {words(start)}, after the export's end, completed on {done} and was due "
     )
 
 

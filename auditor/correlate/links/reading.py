@@ -37,6 +37,8 @@ READS = (
     "history_export",
     "history_bucket",
     "history_membership",
+    "plain_asked",
+    "plain_run",
 )
 """Tables that judging the links reads: small ones, or aggregates of the large."""
 
@@ -141,3 +143,16 @@ COLUMNS = {
     "history_export": ("export_id", "links", "capture_due_at", "proving_point", "final"),
 }
 """What of those that have a row an export, or more, is looked at."""
+
+LEFT_OUT = {
+    "chain_job": ("job_uuid", "plain_job"),
+    "export_output": ("export_id", "plain_export"),
+    "export_write": ("export_id", "plain_export"),
+    "marker": ("export_id", "plain_export"),
+    "history_export": ("export_id", "plain_export"),
+    "session_match": ("job_uuid", "plain_job"),
+    "sts_session": ("session_key", "plain_job"),
+    "credential": ("session_key", "plain_job"),
+    "gcp_audit_entry": ("job_uuid", "plain_job"),
+}
+"""What of those that SQL says already is not read again."""

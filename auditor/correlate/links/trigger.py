@@ -104,7 +104,7 @@ def _like_others(
     """Judge a call, in the words of another that nothing but its time and entries tells it from."""
 
     def judged() -> Judgement:
-        return _called(evidence, run, triggers.directory, call, strength)
+        return called(evidence, run, triggers.directory, call, strength)
 
     if call.delegation or call.static_key != "" or not call.principal:
         return judged()
@@ -112,7 +112,8 @@ def _like_others(
     return triggers.alike.judged(call.principal, call.at, call.refs, run.job, kind, judged)
 
 
-def _called(evidence: Evidence, run: Run, directory: Directory, call: Call, strength: Strength) -> Judgement:
+def called(evidence: Evidence, run: Run, directory: Directory, call: Call, strength: Strength) -> Judgement:
+    """Judge a call that is tied to a job."""
     if call.static_key:
         return broken(f"a static service-account key signed the call: {call.static_key}", call.refs)
     principal = call.delegation[0] if call.delegation else call.principal
