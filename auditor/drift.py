@@ -21,6 +21,7 @@ from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
 from auditor.watch.authors import is_late
+from auditor.watch.late import followed
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Past:
     approved: Collection[Approval] = ()
     """What of the watched settings is approved."""
     unnamed: tuple[Drift, ...] = ()
-    """Changes told lately, without who made them, whose event may still come."""
+    following: tuple[Drift, ...] = ()
+    """Changes told lately, without who made them, whose event may still come; and the open findings told with these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,8 @@ class Present:
     settles: timedelta = timedelta(0)
     """How late events of the trail may come."""
     audited: Iterable[Mapping[str, Any]] = ()
-    """Rows of `gcp_audit_entry`."""
     audited_settles: timedelta = timedelta(0)
-    """How late these may come."""
+    """Rows of `gcp_audit_entry`, and how late these may come."""
     judged: Collection[str] | None = None
     """Ids of the rules that were judged; None: those that gave an outcome or have a finding."""
     broken: Collection[str] = ()
@@ -138,17 +139,22 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
         audited_settles=present.audited_settles,
         unnamed=past.unnamed,
     )
-    ours = [one for one in settings if not is_late(one)]  # of the others it was said before what they lead to
     later = [one for one in settings if is_late(one)]
-    settings = [*told(ours, past.watch, after, past.approved), *later]
-    authors = {d.subject_key: d for d in settings if d.actor and not is_late(d)}
-    findings = (
-        _drift_of(move, past.previous_at, now, authors)
-        for move in moves(past, present, now=now)
-        if move.kind not in QUIET
-    )
+    ours = [one for one in settings if not is_late(one)]
+    authors = {d.subject_key: d for d in ours if d.actor}
+    moved: set[tuple[str, str]] = set()
+
+    def findings() -> Iterator[Drift]:
+        for move in moves(past, present, now=now):
+            if move.kind not in QUIET:
+                found = _drift_of(move, past.previous_at, now, authors)
+                if past.following:
+                    moved.add((found.rule or "", found.subject_key))
+                yield found
+        yield from followed(later, past.unnamed, past.following, moved)  # of those that did not move
+
     return ordered(
-        chain(settings, findings),
+        chain(told(ours, past.watch, after, past.approved), later, findings()),
         key=lambda d: (d.subject_table, d.subject_key, d.rule or "", d.field or "", d.kind),
         held=CHANGES,
     )
@@ -327,12 +333,7 @@ def _key(outcome: Outcome) -> _Key:
     return outcome.rule, outcome.subject_table, outcome.subject_key
 
 
-def _drift_of(
-    move: Move,
-    previous_at: datetime | None,
-    now: datetime,
-    authors: Mapping[str, Drift],
-) -> Drift:
+def _drift_of(move: Move, previous_at: datetime | None, now: datetime, authors: Mapping[str, Drift]) -> Drift:
     old = move.before.outcome if move.before else None
     some = move.after or old
     assert some is not None

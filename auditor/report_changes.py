@@ -109,7 +109,8 @@ class Changes:
 
 def changes(past: Past, pack: Pack, found: Exports) -> Changes:
     """Gather parts five and six."""
-    settings = folded([each for each in past.drift if each.rule is None])
+    told = folded(past.drift)
+    settings = [each for each in told if each.rule is None]
     settings.sort(key=_worst)
     controls = _controls(past.findings)
     scans = sorted(row.at for row, _ in past.tallies)
@@ -120,10 +121,8 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
         worse=sum(each.direction == "worse" for each in settings),
         better=sum(each.direction == "better" for each in settings),
         unattributed=sum(each.actor is None for each in settings),
-        moves=_moves(past.drift, pack),
-        kinds={
-            kind: sum(each.kind == kind and each.rule is not None for each in past.drift) for kind in _KINDS
-        },
+        moves=_moves(told, pack),
+        kinds={kind: sum(each.kind == kind and each.rule is not None for each in told) for kind in _KINDS},
         waivers=waivers,
         in_force=sum(each.state == "in force" for each in waivers),
         idle=sum(each.state == "in force" and not each.covers for each in waivers),

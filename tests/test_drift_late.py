@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from alert_life import ARN, Life, hour
+from ledger_case import outcome
 
 from auditor.alerts.routes import EVENTS, Route
 from auditor.drift import compare
 from auditor.ledger import Ledger
-from auditor.model import Drift, Seen
+from auditor.model import Drift, Seen, Verdict
 from auditor.watch.authors import is_late, trace
 from auditor.watch.late import folded
 from auditor.watch.values import Watched
@@ -66,6 +67,35 @@ def test_late_event_names_the_author_once_in_one_message_under_the_same_key(life
     _, update = life.got
     assert update.alert.keys == opened.alert.keys and update.alert.event == "changed"
     assert not update.alert.opens and not update.alert.closes
+
+
+def test_open_finding_that_came_with_the_change_gets_its_author_once_in_the_same_message(
+    tmp_path: Path,
+) -> None:
+    life = Life(tmp_path, Route("r", "low", EVENTS))
+    life.look(0, outcome("pass"), watch=bucket("Enabled"))
+    life.look(1, outcome("fail"), watch=bucket("Suspended"))
+    before = len(life.got)
+    for at in (2, 3):
+        life.look(at, outcome("fail"), watch=bucket("Suspended"), changes=[event(0.9)])
+    late = [one for one in drift(life.ledger, 2) if one.rule]
+    assert [(one.rule, one.kind, one.field, one.after, one.actor) for one in late] == [
+        ("versioning-on", "changed", "actor", EVE, EVE)
+    ]
+    assert trace(late[0]).event_id == "e-0.9" and "with the change of versioning: " in late[0].actor_reason
+    (update,) = life.got[before:]
+    assert update.alert.event == "changed" and len(update.alert.keys) == 2 and not update.alert.opens
+    (finding,) = life.ledger.findings()
+    assert (finding.verdict, finding.opened_at) == (Verdict.FAIL, hour(1))
+
+
+def test_finding_that_is_over_by_then_is_told_as_over_alone(tmp_path: Path) -> None:
+    life = Life(tmp_path, Route("r", "low", EVENTS))
+    life.look(0, outcome("pass"), watch=bucket("Enabled"))
+    life.look(1, outcome("fail"), watch=bucket("Suspended"))
+    life.look(2, outcome("pass"), watch=bucket("Suspended"), changes=[event(0.9)])
+    life.look(3, outcome("pass"), watch=bucket("Suspended"), changes=[event(0.9)])
+    assert [one.kind for one in drift(life.ledger, 2) if one.rule] == ["resolved"]
 
 
 def test_route_that_only_wants_what_got_worse_hears_of_it_once(tmp_path: Path) -> None:

@@ -308,8 +308,10 @@ class Ledger(Alerting, Decisions):
 
     def plans(self) -> dict[str, str]:
         """Return how a sentence calls each backup plan that the last scan knew, by its ARN."""
+        from auditor.ledger import unattributed
+
         with self._read() as conn:
-            return queries.plans(conn)
+            return unattributed.plans(conn)
 
     # The chain
 

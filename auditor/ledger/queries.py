@@ -27,7 +27,7 @@ _SCAN = (
     "scan, n, slot, at, state, complete, interval_s, snapshot_id, snapshot_dir, rule_digest, "
     "config_digest, outcome_digest, tally, head, entry"
 )
-_DRIFT = tuple(field.name for field in fields(Drift))
+DRIFT = tuple(field.name for field in fields(Drift))
 _LOOKED = "('finished', 'rechecked')"
 _EARLIEST, _LATEST = "0000", "9999"
 
@@ -302,31 +302,18 @@ def drift(
 ) -> list[Drift]:
     """Return the drift detected in `[from_at, until_at)`, or that of one scan, oldest first; `settings`: of these alone."""
     rows = conn.execute(
-        f"SELECT {', '.join(f'd.{name}' for name in _DRIFT)} FROM drift AS d "
+        f"SELECT {', '.join(f'd.{name}' for name in DRIFT)} FROM drift AS d "
         "JOIN scan AS s ON s.n = d.scan "
         f"WHERE s.at >= ? AND s.at < ? AND (? = '' OR s.scan = ?) {'AND d.rule IS NULL ' if settings else ''}"
         "ORDER BY s.n, d.subject_table, d.subject_key, d.rule, d.field, d.kind",
         (*_range(from_at, until_at), scan, scan),
     )
-    return [_drift(row) for row in rows]
+    return [drift_of(row) for row in rows]
 
 
-def plans(conn: sqlite3.Connection) -> dict[str, str]:
-    """Return how a sentence calls each backup plan that the last scan knew, by its ARN."""
-    from auditor.watch.plans import labels
-    from auditor.watch.values import Watched
-
-    rows = conn.execute(
-        "SELECT key, value FROM watch_memory WHERE table_name = 'backup_plan' AND field = 'name' ORDER BY key"
-    ).fetchall()
-    known = labels(
-        {("backup_plan", key): {"name": Watched("backup_plan", key, "name", name)} for key, name in rows}
-    )
-    return {key: known[plan] for key, _ in rows if (plan := key.rpartition(":")[2]) in known}
-
-
-def _drift(row: tuple[Any, ...]) -> Drift:
-    said = dict(zip(_DRIFT, row, strict=True))
+def drift_of(row: tuple[Any, ...]) -> Drift:
+    """Return a row of the table `drift` as the noun."""
+    said = dict(zip(DRIFT, row, strict=True))
     said["changed_at"], said["detected_at"] = maybe(row[9]), instant(row[10])
     return Drift(**said)
 

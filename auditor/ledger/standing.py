@@ -14,18 +14,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from auditor.drift import REGRESSION, Past, Standing, finding_id
-from auditor.ledger import memory
+from auditor.ledger import memory, unattributed
 from auditor.ledger.values import instant, maybe, stamp
 from auditor.model import Outcome, Ref, Verdict
 from auditor.spool import CHANGES, spooled
-from auditor.watch.late import HORIZON, unnamed
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from auditor.judge import Key
-    from auditor.model import Drift
 
 WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
 """Columns of a finding that may change from scan to scan without it being another finding."""
@@ -108,6 +106,7 @@ def past(conn: sqlite3.Connection, as_of: datetime, only: Iterable[Key] | None =
 def remembered(conn: sqlite3.Connection, as_of: datetime, *, findings: bool = True) -> Past:
     """Return what drift compares the next scan with; without `findings` all but these."""
     last = memory.last_at(conn)
+    settings, following = unattributed.changes(conn, as_of, last)
     watch = conn.execute(
         "SELECT table_name, key, field, value, account, region, coalesce(known_at, ?) "
         "FROM watch_memory ORDER BY table_name, key, field",
@@ -117,18 +116,9 @@ def remembered(conn: sqlite3.Connection, as_of: datetime, *, findings: bool = Tr
         past(conn, as_of) if findings else Past(previous_at=maybe(last)),
         watch=tuple(Watched(row[0], row[1], row[2], row[3], row[4], row[5], maybe(row[6])) for row in watch),
         listed=frozenset(conn.execute("SELECT table_name, account, region FROM watch_scope")),
-        unnamed=_unnamed(conn, as_of, last),
+        unnamed=settings,
+        following=following,
     )
-
-
-def _unnamed(conn: sqlite3.Connection, as_of: datetime, last: str | None) -> tuple[Drift, ...]:
-    """Return what was told of settings, and not by whom, by the last scan and within the horizon of events."""
-    from auditor.ledger import queries
-
-    if last is None:
-        return ()
-    since = min(as_of - HORIZON, instant(last))
-    return unnamed(queries.drift(conn, since, settings=True))
 
 
 def _standing(conn: sqlite3.Connection, some: str) -> Iterator[Standing]:

@@ -40,7 +40,8 @@ class Trace:
 
 def trace(drift: Drift) -> Trace:
     """Read what `actor_reason` says: the ledger keeps it as the one sentence that its chain binds."""
-    reason = drift.actor_reason.partition(": ")[2] if drift.rule else drift.actor_reason.removeprefix(LATE)
+    reason = drift.actor_reason.removeprefix(LATE)
+    reason = reason.partition(": ")[2] if drift.rule else reason
     found = _SAID.fullmatch(reason)
     if drift.actor is None or found is None:
         return Trace()

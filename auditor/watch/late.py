@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -66,6 +66,40 @@ def named(one: Drift, authors: Authors, rows: Mapping[Row, Fields], now: datetim
         because=f"{one.because}; it was {actor}, whose event came after the scan that told of it "
         f"({one.detected_at:%Y-%m-%d %H:%M} UTC)",
     )
+
+
+def followed(
+    later: Iterable[Drift],
+    told: Iterable[Drift],
+    following: Iterable[Drift],
+    moved: Collection[tuple[str, str]],
+) -> Iterator[Drift]:
+    """Yield the open findings that were told with a change, each with who made it, once.
+
+    `later` tell who made those `told`; `following` are findings of the same subjects; those that `moved` tell of themselves.
+    """
+    first = {late_id(one.drift_id): one for one in told}
+    causes: dict[tuple[str, datetime], Drift] = {}
+    for who in later:
+        original = first[who.drift_id]
+        causes.setdefault((original.subject_key, original.detected_at), who)
+    for one in following:
+        cause = causes.get((one.subject_key, one.detected_at))
+        if cause is None or ((one.rule or ""), one.subject_key) in moved:
+            continue
+        reason = f"{LATE}with the change of {cause.field}: {cause.actor_reason.removeprefix(LATE)}"
+        yield replace(
+            cause,
+            drift_id=late_id(one.drift_id),
+            rule=one.rule,
+            subject_table=one.subject_table,
+            field="actor",
+            before=None,
+            after=cause.actor,
+            actor_reason=reason,
+            severity=one.severity,
+            because=one.because,
+        )
 
 
 def folded(told: Sequence[Drift]) -> list[Drift]:
