@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from auditor.policy.compare import compare
 from auditor.policy.evaluate import admits, allowed
+from auditor.policy.globs import ANY, DIGIT, NO_COLON, NO_COLON_STAR, STAR, Automaton
 from auditor.policy.parse import parse
 from auditor.policy.who import who
 from tests.policy_random import Document, keys_of, random_policy, random_statement, random_test, requests
@@ -144,3 +145,20 @@ def test_everyone_named_has_an_example_and_a_policy_without_anyone_admits_nothin
         assert row.example is None or allowed(policy, row.example).allowed
     nobody = compare(policy, parse({"Statement": []})).verdict
     assert (nobody == "equivalent") == (not rows) or nobody == "undecided"
+
+
+@laws
+@given(seeds)
+def test_a_text_read_at_once_matches_what_it_matches_read_character_by_character(rng: random.Random) -> None:
+    tokens = ["a", "b", ":", "1", STAR, NO_COLON_STAR, ANY, NO_COLON, DIGIT]
+    patterns = [
+        (tuple(rng.choices(tokens, k=rng.randint(0, 6))), rng.random() < 0.2)
+        for _ in range(rng.randint(1, 4))
+    ]
+    automaton = Automaton(patterns)
+    for _ in range(10):
+        text = "".join(rng.choices("ab:1AB", k=rng.randint(0, 8)))
+        state = automaton.start
+        for character in text:
+            state = automaton.read(state, character)
+        assert automaton.matching(text) == automaton.accepted(state), (patterns, text)

@@ -56,8 +56,9 @@ class Item:
 
     def short(self) -> dict[str, Any]:
         """Return what is kept of it."""
-        said = {**self.said, "finding_id": self.finding_id, "because": clean(self.said.get("because"), 200)}
-        return {name: said[name] for name in _SHORT if said.get(name)}
+        cut = {"finding_id": self.finding_id, "because": clean(self.said.get("because"), 200)}
+        said = ((name, cut[name] if name in cut else self.said.get(name)) for name in _SHORT)
+        return {name: value for name, value in said if value}
 
 
 def dedup_key(kind: str, resource: str, drift_class: str) -> str:

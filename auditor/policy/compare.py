@@ -50,34 +50,21 @@ def compare(
     level: Level = "language",
     work: Work | None = None,
     among: tuple[Principal, ...] | None = None,
+    words: bool = True,
 ) -> Comparison:
     """Say what B is against A, with a request for each side that has one; every request was checked by `admits`.
 
     `work` is shared by the questions about one document: once it is done, the rest is undecided. `among` are the only
-    principals that can tell the two apart, where they are known: users, roles, services and providers.
+    principals that can tell the two apart, where they are known: users, roles, services and providers. Without `words`
+    nothing says why, where it is decided.
     """
     pair = Pair(a, b, feasible=level == "feasible", work=work, among=among)
     if pair.same:
         return Comparison("equivalent", None, None, "both have the same statements")
     a_only, b_only, doubt = _apart(pair, a, b)
     verdict = "undecided" if doubt else _VERDICTS[a_only is not None, b_only is not None]
-    return Comparison(verdict, a_only, b_only, _because(a, b, a_only, b_only, doubt))
-
-
-def first_only(
-    a: Policy,
-    b: Policy,
-    *,
-    level: Level = "language",
-    work: Work | None = None,
-    among: tuple[Principal, ...] | None = None,
-) -> tuple[Request | None, str]:
-    """Return what `compare` finds that only A admits, and where it is undecided its words: else they are not needed."""
-    pair = Pair(a, b, feasible=level == "feasible", work=work, among=among)
-    if pair.same:
-        return None, ""
-    a_only, b_only, doubt = _apart(pair, a, b)
-    return a_only, _because(a, b, a_only, b_only, doubt) if doubt else ""
+    because = _because(a, b, a_only, b_only, doubt) if words or doubt else ""
+    return Comparison(verdict, a_only, b_only, because)
 
 
 def _apart(pair: Pair, a: Policy, b: Policy) -> tuple[Request | None, Request | None, str]:

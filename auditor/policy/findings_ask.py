@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
-from auditor.policy.compare import Level, first_only
+from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import admits, allowed, context_of, holds, matches
 from auditor.policy.findings_meaning import Finding, finding
 from auditor.policy.findings_values import MANY, one_by_one
@@ -162,8 +162,10 @@ class Inquiry:
         if not any(each.effect == "Allow" for each in policy.statements):
             return None, ""
         self.work.left -= _QUESTION + _size(policy) + _size(other)
-        witness, doubt = first_only(policy, other, level=level, work=self.work, among=among)
-        return witness, GIVEN_UP if doubt and self.work.done else doubt
+        found = compare(policy, other, level=level, work=self.work, among=among, words=False)
+        if found.verdict != "undecided":
+            return found.witness_a_only, ""
+        return found.witness_a_only, GIVEN_UP if self.work.done else found.because
 
     def _undecided(self, cause: str) -> None:
         self.causes.times += 1

@@ -188,7 +188,9 @@ class Automaton:
             else:
                 moves = (of_digit if "0" <= character <= "9" else of_any) | known.get(character, 0)
                 after = state & stars | (state & moves) << 1
-            state = self._settled(after, state) if after & stars else after
+            stood, state = state, after | (after & stars) << 1
+            if state & stars & ~stood:
+                state = self._settled(after, stood)
             if not state:
                 return 0
         return self.accepted(state)

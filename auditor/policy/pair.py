@@ -128,6 +128,15 @@ class Pair:
         return next((cause for what, cause in self.doubts.items() if what in involved), "")
 
     @cached_property
+    def _names_aws_alone(self) -> bool:
+        """Whether every statement is about users, roles and accounts that it names: nobody else can match it."""
+        return all(
+            each.statement.principals is not None
+            and all(named.kind in ("aws", "canonical") for named in each.statement.principals)
+            for each in self.stated
+        )
+
+    @cached_property
     def _partitions(self) -> tuple[str, ...]:
         return partitions(self.stated)
 
@@ -230,11 +239,14 @@ class Pair:
             if any(each.bit & relevant for key in group for each in self.by_key.get(key, ()))
         ]
         by_caller = self.feasible or any(key in DERIVED for group in groups for key in group)
+        sure = by_caller and not hopeful and not self.any_action
         for kind in KINDS:
+            if sure and kind != "aws" and self._names_aws_alone:
+                continue
             callers = self.callers(kind)
             if not callers and self.among is not None:
                 continue
-            if by_caller and not hopeful and not self.any_action and _none_kept(callers, goal):
+            if sure and all(fails & goal.keep for _, fails in callers):
                 continue
             actions, held = self.actions(kind), self.resources()
             if hopeful:
@@ -404,8 +416,3 @@ class Pair:
             )
             held = [*held, ("", fails)]
         return callers, actions, held
-
-
-def _none_kept(callers: Sequence[Option], goal: Goal) -> bool:
-    """Say whether what is to be kept is about none of the callers."""
-    return all(fails & goal.keep for _, fails in callers)
