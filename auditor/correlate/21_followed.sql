@@ -73,7 +73,7 @@ judged AS (
     LEFT JOIN again a ON a.bucket = o.bucket AND a.key = o.key AND a.nth = o.nth + 1
 )
 SELECT
-    j.bucket, j.key, j.version_id, j.account, j.region, j.dir,
+    j.bucket, j.key, j.version_id, j.account, j.region, j.dir, p.place, p.staging,
     j.last_modified, j.exists_at, j.bytes, j.storage_class, j.is_latest, j.is_delete_marker, j.rewritten,
     CASE WHEN NOT j.rewritten THEN j.next_at END AS superseded_at,
     NOT j.rewritten AND coalesce(j.next_kind IN ('foreign', 'job'), FALSE) AS superseded_by_other,
@@ -81,3 +81,4 @@ SELECT
     j.checksums <> 'none' AS checksummed, j.own_key, j.sse_c,
     j.event_id, j.event_at, j.access_key_id, j.principal_arn, j.kind AS witness, j.job_uuid
 FROM judged j
+JOIN place p ON p.bucket = j.bucket AND p.dir = j.dir

@@ -3,25 +3,27 @@ WITH written_key AS (
     SELECT DISTINCT bucket, key FROM written
 ),
 version AS (
-    SELECT v.bucket, v.dir, v.last_modified
-    FROM s3_object_version v
+    SELECT p.place, v.last_modified
+    FROM (
+        SELECT bucket, dir, key, last_modified FROM s3_object_version WHERE version_id = 'null' AND NOT is_delete_marker
+    ) v
+    JOIN place p ON p.bucket = v.bucket AND p.dir = v.dir
     LEFT JOIN written_key w ON w.bucket = v.bucket AND w.key = v.key
-    WHERE v.version_id = 'null' AND NOT v.is_delete_marker AND w.key IS NULL
+    WHERE w.key IS NULL
     UNION ALL
-    SELECT bucket, dir, last_modified
+    SELECT place, last_modified
     FROM followed
     WHERE version_id = 'null' AND NOT is_delete_marker AND (witness IS NULL OR witness IN ('ambiguous', 'no_issue'))
 ),
 placed AS (
     SELECT
-        v.bucket, v.dir, date_trunc('hour', v.last_modified) AS hr,
-        coalesce(c.since, date_trunc('hour', v.last_modified)) AS since,
+        v.place, coalesce(c.since, date_trunc('hour', v.last_modified)) AS since,
         coalesce(v.last_modified = c.since, FALSE) AS on_edge
     FROM version v
     LEFT JOIN cut c
-      ON c.bucket = v.bucket AND c.dir = v.dir AND c.hr = date_trunc('hour', v.last_modified)
+      ON c.place = v.place AND c.hr = date_trunc('hour', v.last_modified)
      AND c.since <= v.last_modified AND c.before > v.last_modified
 )
-SELECT bucket, dir, hr, since, on_edge, count(*) AS versions
+SELECT place, since, on_edge, count(*) AS versions
 FROM placed
-GROUP BY bucket, dir, hr, since, on_edge
+GROUP BY place, since, on_edge

@@ -1,19 +1,25 @@
--- What lies in each directory of what belongs to no export, and what kinds of writers wrote it.
-WITH under AS (
-    SELECT DISTINCT bucket, dir FROM above
+-- What lies in each directory of what belongs to no export, and what kinds of writers wrote it: versions told by key
+-- (25_portion), markers and what committers stage left out.
+WITH free AS (
+    SELECT
+        place, max(account) AS account, max(region) AS region,
+        CAST(sum(objects) AS BIGINT) AS objects,
+        CAST(sum(bytes) AS BIGINT) AS bytes,
+        min(lo) AS first_at,
+        max(hi) AS last_at,
+        CAST(sum(CASE WHEN witness = 'foreign' THEN objects ELSE 0 END) AS BIGINT) AS by_foreign,
+        CAST(sum(CASE WHEN witness = 'job' THEN objects ELSE 0 END) AS BIGINT) AS by_job,
+        CAST(sum(CASE WHEN witness = 'declared' THEN objects ELSE 0 END) AS BIGINT) AS by_declared
+    FROM portion
+    WHERE key IS NOT NULL
+    GROUP BY place
+),
+under AS (
+    SELECT DISTINCT place FROM above
 )
 SELECT
-    f.bucket, f.dir,
-    max(f.account) AS account,
-    max(f.region) AS region,
-    CAST(sum(f.objects) AS BIGINT) AS objects,
-    CAST(sum(f.bytes) AS BIGINT) AS bytes,
-    min(f.lo) AS first_at,
-    max(f.hi) AS last_at,
-    max(CASE WHEN u.dir IS NULL THEN FALSE ELSE TRUE END) AS under_export,
-    CAST(sum(CASE WHEN f.witness = 'foreign' THEN f.objects ELSE 0 END) AS BIGINT) AS by_foreign,
-    CAST(sum(CASE WHEN f.witness = 'job' THEN f.objects ELSE 0 END) AS BIGINT) AS by_job,
-    CAST(sum(CASE WHEN f.witness = 'declared' THEN f.objects ELSE 0 END) AS BIGINT) AS by_declared
+    p.bucket, p.dir, f.account, f.region, f.objects, f.bytes, f.first_at, f.last_at,
+    u.place IS NOT NULL AS under_export, f.by_foreign, f.by_job, f.by_declared
 FROM free f
-LEFT JOIN under u ON u.bucket = f.bucket AND u.dir = f.dir
-GROUP BY f.bucket, f.dir
+JOIN place p ON p.place = f.place
+LEFT JOIN under u ON u.place = f.place
