@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from auditor import correlate, verify
-from auditor.canonical import connect, from_ndjson, quoted, sql_columns
+from auditor.canonical import connect, quoted, sql_columns
 from auditor.errors import UsageError, VerificationError
 from auditor.judge import judge
+from auditor.relations import from_ndjson
 from auditor.rulepack import Pack, PackFile, load
 from auditor.rulestore import unpack
 from auditor.schema import tables as schema_tables

@@ -32,11 +32,8 @@ from auditor.canonical import (
     Lines,
     canonical,
     connect,
-    described_as,
     digest,
     digest_of_blocks,
-    from_ndjson,
-    from_parquet,
     lines,
     loaded,
     quoted,
@@ -46,6 +43,7 @@ from auditor.canonical import (
 from auditor.databases import Borrowed
 from auditor.errors import VerificationError
 from auditor.model import Window
+from auditor.relations import described_as, from_ndjson, from_parquet
 from auditor.runs import Runs
 from auditor.schema import Table
 from auditor.schema import tables as schema_tables

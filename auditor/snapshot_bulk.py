@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.canonical import connect, from_ndjson, from_parquet, name, quoted, sql_columns
+from auditor.canonical import connect, name, quoted, sql_columns
+from auditor.relations import from_ndjson, from_parquet
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from auditor.canonical import from_parquet, loaded, reader, sql_columns
+from auditor.canonical import loaded, reader, sql_columns
+from auditor.relations import from_parquet
 from auditor.schema import tables as schema_tables
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from typing import Any
 from facts_again import Facts, sources_of
 
 from auditor.builtin import builtin
-from auditor.canonical import from_parquet, name, sql_columns
+from auditor.canonical import name, sql_columns
 from auditor.correlate import correlate
 from auditor.engines.duckdb import Engine
 from auditor.evaluate import evaluate
 from auditor.model import LINKS
+from auditor.relations import from_parquet
 from auditor.rulepack import Pack, load
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot

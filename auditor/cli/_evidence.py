@@ -43,7 +43,8 @@ class Evidence:
         return found
 
     def _find(self, table: Table, key: str) -> Iterator[dict[str, Any]]:
-        from auditor.canonical import from_parquet, loaded, sql_columns
+        from auditor.canonical import loaded, sql_columns
+        from auditor.relations import from_parquet
 
         path: Path | None = self._snapshot.tables(table.name)
         if path is None:

@@ -17,21 +17,9 @@ from json import JSONDecoder, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.canonical import (
-    SQL_TYPES,
-    Lines,
-    aware,
-    digest,
-    from_ndjson,
-    from_parquet,
-    from_text,
-    lines,
-    name,
-    quoted,
-    sorted_texts,
-    sql_columns,
-)
+from auditor.canonical import SQL_TYPES, Lines, aware, digest, lines, name, quoted, sorted_texts, sql_columns
 from auditor.databases import Borrowed
+from auditor.relations import from_ndjson, from_parquet, from_text
 from auditor.schema import Column, Table, Type
 from auditor.schema import tables as schema_tables
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from auditor.canonical import from_text
 from auditor.model import Verdict
+from auditor.relations import from_text
 from auditor.rulelang.compile import Read, gap_list, guards, literal, quoted, seen_flag
 from auditor.rulelang.durations import seconds
 from auditor.rulelang.judge import Lot, create_outcome, judge

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
-from auditor.canonical import LONGEST, connect, cut, from_ndjson, name, quoted, safe_text, sql_columns
+from auditor.canonical import LONGEST, connect, cut, name, quoted, safe_text, sql_columns
+from auditor.relations import from_ndjson
 from auditor.schema import tables as schema_tables
 from auditor.snapshot_bulk import WRITTEN
 from auditor.sources._s3_inventory import NEEDED, VERSIONED, Delivery, Unusable
