@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError, ReadTimeoutError
@@ -209,3 +212,15 @@ def test_a_crash_of_the_sandbox_does_not_pass_for_a_failure_of_aws() -> None:
         client(cloud, "backup").list_backup_vaults()
     with pytest.raises(Lie, match="KeyError"):
         cloud.stop()
+
+
+def test_a_client_that_is_killed_while_it_asks_is_no_lie_of_the_sandbox(cloud: AwsCloud) -> None:
+    where = urlsplit(cloud.endpoint)
+    for _ in range(3):
+        with socket.create_connection((where.hostname, where.port), 10) as half:
+            half.sendall(b"PUT /exports-0 HTTP/1.1\r\nHost: s3\r\nContent-Length: 100\r\n\r\n<Bucket")
+            half.shutdown(socket.SHUT_WR)
+            half.settimeout(10)
+            with suppress(OSError):
+                half.recv(1000)
+    assert cloud.books.lies == []

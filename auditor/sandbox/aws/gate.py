@@ -108,11 +108,13 @@ class Gate:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         """Answer one request."""
+        from werkzeug.exceptions import ClientDisconnected  # moto's own server
+
         _buffer(environ)
         with self.cloud.world.entered():
             try:
                 reply, length = self._answer(environ)
-            except Dropped:
+            except (Dropped, ClientDisconnected):  # ours to drop, or the client was killed while it asked
                 raise
             except BaseException as error:  # a crash of the sandbox must not pass for a failure of AWS
                 self.cloud.books.lies.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}: {error!r}")
