@@ -105,7 +105,7 @@ def _mentioned(job: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     outs: list[tuple[str, str]] = []
     bare: list[tuple[str, str]] = []
     for words, text in _texts(job):
-        for match in _URI.finditer(text) if "://" in text else ():
+        for match in _URI.finditer(text):
             place = (match[1], prefix_of(match[2]))
             if words & _OUT:
                 outs.append(place)
@@ -133,19 +133,21 @@ def inputs(job: Mapping[str, Any]) -> list[str]:
 
 
 def _texts(job: Mapping[str, Any]) -> Iterator[tuple[frozenset[str], str]]:
-    """Yield each argument and property value with the words that name it."""
+    """Yield each argument and property value that may hold a URI with the words that name it."""
     before = ""
     for argument in job["arguments"] or ():
         text = str(argument)
         key, equals, value = text.partition("=")
         if equals and "://" not in key:
-            yield _words(key), value
-        else:
+            if "://" in value:
+                yield _words(key), value
+        elif "://" in text:
             yield _words(before) if before.startswith("-") else _UNNAMED, text
         before = "" if equals else text
     for key, value in sorted((job["properties"] or {}).items()):
-        words = _words(key)
-        yield words if words & _EITHER else _CONF, str(value)
+        if "://" in (text := str(value)):
+            words = _words(key)
+            yield words if words & _EITHER else _CONF, text
 
 
 @lru_cache(maxsize=4096)

@@ -114,6 +114,7 @@ def test_rows_that_are_read_in_part_and_one_by_one_give_the_same(names: list[str
         patch.setattr(correlate, "_MANY", 0)
         held = rows()
         patch.setattr(correlate, "_HELD", -1)
+        patch.setattr(correlate, "_SPARED", -1)
         assert rows() == held
 
 

@@ -36,6 +36,10 @@ _HELD = 2000
 """Rows of the longest table that is held in memory between steps."""
 _MANY = 400
 """Exports from which on those that leave no doubt are told by SQL: of fewer the judges say it sooner than it is planned."""
+_SPARED = 6000
+"""Rows of a table from which on SQL spares Python some of them: fewer may be judged without a plan (judge.py), which an
+anti-join of many would need.
+"""
 _STEP = re.compile(r"(\d\d)_(\w+)\.(sql|py)")
 
 
@@ -179,7 +183,7 @@ def _rows(
         return rows
     if _not_worth(engine, table, held):
         return ()
-    if columns is not None and _long(engine, table, held):
+    if columns is not None and (table in held or _count(engine, table) > _HELD):
         held[table] = None
         return engine.streamed(table, columns, where)
     source = (
@@ -193,15 +197,15 @@ def _rows(
 
 
 def _not_worth(engine: Engine, table: str, held: Mapping[str, Rows | None]) -> bool:
-    """Tell whether the rows of a SQL step are left to Python, as the table that it spares rows of is short."""
-    return table in _spares() and not _long(engine, _spares()[table][1], held)
+    """Tell whether the rows of a SQL step are left to Python, as the table that it spares rows of has not many."""
+    if table not in _spares():
+        return False
+    long = _spares()[table][1]
+    return held.get(long) is not None or _count(engine, long) <= _SPARED
 
 
-def _long(engine: Engine, table: str, held: Mapping[str, Rows | None]) -> bool:
-    if table in held:
-        return held[table] is None
-    (said,) = engine.rows(f"SELECT count(*) AS n FROM {table}")
-    return bool(said["n"] > _HELD)
+def _count(engine: Engine, table: str) -> int:
+    return int(engine.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])
 
 
 @cache
