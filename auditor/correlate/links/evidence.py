@@ -39,6 +39,8 @@ class Evidence:
         self.zone_tag: str = scan["zone_tag"]
         self.sight = Sight(tables["coverage"])
         self._answers: dict[tuple[Any, ...], Any] = {}
+        self.clear: dict[tuple[Any, ...], datetime] = {}
+        """From when on nothing hides a link of exports that are alike (`hiding.py`)."""
 
     def once(self, asked: tuple[Any, ...], answer: Callable[..., T]) -> T:
         """Return what `answer` says of the evidence and what was asked, which it is told nothing beside.
@@ -162,10 +164,14 @@ class Evidence:
         return self._one("backup_vault", "arn")
 
     @cached_property
+    def _every_point(self) -> list[Row]:
+        return list(self.tables["chain_point"])
+
+    @cached_property
     def points(self) -> dict[str, Points]:
         """Original recovery points (copies apart) of each bucket."""
         found = grouped(
-            [row for row in self.tables["chain_point"] if not row["source_vault_arn"]],
+            [row for row in self._every_point if not row["source_vault_arn"]],
             lambda row: (row["resource_arn"],),
         )
         return {arn: Points(rows) for arn, rows in found.items()}
@@ -173,13 +179,13 @@ class Evidence:
     @cached_property
     def copies(self) -> dict[Any, list[Row]]:
         return grouped(
-            [row for row in self.tables["chain_point"] if row["source_vault_arn"]],
+            [row for row in self._every_point if row["source_vault_arn"]],
             lambda row: (row["resource_arn"],),
         )
 
     @cached_property
     def point(self) -> dict[str, Row]:
-        return self._one("chain_point", "arn")
+        return {row["arn"]: row for row in self._every_point}
 
     @cached_property
     def known_points(self) -> dict[str, Row]:

@@ -6,12 +6,13 @@ A link that is unknown names them, so that nobody takes what a scan failed to re
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from auditor.correlate.links.evidence import Case, Evidence
 from auditor.correlate.links.judgement import Judgement
 from auditor.correlate.links.objects import event_gaps, listing_gaps
-from auditor.correlate.links.session import issue_gaps
+from auditor.correlate.links.session import BEFORE_START, issue_gaps, issued_in
 from auditor.model import LINKS, State
 
 
@@ -24,6 +25,43 @@ def explained(evidence: Evidence, case: Case, link: str, judgement: Judgement) -
 
 def hiding(evidence: Evidence, case: Case, link: str) -> list[str]:
     """Return the gaps that may hide the answer of a link, those of the links it leans on among them."""
+    return [] if _clear(evidence, case, link) else _hiding(evidence, case, link)
+
+
+def _clear(evidence: Evidence, case: Case, link: str) -> bool:
+    """Tell whether nothing hides a link of exports like this one, from the first that was asked for until now.
+
+    What was read without a gap from a time until now was so over all that lies within, but for a mere moment.
+    """
+    listing = evidence.listings.get(case.output["bucket"])
+    if case.job["started_at"] is None or case.ended_at is None or (listing and listing["way"] == "inventory"):
+        return False
+    starts = [_since(case, evidence), case.job["started_at"] - BEFORE_START]
+    if case.first_write_at is not None:
+        starts.append(case.first_write_at - evidence.skew)
+    first, last = min(starts), min(case.ended_at + evidence.skew, evidence.now)
+    if max(starts) > last - _MOMENT:
+        return False
+    job = case.job
+    account, home = job["service_account"], () if case.bucket is None else (case.bucket["account"],)
+    places = tuple(issued_in(evidence, account, home))
+    asked = (link, job["project"], job["region"], not account, places, case.zone, case.output["bucket"])
+    since = evidence.clear.get(asked)
+    if since is not None and since <= first:
+        return True
+    times = {"submitted_at": first + evidence.skew, "started_at": first + BEFORE_START}
+    longest = replace(case, job={**job, **times}, first_write_at=first + evidence.skew, ended_at=evidence.now)
+    if _hiding(evidence, longest, link):
+        return False
+    evidence.clear[asked] = first
+    return True
+
+
+_MOMENT = timedelta(seconds=2)
+"""Longer than what may lie between two readings that are one (`sight.py`)."""
+
+
+def _hiding(evidence: Evidence, case: Case, link: str) -> list[str]:
     found = {*_run(evidence, case), *_zone(evidence, case)}
     if link == "trigger":
         return sorted(found.union(_trigger(evidence, case)))

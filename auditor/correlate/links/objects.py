@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auditor.correlate.links.evidence import Case, Evidence, unseen_since, words
+from auditor.correlate.links.evidence import Case, Evidence, arn_of, unseen_since, words
 from auditor.correlate.links.job import retry_until, unended
 from auditor.correlate.links.judgement import (
     Judgement,
@@ -105,12 +105,17 @@ def listing_gaps(evidence: Evidence, case: Case) -> list[str]:
             "s3_object_version", None, resource=case.bucket_arn
         )
         return found or [f"{case.bucket_arn} was not found in any account in scope"]
+    return evidence.once((_listed, case.output["bucket"], _told_apart(evidence, case)), _listed)
+
+
+def _listed(evidence: Evidence, name: str, told_apart: bool) -> list[str]:
+    bucket = evidence.buckets[name]
     return evidence.sight.gaps(
         "s3_object_version",
-        case.bucket["account"],
-        region=case.bucket["region"],
-        resource=case.bucket_arn,
-        but=("not_enabled",) if _told_apart(evidence, case) else (),
+        bucket["account"],
+        region=bucket["region"],
+        resource=arn_of(name),
+        but=("not_enabled",) if told_apart else (),
     )
 
 

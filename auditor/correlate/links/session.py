@@ -285,8 +285,23 @@ def _none_found(evidence: Evidence, case: Case, gaps: list[str], settled: dateti
 
 def _declared(evidence: Evidence, case: Case, session: Row) -> Judgement | None:
     """Return what is wrong with a session of the job; None when it is as declared, and wrote while it was valid."""
-    flaw = undeclared(evidence, session, case.job["service_account"])
+    asked = (session["role_arn"], session["provider"], session["audience"], case.job["service_account"])
+    sound = evidence.once((_as_declared, *asked), _as_declared)
+    flaw = None if sound else undeclared(evidence, session, case.job["service_account"])
     return _valid(evidence, case, session, _sessions([session])) if flaw is None else flaw
+
+
+def _as_declared(
+    evidence: Evidence, role: str | None, provider: str | None, audience: str | None, account: str
+) -> bool:
+    session = {
+        "session_key": "",
+        "role_arn": role,
+        "provider": provider,
+        "audience": audience,
+        "issued_at": None,
+    }
+    return undeclared(evidence, session, account) is None
 
 
 def undeclared(evidence: Evidence, session: Row, account: str) -> Judgement | None:
