@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -151,10 +151,14 @@ def kept(into: Path, tables: dict[str, list[dict[str, Any]]]) -> Snapshot:
 
 
 def stepped(engine: Engine) -> dict[str, tuple[int, str]]:
-    """Derive every fact; returns how many rows each step made, and the hash of them."""
-    correlate.correlate(engine)
+    """Derive every fact; returns how many rows each step made, and the hash of them; steps that were not worth it made none."""
     found = {}
-    for step in correlate.steps():
-        rows = engine.rows(f"SELECT * FROM {step.table}")
-        found[step.name] = (len(rows), hashed(rows))
+
+    def counted(step: correlate.Step, run: Callable[[], None]) -> None:
+        run()
+        if engine._kinds(step.table):
+            rows = engine.rows(f"SELECT * FROM {step.table}")
+            found[step.name] = (len(rows), hashed(rows))
+
+    correlate.correlate(engine, around=counted)
     return found

@@ -256,6 +256,8 @@ _NEVER_NONE = {("chain_point", "arn"), ("config_zone", "rank")}
 def _others(column: str, value: Any, number: int) -> Iterator[Any]:
     """Yield what a value may be instead."""
     yield None
+    if value is None and column.endswith("_at"):
+        yield from (at(4, 20), at(5, 1, 30), at(5, 12))
     if isinstance(value, datetime):
         yield from (value - timedelta(hours=3), value + timedelta(days=1))
     elif isinstance(value, bool):
@@ -270,8 +272,8 @@ def _others(column: str, value: Any, number: int) -> Iterator[Any]:
         yield type(value)()
 
 
-def _changed(rows: Rows) -> Iterator[Judged]:
-    """Yield what the judges say, where they can, while one value of `rows` is another."""
+def _changed(rows: Rows, of: Rows | None = None) -> Iterator[Judged]:
+    """Yield what the judges say, where they can, while one value of `rows` is another; `of` has the tables beside them."""
     number = 0
     for table in sorted(rows.keys() - {"as_of"}):
         for place, row in enumerate(rows[table]):
@@ -285,7 +287,7 @@ def _changed(rows: Rows) -> Iterator[Judged]:
                         continue
                     number += 1
                     row[column] = other
-                    judged = _judged(rows)
+                    judged = _judged(of or rows)
                     if judged is not None:
                         yield judged
                     row[column] = value
@@ -392,6 +394,60 @@ def test_whatever_else_is_there_what_is_plain_is_as_judged(engine: Engine, rows:
 def test_account_that_no_session_may_be_taken_by_is_never_plain(engine: Engine, rows: Rows) -> None:
     others = [way | {"subject_of": f"other-{SA}"} for way in rows["config_federation"]]
     assert _compared(engine, {**rows, "config_federation": others}) == set()
+
+
+def _rivalled(rows: Rows) -> Rows:
+    """Return the evidence where other exports fit the objects of the first and the third as well."""
+    rivals = {_named(f"claims/{PREFIX}#u-1"): 1, _named("claims/daily/dt=2026-01-05-3/#u-3"): 2}
+    writes = [{**row, "rivals": rivals.pop(row["export_id"], 0)} for row in rows["export_write"]]
+    assert not rivals
+    return {**rows, "export_write": writes}
+
+
+def test_exports_that_only_rivals_leave_in_doubt_are_told_by_sql_as_unknown(
+    engine: Engine, rows: Rows
+) -> None:
+    disputed = _rivalled(rows)
+    judged = _judged(disputed)
+    assert judged is not None
+    assert _compared(engine, disputed, judged) == {_named("u-1"), _named("u-2"), _named("u-3")}
+    states = {row["job_uuid"]: (row["state"], row["objects_state"]) for row in judged}
+    assert states == {
+        _named("u-1"): ("unknown", "unknown"),
+        _named("u-2"): ("proven", "proven"),
+        _named("u-3"): ("broken", "unknown"),
+    }
+    for markers in ([], rows["marker"][1:], [*rows["marker"], {**rows["marker"][0], "form": "unreadable"}]):
+        assert _named("u-1") in _compared(engine, {**disputed, "marker": markers})
+
+
+def test_whatever_one_value_is_instead_a_rival_is_told_as_judged(engine: Engine, rows: Rows) -> None:
+    worlds = _Worlds(engine)
+    told = ("export_write", "export_output", "chain_job", "marker", "sts_session")
+    for table in told:
+        world = _rivalled(rows)
+        world[table] = [{**row} for row in world[table]]
+        for judged in _changed({name: world[name] for name in told if name == table}, world):
+            worlds.add(world, judged)
+    counted = worlds.compare()
+    assert sum(each < 3 for each in counted) > 30
+    assert sum(each == 3 for each in counted) > 30
+
+
+_TIMES: list[dict[str, Any]] = [{}, {"from_at": at(5, 1), "until_at": at(5, 1, 1)}, {"from_at": at(6)}]
+
+
+@pytest.mark.parametrize("table", ["dataproc_job", "dataproc_cluster", "gcp_audit_entry", "sts_session",
+                                   "s3_data_event", "s3_bucket", "s3_manifest", "s3_object_version"])  # fmt: skip
+def test_what_hides_the_rivals_of_an_export_leaves_it_to_the_judges(
+    engine: Engine, rows: Rows, table: str
+) -> None:
+    disputed = _rivalled(rows)
+    for more in _TIMES:
+        hidden = {**disputed, "coverage": [*rows["coverage"], gap(table, "*", **more)]}
+        told = _compared(engine, hidden)
+        if not more:
+            assert told & {_named("u-1"), _named("u-3")} == set()
 
 
 def test_what_hides_a_link_is_told_alike_whichever_export_was_asked_for_before(rows: Rows) -> None:

@@ -1,6 +1,6 @@
 -- What exports have to be asked for to tell which of them leave no doubt, each combination once: few, whatever their number.
 -- day: a bucket and label of jobs, and from when to when exports of one day ended; session: as whom a session was taken;
--- issue: for buckets of which account; call: who started what,
+-- issue: for buckets of which account; rival: from when on exports matter that another fits as well; call: who started what,
 -- from when to when; name: whom the audit log and the jobs name, as the directory is asked for all of them.
 WITH limits AS (
     SELECT job_id FROM config_duty UNION ALL SELECT job_id FROM config_automation
@@ -42,6 +42,17 @@ JOIN chain_job j ON j.job_uuid = o.job_uuid
 JOIN s3_bucket b ON b.bucket = o.bucket
 WHERE j.service_account <> '' AND b.account <> ''
 GROUP BY j.service_account, b.account
+UNION ALL
+SELECT
+    'rival', o.bucket, NULL,
+    min(least(least(j.started_at, j.submitted_at, w.first_write_at) - INTERVAL 1 SECOND * n.skew_s, j.started_at - INTERVAL 5 MINUTE)),
+    NULL, j.service_account, NULL, NULL, NULL, NULL, NULL, NULL, NULL, j.project, j.region, NULL, NULL, NULL
+FROM export_output o
+JOIN chain_job j ON j.job_uuid = o.job_uuid
+JOIN export_write w ON w.export_id = o.export_id
+CROSS JOIN as_of n
+WHERE w.rivals > 0 AND j.ending = 'well' AND j.started_at IS NOT NULL AND w.first_write_at IS NOT NULL
+GROUP BY o.bucket, j.service_account, j.project, j.region
 UNION ALL
 SELECT
     'call', NULL, j.zone_label, min(c.at), max(c.at), NULL, NULL, NULL, NULL,

@@ -1,5 +1,5 @@
 -- Exports of which nothing is in doubt, each with its whole row: one job that ended well, one session, one marker, one call,
--- and a recovery point in time. What they share was judged in 37_plain_capture and 37_plain_known; here is what is theirs alone.
+-- and a recovery point in time. Or nothing but whose the objects are: another fits them as well, which no marker settles. What they share was judged in 37_plain_capture and 37_plain_known; here is what is theirs alone.
 -- What is not known passes no condition: an export that misses one, or whose names JSON would write otherwise, is left to the judges.
 WITH submit AS (
     SELECT
@@ -52,6 +52,9 @@ attested AS (
     JOIN sole_marker s ON s.export_id = m.export_id
     WHERE m.missing = 0 AND m.elsewhere = 0 AND NOT m.cut
 ),
+form AS (
+    SELECT export_id, max(form) AS form, count(*) - count(form) AS untold FROM marker GROUP BY export_id
+),
 losing AS (
     SELECT DISTINCT export_id FROM lost_version
 ),
@@ -67,13 +70,16 @@ ended AS (
         coalesce(nullif(d.owner, ''), j.owner_label) AS owner,
         greatest(j.finished_at, w.last_write_at) AS ended_at, w.first_write_at, w.last_write_at, w.objects,
         coalesce(w.bytes, 0) AS bytes, coalesce(w.witnessed_objects = w.objects, FALSE) AS witnessed,
-        w.taken_at, w.deleted_at, w.superseded_at,
-        a.form, a.files, a.name AS marker, h.capture_due_at,
+        w.taken_at, w.deleted_at, w.superseded_at, coalesce(w.rivals, 0) AS rivals,
+        least(j.started_at, j.submitted_at, w.first_write_at) AS since, greatest(j.started_at, w.first_write_at) AS begun,
+        CASE WHEN w.rivals > 0 THEN coalesce(f.form, 'none') ELSE a.form END AS form, a.files,
+        CASE WHEN w.rivals > 0 THEN o.export_id ELSE a.name END AS marker, h.capture_due_at,
         j.creator, m.session_key, m.strength, m.because
     FROM export_output o
     JOIN chain_job j ON j.job_uuid = o.job_uuid
     JOIN export_write w ON w.export_id = o.export_id
-    JOIN attested a ON a.export_id = o.export_id
+    LEFT JOIN attested a ON a.export_id = o.export_id
+    LEFT JOIN form f ON f.export_id = o.export_id
     JOIN own u ON u.job_uuid = o.job_uuid
     JOIN session_match m ON m.job_uuid = o.job_uuid
     LEFT JOIN losing l ON l.export_id = o.export_id
@@ -83,14 +89,15 @@ ended AS (
       -- The greater of two times is the other one when one of them is not known.
       AND j.finished_at IS NOT NULL AND w.last_write_at IS NOT NULL AND w.first_write_at IS NOT NULL AND j.started_at IS NOT NULL
       AND j.ending = 'well' AND j.labels_known AND j.service_account <> '' AND j.subject <> '' AND o.found_by <> 'session'
-      AND w.objects > 0 AND coalesce(w.rivals, 0) = 0 AND coalesce(w.unsupported, 0) = 0 AND coalesce(w.unversioned, 0) = 0
+      AND w.objects > 0 AND coalesce(w.unsupported, 0) = 0 AND coalesce(w.unversioned, 0) = 0
       -- No bucket is named that it may read from: of all that it names one is a bucket at most, where it writes.
       AND length(coalesce(j.arguments, '') || coalesce(j.properties, ''))
         - length(replace(replace(replace(coalesce(j.arguments, '') || coalesce(j.properties, ''), 's3://', '/'), 's3a://', '//'),
                          's3n://', '//'))
         <= CASE WHEN o.found_by = 'arguments' THEN 4 ELSE 0 END
       AND (
-        (a.form = 'empty' AND a.last_modified IS NOT NULL AND coalesce(w.last_part_at <= a.last_modified, TRUE)
+        (w.rivals > 0 AND coalesce(f.untold, 0) = 0)
+        OR (a.form = 'empty' AND a.last_modified IS NOT NULL AND coalesce(w.last_part_at <= a.last_modified, TRUE)
          AND coalesce(d.complete, '') <> 'manifest')
         OR (a.form = 'json' AND a.files = w.objects - coalesce(w.rewritten, 0) + a.lost)
       )
@@ -102,17 +109,17 @@ SELECT
     e.state AS state_of_job, e.started_at, e.finished_at, e.ended_at, e.first_write_at, e.last_write_at,
     CAST(e.objects AS BIGINT) AS objects, CAST(e.bytes AS BIGINT) AS bytes,
     CASE WHEN e.witnessed THEN 'exact' ELSE 'inferred' END AS attributed_by, e.form AS marker,
-    CAST(0 AS BIGINT) AS candidates, TRUE AS unambiguous, FALSE AS overwritten_before_capture,
+    CAST(e.rivals AS BIGINT) AS candidates, CASE WHEN e.rivals = 0 THEN TRUE END AS unambiguous, FALSE AS overwritten_before_capture,
     p.zone_stated, p.zone_falls, p.zone_says, CAST(NULL AS VARCHAR) AS superseded_by, p.point_arn AS proving_point,
     coalesce(e.capture_due_at, e.ended_at + INTERVAL 1 SECOND * p.within_s) AS capture_due_at,
-    c.state,
+    CASE WHEN c.state <> 'broken' AND e.rivals > 0 THEN 'unknown' ELSE c.state END AS state,
     CASE
-        WHEN c.state = 'broken' THEN 'none'
+        WHEN c.state = 'broken' OR e.rivals > 0 THEN 'none'
         WHEN p.strength = 'inferred' OR c.strength = 'inferred' OR e.form = 'empty' THEN 'inferred'
         WHEN p.strength = 'strong' OR c.strength = 'strong' OR e.strength = 'strong' OR NOT e.witnessed THEN 'strong'
         ELSE 'exact'
     END AS strength,
-    CAST(NULL AS TIMESTAMP) AS due_at, CASE WHEN c.state = 'broken' THEN 'trigger' ELSE '' END AS first_problem,
+    CAST(NULL AS TIMESTAMP) AS due_at, CASE WHEN c.state = 'broken' THEN 'trigger' WHEN e.rivals > 0 THEN 'objects' ELSE '' END AS first_problem,
     c.state AS trigger_state, c.strength AS trigger_strength, CAST(NULL AS TIMESTAMP) AS trigger_due_at,
     c."before" || CASE
         WHEN c."after" IS NULL THEN '' ELSE substr(CAST(a.called_at AS VARCHAR), 1, 19) || 'Z' || c."after"
@@ -127,15 +134,19 @@ SELECT
     'one session of ' || e.service_account || ' on ' || i.role_arn || ', issued on '
         || substr(CAST(i.issued_at AS VARCHAR), 1, 19) || 'Z: ' || e.because AS session_because,
     '[["sts_session","' || e.session_key || '"]]' AS session_refs, '' AS session_gaps, FALSE AS session_broken,
-    'proven' AS objects_state,
-    CASE WHEN e.form = 'empty' THEN 'inferred' WHEN e.witnessed THEN 'exact' ELSE 'strong' END AS objects_strength,
+    CASE WHEN e.rivals > 0 THEN 'unknown' ELSE 'proven' END AS objects_state,
+    CASE
+        WHEN e.rivals > 0 THEN 'none' WHEN e.form = 'empty' THEN 'inferred' WHEN e.witnessed THEN 'exact' ELSE 'strong'
+    END AS objects_strength,
     CAST(NULL AS TIMESTAMP) AS objects_due_at,
     CASE
+        WHEN e.rivals > 0 THEN 'another export fits the same objects equally well, and no data event separates them'
         WHEN e.form = 'empty' THEN CAST(e.objects AS VARCHAR) || ' objects, and an empty marker was written after them'
         ELSE 'all ' || CAST(e.files AS VARCHAR) || ' files of the manifest are there, '
             || CASE WHEN e.witnessed THEN 'and a data event tells of every version' ELSE 'by listing' END
     END AS objects_because,
-    '[["s3_manifest","' || e.marker || '"]]' AS objects_refs, '' AS objects_gaps, FALSE AS objects_broken,
+    CASE WHEN e.rivals > 0 THEN '[["export","' ELSE '[["s3_manifest","' END || e.marker || '"]]' AS objects_refs,
+    '' AS objects_gaps, CASE WHEN e.rivals = 0 THEN FALSE END AS objects_broken,
     'proven' AS recovery_point_state, 'strong' AS recovery_point_strength,
     coalesce(e.capture_due_at, e.ended_at + INTERVAL 1 SECOND * p.within_s) AS recovery_point_due_at,
     p.holding || substr(CAST(coalesce(e.capture_due_at, e.ended_at + INTERVAL 1 SECOND * p.within_s) AS VARCHAR), 1, 19)
@@ -168,6 +179,9 @@ JOIN plain_known d
   ON d.what = 'declared' AND d.service_account = e.service_account AND d.role_arn = i.role_arn AND d.provider = i.provider
  AND d.audience = i.audience
 LEFT JOIN wrote w ON w.session_key = e.session_key
+LEFT JOIN plain_known k
+  ON k.what = 'clear' AND e.rivals > 0 AND k.bucket = e.bucket AND k.service_account = e.service_account
+ AND k.project = e.project AND k.region = e.region
 WHERE e.ended_at <= n.settled_at AND e.ended_at <= p.ended_until
   AND p.completed_at <= coalesce(e.capture_due_at, e.ended_at + INTERVAL 1 SECOND * p.within_s)
   AND coalesce(e.taken_at > p.started_at, TRUE) AND coalesce(e.deleted_at > p.started_at, TRUE)
@@ -179,6 +193,11 @@ WHERE e.ended_at <= n.settled_at AND e.ended_at <= p.ended_until
   AND i.issued_at IS NOT NULL
   AND (w.session_key IS NULL OR (w.untold = 0 AND w.last_at <= i.expires_at + n.skew AND w.first_at >= i.issued_at - n.skew))
   AND e.state IS NOT NULL AND e.because IS NOT NULL
+  -- That another fits is all there is to say where nothing hides what would tell them apart (links/hiding.py).
+  AND (e.rivals = 0 OR (
+    k.from_at <= least(e.since - n.skew, e.started_at - INTERVAL 5 MINUTE)
+    AND greatest(e.begun - n.skew, e.started_at - INTERVAL 5 MINUTE) + INTERVAL 2 SECOND <= least(e.ended_at + n.skew, n.as_of)
+  ))
   -- What JSON would escape, and what is too long to be kept as it is, is written by the judges.
   AND regexp_extract(a.entry_id || e.job_uuid || e.session_key || e.marker, '^[ !#-Z^-~]*$')
     = a.entry_id || e.job_uuid || e.session_key || e.marker
