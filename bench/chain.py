@@ -30,7 +30,7 @@ FIRST, LAST = "10", "42"
 """The steps of the chain."""
 GROWS = ("20", "21", "22", "23", "24", "25", "26", "28", "29", "30", "42")
 """Those of them that read versions, or what was grouped of them."""
-ENGINE_MB = {"S": 256, "M": 450, "L": 1000}
+ENGINE_MB = {"S": 256, "M": 450, "L": 2500}
 """What the engine is given: the rest of the limit is Python's, which holds the exports."""
 LIMITS = {"S": (None, None), "M": (8, 700), "L": (9, 3000)}
 """Times the scan, and MB."""

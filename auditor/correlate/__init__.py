@@ -101,7 +101,7 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
         else:
             engine.run(step.table, step.text)
     else:
-        with _collected_rarely():
+        with _not_collected():
             engine.insert(step.table, derived(engine, step, held))
         for other in added(engine, step):
             if not _not_worth(engine, other, held):
@@ -156,14 +156,15 @@ def read(engine: Engine, step: Step, held: dict[str, Rows | None], *, whole: boo
 
 
 @contextmanager
-def _collected_rarely() -> Iterator[None]:
-    """Look for cycles of garbage a hundred times less often: rows make none, and there are millions of them."""
-    before = gc.get_threshold()
-    gc.set_threshold(100 * before[0], *before[1:])
+def _not_collected() -> Iterator[None]:
+    """Look for no cycles of garbage: rows make none, and there are millions of them."""
+    was = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
+        if was:
+            gc.enable()
 
 
 def _module(step: Step) -> Any:
