@@ -27,9 +27,6 @@ def command() -> None:
     the chain takes seconds where there is much of it.
     """
     this = app()
-    if this.ledger_path.exists():
-        with this.ledger() as ledger:
-            ledger.require_whole()
     now = standing(this)
     row = row_of(this, now) if now.scan else None
     if this.json:
@@ -43,9 +40,10 @@ def command() -> None:
 
 
 def row_of(this: App, now: Standing) -> dict[str, Any]:
-    """Return how things stand in one row."""
+    """Return how things stand in one row; VerificationError where a page of the ledger is damaged."""
     scan = now.found
     with this.ledger() as ledger:
+        ledger.require_whole()
         return _standing(ledger, scan, now)
 
 
