@@ -20,8 +20,6 @@ from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
-from auditor.watch.authors import is_late
-from auditor.watch.late import followed
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -123,7 +121,9 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
     after = list(present.watch)
+    from auditor.watch.authors import is_late
     from auditor.watch.compare import attribute_drift  # who only reads the ledger needs no policies
+    from auditor.watch.late import followed
 
     settings = attribute_drift(
         past.watch,
