@@ -120,11 +120,11 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
 
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
-    after = list(present.watch)
     from auditor.watch.authors import is_late
     from auditor.watch.compare import attribute_drift  # who only reads the ledger needs no policies
     from auditor.watch.late import followed
 
+    after = list(present.watch)
     settings = attribute_drift(
         past.watch,
         after,
@@ -334,6 +334,8 @@ def _key(outcome: Outcome) -> _Key:
 
 
 def _drift_of(move: Move, previous_at: datetime | None, now: datetime, authors: Mapping[str, Drift]) -> Drift:
+    from auditor.watch.authors import with_change
+
     old = move.before.outcome if move.before else None
     some = move.after or old
     assert some is not None
@@ -353,7 +355,7 @@ def _drift_of(move: Move, previous_at: datetime | None, now: datetime, authors: 
         changed_at=author.changed_at if author else None,
         detected_at=now,
         actor=author.actor if author else None,
-        actor_reason=f"with the change of {author.field}: {author.actor_reason}"
+        actor_reason=f"{with_change(author.kind, author.field)}: {author.actor_reason}"
         if author
         else f"not found, because no change of a watched setting of it has a known author since {since}",
         severity=some.severity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +15,8 @@ from auditor.model import Drift, Gap, Seen
 from auditor.schema import tables
 from auditor.watch.authors import trace
 from auditor.watch.compare import attribute_drift
-from auditor.watch.gcp import TABLES, watched_rows
-from auditor.watch.undo import undo
+from auditor.watch.gcp import ACCOUNT, TABLES, watched_rows
+from auditor.watch.undo import _COMMANDS, undo
 from auditor.watch.values import Watched, by_table, listings, lost, watched
 
 P = "acme-data"
@@ -419,6 +420,15 @@ def test_undo_names_the_command_and_quotes_what_a_stranger_chose() -> None:
     (found,) = drift({"gcp_log_bucket": [log_bucket()]}, {"gcp_log_bucket": [log_bucket(retention_d=1)]})
     assert "gcloud logging buckets update _Default --location=global" in (undo(found) or "")
     assert "400" in (undo(found) or "")
+
+
+@pytest.mark.parametrize("odd", ["", "odd", "a/b", "projects/p", "projects/p/sinks/", "//", "\n/\n/\n"])
+@pytest.mark.parametrize("table", sorted({*_COMMANDS}))
+def test_undo_of_a_key_of_another_form_is_not_guessed(table: str, odd: str) -> None:
+    (one,) = drift({}, {"gcp_service_account_key": [key("k1")]})
+    for kind, name in [("vanished", None), ("changed", "disabled"), ("changed", "filter")]:
+        said = undo(replace(one, subject_table=table, subject_key=odd, kind=kind, field=name))
+        assert said is None or "gcloud" not in said or table == ACCOUNT
 
 
 def test_change_for_rules_is_the_very_change_that_drift_tells() -> None:

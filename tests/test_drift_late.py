@@ -89,6 +89,21 @@ def test_open_finding_that_came_with_the_change_gets_its_author_once_in_the_same
     assert (finding.verdict, finding.opened_at) == (Verdict.FAIL, hour(1))
 
 
+def test_finding_of_what_is_new_says_that_it_came_with_it(tmp_path: Path) -> None:
+    sight = {"coverage": [Seen("s3_bucket", "111111111111")]}
+    made = event(0.9, name="CreateBucket")
+    for at, changes in ((1, [made]), (2, [])):  # known at once, or later
+        (tmp_path / str(at)).mkdir()
+        life = Life(tmp_path / str(at), Route("r", "low", EVENTS))
+        life.look(0, outcome("pass"), watch=[], **sight)
+        life.look(1, outcome("fail"), watch=bucket("Enabled"), changes=changes, **sight)
+        life.look(2, outcome("fail"), watch=bucket("Enabled"), changes=[made], **sight)
+        (told,) = [one for one in drift(life.ledger) if one.rule and one.actor == EVE]
+        assert (
+            "as it is new: CloudTrail event e-0.9" in told.actor_reason and trace(told).address == "192.0.2.1"
+        )
+
+
 def test_finding_that_is_over_by_then_is_told_as_over_alone(tmp_path: Path) -> None:
     life = Life(tmp_path, Route("r", "low", EVENTS))
     life.look(0, outcome("pass"), watch=bucket("Enabled"))

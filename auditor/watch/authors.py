@@ -61,6 +61,11 @@ def is_late(one: Drift) -> bool:
     return one.actor_reason.startswith(LATE)
 
 
+def with_change(kind: str, name: str | None) -> str:
+    """Say by which change of its subject a finding has its author: of a setting, or of the whole row."""
+    return {"appeared": "as it is new", "vanished": "as it is gone"}.get(kind, f"with the change of {name}")
+
+
 class Authors:
     """Who changed what, from the feed of management events and from the audit entries."""
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from auditor.model import Drift
 from auditor.watch import gcp, roles
-from auditor.watch.authors import LATE, Authors, is_late, when
+from auditor.watch.authors import LATE, Authors, is_late, when, with_change
 from auditor.watch.values import Fields, Row, Watched
 
 HORIZON = timedelta(hours=48)
@@ -79,15 +79,17 @@ def followed(
     `later` tell who made those `told`; `following` are findings of the same subjects; those that `moved` tell of themselves.
     """
     first = {late_id(one.drift_id): one for one in told}
-    causes: dict[tuple[str, datetime], Drift] = {}
+    causes: dict[tuple[str, datetime], tuple[Drift, str]] = {}
     for who in later:
         original = first[who.drift_id]
-        causes.setdefault((original.subject_key, original.detected_at), who)
+        change = with_change(original.kind, original.field)
+        causes.setdefault((original.subject_key, original.detected_at), (who, change))
     for one in following:
-        cause = causes.get((one.subject_key, one.detected_at))
-        if cause is None or ((one.rule or ""), one.subject_key) in moved:
+        found = causes.get((one.subject_key, one.detected_at))
+        if found is None or ((one.rule or ""), one.subject_key) in moved:
             continue
-        reason = f"{LATE}with the change of {cause.field}: {cause.actor_reason.removeprefix(LATE)}"
+        cause, change = found
+        reason = f"{LATE}{change}: {cause.actor_reason.removeprefix(LATE)}"
         yield replace(
             cause,
             drift_id=late_id(one.drift_id),

@@ -48,7 +48,10 @@ def _policy(one: Drift) -> str | None:
 
 
 def _key(one: Drift) -> str | None:
-    *_, email, _, name = one.subject_key.split("/")
+    found = re.fullmatch(r"projects/.+/serviceAccounts/([^/]+)/keys/([^/]+)", one.subject_key)
+    if found is None:
+        return None
+    email, name = found.groups()
     verb = {"appeared": "delete", "changed": "disable" if one.after == "false" else "enable"}.get(one.kind)
     return verb and f"gcloud iam service-accounts keys {verb} {quote(name)} --iam-account={quote(email)}"
 
@@ -72,7 +75,10 @@ def _bucket(one: Drift) -> str | None:
 
 
 def _sink(one: Drift) -> str | None:
-    _, project, _, name = one.subject_key.split("/", 3)
+    found = re.fullmatch(r"projects/([^/]+)/sinks/(.+)", one.subject_key)
+    if found is None:
+        return None
+    project, name = found.groups()
     where = f"{quote(name)} --project={quote(project)}"
     if one.field == "disabled":
         return (
@@ -84,9 +90,10 @@ def _sink(one: Drift) -> str | None:
 
 
 def _audited(one: Drift) -> str | None:
-    resource, service, kind = one.subject_key.rsplit("/", 2)
-    if one.kind == "appeared":
+    found = re.fullmatch(r"(.+)/([^/]+)/([^/]+)", one.subject_key)
+    if one.kind == "appeared" or found is None:
         return None
+    resource, service, kind = found.groups()
     return f"put {kind} of {service} back under auditConfigs of the policy of {resource} (get-iam-policy, set-iam-policy)"
 
 
