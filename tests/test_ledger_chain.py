@@ -13,7 +13,7 @@ from test_ledger_survival import FIXTURES
 
 from auditor.cli._root import cli
 from auditor.drift import Present, compare
-from auditor.errors import UsageError
+from auditor.errors import UsageError, VerificationError
 from auditor.ledger import (
     Alert,
     BucketMemory,
@@ -373,6 +373,18 @@ def test_a_message_of_an_old_ledger_is_bound_as_it_stands_when_the_ledger_is_ope
     )  # a second migration does not make good what was changed after the first
     conn.close()
     assert "message msg_ack is not what was posted" in check(path).because
+
+
+def test_a_message_that_is_no_json_any_more_is_named_and_asked_for_in_vain(tmp_path: Path) -> None:
+    path = Path(shutil.copy(FIXTURES / "v9.sqlite3", tmp_path / "ledger"))
+    conn = sqlite3.connect(path, isolation_level=None)
+    conn.execute("DROP TRIGGER outbox_never_update_of")
+    conn.execute("UPDATE outbox SET body = '{' || body WHERE alert_id = 'msg_held'")
+    conn.close()
+    with Ledger.open(path) as ledger:
+        assert "alert msg_held" in ledger.verify().because
+        with pytest.raises(VerificationError, match="alert msg_held"):
+            ledger.outbox()
 
 
 def test_verify_says_which_message_was_changed_and_what_is_to_be_done(

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -289,6 +290,20 @@ def test_a_log_that_a_writer_writes_to_is_never_called_damaged(whole: Path, tmp_
         for n in range(60):  # the log begins anew several times
             ledger.note("probe", {"n": n}, day(9))
             assert write_ahead.lost(path) == ""
+
+
+def test_a_log_is_looked_through_frame_by_frame_however_long_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    conn = sqlite3.connect(path, isolation_level=None)
+    conn.execute("PRAGMA journal_mode = WAL")
+    conn.execute("PRAGMA wal_autocheckpoint = 0")
+    conn.execute("CREATE TABLE many (text)")
+    conn.execute("INSERT INTO many VALUES (zeroblob(8000000))")
+    tracemalloc.start()
+    assert write_ahead.lost(path) == ""
+    assert tracemalloc.get_traced_memory()[1] < 500_000
+    tracemalloc.stop()
+    conn.close()
 
 
 def test_a_restore_keeps_the_damaged_log_beside_the_old_file(

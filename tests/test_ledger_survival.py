@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,127 @@ def test_an_edited_backup_is_not_restored(tmp_path: Path) -> None:
         Ledger.restore(path, backup, day(2))
     with Ledger.open(path) as ledger:
         assert ledger.verify().intact
+
+
+class Cut(BaseException):
+    """The process is killed here."""
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """A ledger of two days, and a backup of its first by a name that means something else in a URI."""
+    path, backup = tmp_path / "ledger", tmp_path / "of monday? 100%20#1.backup"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+        ledger.backup(backup)
+        record_day(ledger, 2)
+    return path, backup
+
+
+def test_a_restore_brings_back_the_backup_it_was_given_and_leaves_that_as_it_is(
+    two: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, backup = two
+    body = backup.read_bytes()
+    new = tmp_path / "a new machine" / "ledger"
+    for place in (path, new):
+        with Ledger.restore(place, backup, day(3)) as ledger:
+            assert len(ledger.scans()) == 1
+    assert backup.read_bytes() == body
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
+        ["a new machine", "ledger", "ledger.before-restore", backup.name]
+    )
+    with Ledger.open(tmp_path / "ledger.before-restore") as ledger:
+        assert len(ledger.scans()) == 2
+
+
+def test_a_backup_of_an_old_schema_is_restored_in_the_present_one_and_left_in_its_own(tmp_path: Path) -> None:
+    backup = shutil.copy(FIXTURES / "v8.sqlite3", tmp_path / "backup")
+    with Ledger.restore(tmp_path / "ledger", Path(backup), day(99)) as ledger:
+        assert ledger.verify().because == ""
+    assert Path(backup).read_bytes() == (FIXTURES / "v8.sqlite3").read_bytes()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["backup", "ledger"]
+
+
+def test_a_ledger_that_another_process_has_open_is_not_replaced(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, backup = two
+    monkeypatch.setattr(storage, "_PATIENCE", 2)
+    with Ledger.open(path) as scanning:
+        with pytest.raises(BusyError, match="another process is using the ledger"):
+            Ledger.restore(path, backup, day(3))
+        record_day(scanning, 3)
+    assert not path.with_name("ledger.before-restore").exists()
+    with Ledger.open(path) as ledger:
+        assert len(ledger.scans()) == 3
+
+
+def test_a_restore_that_is_cut_off_leaves_the_old_ledger_or_the_new_one_in_its_place(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [(os, "link"), (os, "replace"), (storage, "_settle")]
+    seen: list[tuple[int, bool]] = []
+    while (1, False) not in seen:
+        path = tmp_path / str(len(seen)) / "ledger"
+        path.parent.mkdir()
+        shutil.copy(two[0], path)
+        left = [len(seen)]
+
+        def cut(step: Callable[..., object], left: list[int] = left) -> Callable[..., object]:
+            def stepped(*arguments: object) -> object:
+                left[0] -= 1
+                if left[0] == -1:
+                    raise Cut
+                return step(*arguments)
+
+            return stepped
+
+        with monkeypatch.context() as patched:
+            for where, name in steps:
+                patched.setattr(where, name, cut(getattr(where, name)))
+            with suppress(Cut):
+                Ledger.restore(path, two[1], day(3)).close()
+        with Ledger.open(path, create=False) as ledger:
+            seen.append((len(ledger.scans()), left[0] < 0))
+    assert set(seen) == {(2, True), (1, True), (1, False)}
+
+
+def test_of_two_processes_that_open_an_old_ledger_one_migrates_it_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(FIXTURES / "v8.sqlite3", tmp_path / "ledger"))
+    before, copying, copies = dump(path), storage.copy, []
+
+    def meanwhile(conn: sqlite3.Connection, target: Path) -> None:
+        copies.append(target)
+        with pytest.raises(BusyError):
+            Ledger.open(path, busy_s=0.02)
+        copying(conn, target)
+
+    monkeypatch.setattr(storage, "copy", meanwhile)
+    with Ledger.open(path) as first, Ledger.open(path) as second:
+        assert first.verify().because == second.verify().because == ""
+    assert copies == [tmp_path / "ledger.v8.backup"]
+    assert dump(copies[0]) == before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE outbox SET created_at = 'some time' WHERE scan IS NULL",
+        "CREATE TRIGGER outbox_never_delete BEFORE DELETE ON outbox BEGIN SELECT 1; END",
+    ],
+)
+def test_an_old_ledger_that_was_altered_is_called_so_and_is_not_migrated(tmp_path: Path, edit: str) -> None:
+    path = Path(shutil.copy(FIXTURES / "v8.sqlite3", tmp_path / "ledger"))
+    with sqlite3.connect(path) as conn:
+        conn.execute(edit)
+    conn.close()
+    before = dump(path)
+    with pytest.raises(VerificationError, match=f"it cannot be brought to schema {VERSION}"):
+        Ledger.open(path)
+    assert dump(path) == before
 
 
 @pytest.mark.parametrize("version", range(1, VERSION + 1))

@@ -370,7 +370,8 @@ def _sending_troubles(conn: sqlite3.Connection) -> Iterator[tuple[int, str]]:
     """
     of: dict[str, str] = dict(conn.execute("SELECT alert_id, channel FROM outbox"))
     for alert_id, channel, within, held, said, *known in conn.execute(
-        "SELECT alert_id, channel, within, held, json_extract(body, '$.data.held.by'), incidents, closes FROM outbox "
+        "SELECT alert_id, channel, within, held, "
+        "CASE WHEN json_valid(body) THEN json_extract(body, '$.data.held.by') END, incidents, closes FROM outbox "
         "WHERE within IS NOT NULL OR held IS NOT NULL OR incidents <> '[]' OR closes <> '[]' ORDER BY alert_id"
     ):
         if held is not None and said is None:

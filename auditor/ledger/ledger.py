@@ -357,15 +357,23 @@ class Ledger(Alerting, Decisions):
 
         The old file stays beside it. Raises VerificationError when the backup does not verify.
         """
-        with cls.open(backup, create=False) as source:
-            check = source.verify()
-            wrong = source.damage() or ([] if check.intact else [check.because])
-        if wrong:
-            raise VerificationError(
-                f"{backup}: the backup does not verify: {wrong[0]}",
-                remedy="The ledger was left as it is. Choose another backup.",
-            )
-        aside = storage.replace(path, backup)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.restoring")
+        try:
+            with cls.look(backup) as source:  # nothing is written to a backup, not even its present schema
+                source.backup(fresh)
+            with cls.open(fresh) as made:
+                wrong = made.damage()
+                check = made.verify() if not wrong else Check(False, "", 0, wrong[0])
+            if not check.intact:
+                raise VerificationError(
+                    f"{backup}: the backup does not verify: {check.because}",
+                    remedy="The ledger was left as it is. Choose another backup.",
+                )
+            aside = storage.replace(path, fresh)
+        finally:
+            for left in [each for each in path.parent.iterdir() if each.name.startswith(fresh.name)]:
+                left.unlink()
         ledger = cls.open(path)
         body = {"from": backup.name, "head": check.head, "set_aside": aside.name}
         ledger.note("restore", body, now)

@@ -1,4 +1,4 @@
-"""The ledger's schema, as numbered steps; each runs in one transaction, after a backup."""
+"""The ledger's schema, as numbered steps; all that are due run in one transaction, after a backup."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from auditor.ledger import chain, storage
 from auditor.ledger.migrations import VERSION
 
-_UNREAD = (ValueError, KeyError, TypeError)
+_UNREAD = (ValueError, KeyError, TypeError, sqlite3.OperationalError)
 """What comes of reading a value that is not what was written: a time that is none, JSON that is broken."""
 
 
@@ -39,7 +39,8 @@ class Opened:
             try:
                 yield
             except _UNREAD as error:
-                if words := self._unsound():
+                ours = isinstance(error, sqlite3.OperationalError) and not storage.altered(error)
+                if not ours and (words := self._unsound()):
                     raise storage.differs(self.path, words) from error
                 raise
 

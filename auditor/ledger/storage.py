@@ -22,6 +22,8 @@ _REFUSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PER
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PAUSE_S = 0.02
+_PATIENCE = 100
+"""So many pauses a restore waits for those who have the ledger open for a moment."""
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
@@ -32,6 +34,11 @@ def damaged(error: sqlite3.DatabaseError) -> bool:
 def no_text(error: sqlite3.DatabaseError) -> bool:
     """Say whether a text was read whose bytes are none: somebody, or the disk, changed them."""
     return str(error).startswith(NO_TEXT)
+
+
+def altered(error: sqlite3.OperationalError) -> bool:
+    """Say whether a statement failed for what the file holds: a schema that is another, JSON that is none."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
 
 
 def differs(path: Path, words: str) -> VerificationError:
@@ -99,9 +106,8 @@ def connect(path: Path, *, busy_s: float, create: bool = True) -> sqlite3.Connec
     with told(path):
         conn = _connection(path, busy_s)
         try:
-            version = _version(conn, path)
-            if version < VERSION:
-                _migrate(conn, path, version)
+            if _version(conn, path) < VERSION:
+                _migrate(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             conn.close()
@@ -181,17 +187,35 @@ def _version(conn: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _migrate(conn: sqlite3.Connection, path: Path, version: int) -> None:
-    """Take every step to the present schema, each in a transaction of its own."""
-    if version:
-        copy(conn, _free_name(path.with_name(f"{path.name}.v{version}.backup")))
-    for number in range(version, VERSION):
+def _migrate(conn: sqlite3.Connection, path: Path) -> None:
+    """Take every step to the present schema in one transaction, after a backup that nobody writes past.
+
+    Raises VerificationError where the file is not of the schema it says it is of, or holds what no step can read.
+    """
+    try:
         with transaction(conn):
-            if conn.execute("PRAGMA user_version").fetchone()[0] != number:
-                continue  # another process took this step while we waited, or the first made all
-            reached = _step(conn, number)
+            (version,) = conn.execute("PRAGMA user_version").fetchone()
+            if version == VERSION:
+                return  # another process took the steps while we waited
+            if version:
+                _copy_beside(path, path.with_name(f"{path.name}.v{version}.backup"))
+            while version < VERSION:
+                version = _step(conn, version)
             conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            conn.execute(f"PRAGMA user_version = {reached}")
+            conn.execute(f"PRAGMA user_version = {VERSION}")
+    except (ValueError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and not altered(error):
+            raise
+        raise differs(path, f"it cannot be brought to schema {VERSION}: {error}") from error
+
+
+def _copy_beside(path: Path, target: Path) -> None:
+    """Copy a ledger as it is committed, while another connection keeps everybody from writing to it."""
+    conn = sqlite3.connect(path, isolation_level=None)
+    try:
+        copy(conn, _free_name(target))
+    finally:
+        conn.close()
 
 
 def _step(conn: sqlite3.Connection, number: int) -> int:
@@ -242,41 +266,61 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def replace(path: Path, backup: Path) -> Path:
-    """Put a copy of a backup in a ledger's place; return where the old one went."""
+def replace(path: Path, fresh: Path) -> Path:
+    """Put a whole ledger that nobody has open in another's place; return where the old one went.
+
+    Whenever this is cut off, one of the two is in its place, whole. Raises BusyError while another process has the old one open.
+    """
     aside = _free_name(path.with_name(f"{path.name}.before-restore"))
-    fresh = path.with_name(f"{path.name}.restoring")
-    source = sqlite3.connect(f"file:{backup}?mode=ro", uri=True)
-    try:
-        copy(source, fresh)
-    finally:
-        source.close()
     if path.exists():
         if write_ahead.lost(path):  # SQLite would remove it at the next opening
             shutil.copyfile(path.with_name(f"{path.name}-wal"), aside.with_name(f"{aside.name}-wal"))
-        _hold(path)
-        for end in ("-wal", "-shm"):
-            beside = path.with_name(path.name + end)
-            if beside.exists():
-                beside.replace(aside.with_name(aside.name + end))
-        path.replace(aside)
-    fresh.replace(path)
+        with _held(path):
+            for end in (
+                "-wal",
+                "-shm",
+            ):  # of a damaged file alone: else it would be played into what takes its place
+                beside = path.with_name(path.name + end)
+                if beside.exists():
+                    beside.replace(aside.with_name(aside.name + end))
+            try:
+                os.link(path, aside)
+            except OSError:  # a file system without a second name for a file
+                path.replace(aside)
+            fresh.replace(path)
+    else:
+        fresh.replace(path)
     _settle(path.parent)
     return aside
 
 
-def _hold(path: Path) -> None:
-    """Refuse to replace a ledger that somebody is writing to; a damaged one is held by nobody."""
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Make one file of a ledger and its log, and keep everybody out; a damaged one is held by nobody.
+
+    What a scan that has it open records would go into the file that is set aside, and be missed in the other.
+    """
+    conn = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
-        conn = sqlite3.connect(path, timeout=0, isolation_level=None)
-        try:
-            conn.execute("BEGIN EXCLUSIVE")
-            conn.execute("ROLLBACK")
-        finally:
-            conn.close()
-    except sqlite3.DatabaseError as error:
-        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY:
-            raise BusyError(f"{path}: another process is using the ledger") from error
+        conn.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the first look on: nobody comes between
+        for left in range(_PATIENCE, -1, -1):
+            try:
+                conn.execute("PRAGMA journal_mode = DELETE")  # not while anybody else has it open
+                conn.execute("BEGIN EXCLUSIVE")
+            except sqlite3.DatabaseError as error:
+                if not busy(error):
+                    break
+                if not left:
+                    raise BusyError(
+                        f"{path}: another process is using the ledger",
+                        remedy="Nothing was changed. Try again when it is done; a scan has it open until its end.",
+                    ) from error
+                time.sleep(_PAUSE_S)
+            else:
+                break
+        yield
+    finally:
+        conn.close()
 
 
 def _settle(path: Path) -> None:

@@ -10,7 +10,10 @@ What cannot be told from within: the last transaction alone, or a log that was c
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 _HEADER, _FRAME = 32, 24
@@ -25,49 +28,64 @@ _AGAIN = 5
 def lost(path: Path) -> str:
     """Say what of the log beside a ledger would be lost; empty: nothing, or there is none.
 
-    A log that a writer begins anew meanwhile is read again. It is read as a plain file, which no lock of SQLite's is on.
+    A log that a writer begins anew meanwhile is read again. It is read as a plain file, which no lock of SQLite's is on, and
+    frame by frame: who wrote much at once leaves a log as large as that.
     """
     beside = path.with_name(f"{path.name}-wal")
     for _ in range(_AGAIN):
         try:
-            with beside.open("rb") as file:
-                data = file.read()
+            with beside.open("rb", buffering=0) as file:
+                header = file.read(_HEADER)
+                words = _lost(beside, header, file)
                 file.seek(0)
-                same = file.read(_HEADER) == data[:_HEADER]
+                same = file.read(_HEADER) == header
         except OSError:  # not there; or SQLite cannot read it either, and says so
             return ""
         if same:
-            return _lost(beside, data)
+            return words
     return ""
 
 
-def _lost(beside: Path, data: bytes) -> str:
-    if len(data) < _HEADER + _FRAME:
+def _lost(beside: Path, header: bytes, file: FileIO) -> str:
+    first = file.read(_FRAME)
+    if len(header) < _HEADER or len(first) < _FRAME:
         return ""
-    magic, _, page, _, salt_a, salt_b, sum_a, sum_b = struct.unpack_from(">8I", data)
+    magic, _, page, _, salt_a, salt_b, sum_a, sum_b = struct.unpack(">8I", header)
     order = _MAGIC.get(magic, "<")
-    begun = _sum(order, data[: _HEADER - 8], 0, 0)
+    begun = _sum(order, header[:-8], 0, 0)
     whole = magic in _MAGIC and begun == (sum_a, sum_b)
     if not whole:
         page = _PAGE
-        salt_a, salt_b = struct.unpack_from(">2I", data, _HEADER + 8)
-    step = _FRAME + page
-    heads = [
-        struct.unpack_from(">6I", data, at) for at in range(_HEADER, len(data) - step + 1, step)
-    ]  # a frame of an earlier round has other salts
+        salt_a, salt_b = struct.unpack_from(">2I", first, 8)
+    heads = _heads(file, page)
+    # A frame of an earlier round has other salts.
     commits = [n for n, head in enumerate(heads) if head[1] and head[2:4] == (salt_a, salt_b)]
     if len(commits) <= _TORN:
         return ""
     if not whole:
         return _words(beside, "its header", len(commits))
     at = begun
-    for n, head in enumerate(heads[: commits[-1 - _TORN] + 1]):
-        start = _HEADER + n * step
-        at = _sum(order, data[start : start + 8], *at)
-        at = _sum(order, data[start + _FRAME : start + step], *at)
+    file.seek(_HEADER)
+    for n in range(commits[-1 - _TORN] + 1):
+        data = file.read(_FRAME + page)
+        if len(data) < _FRAME + page:
+            return ""  # begun anew meanwhile
+        head = struct.unpack_from(">6I", data)
+        at = _sum(order, data[_FRAME:], *_sum(order, data[:8], *at))
         if head[2:4] != (salt_a, salt_b) or at != head[4:6]:
             return _words(beside, f"its frame {n + 1}", sum(each >= n for each in commits))
     return ""
+
+
+def _heads(file: FileIO, page: int) -> Iterator[tuple[int, ...]]:
+    """Yield the heads of a log's whole frames."""
+    step = _FRAME + page
+    end = file.seek(0, os.SEEK_END)
+    for at in range(_HEADER, end - step + 1, step):
+        file.seek(at)
+        if len(head := file.read(_FRAME)) < _FRAME:
+            return  # begun anew meanwhile
+        yield struct.unpack(">6I", head)
 
 
 def _words(beside: Path, what: str, commits: int) -> str:
