@@ -52,7 +52,7 @@ def looked(cloud: AwsCloud, *jobs: tuple[Mapping[str, Any], Output], **more: Any
         exports=frozenset({BUCKET}),
         outputs=lambda: iter(jobs),
         coverage=lambda table: seen if table == "s3_data_event" else [],
-        collected=lambda table: iter(rows.get(table, ())),
+        collected=lambda table, _only=(): iter(rows.get(table, ())),
         wanted=lambda _table: frozenset({"versioning", "replication"}),
         **more,
     )

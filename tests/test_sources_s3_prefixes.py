@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from auditor.outputs import Output
 from auditor.sandbox.aws.cloud import AwsCloud
 from auditor.sources import aws_s3
-from tests.aws_sources import MADE, NOW, Found
+from tests.aws_sources import MADE, NOW, A, Found, look
 from tests.inventory_case import ARN, BUCKET, DELIVERED, HOUR, INTO, cloud, job, looked, versions, way
 
 __all__ = ("cloud",)
@@ -69,6 +71,33 @@ def test_a_prefix_that_cannot_be_listed_is_a_gap_with_its_reason(cloud: AwsCloud
     found = found_of(cloud, job("a/", MADE))
     assert found.missing("s3_object_version") == [("us-east-1", ARN, "denied")]
     assert (way(found)["way"], way(found)["prefixes"], way(found)["whole"]) == ("prefixes", [], False)
+
+
+def test_jobs_and_events_are_read_once_however_many_buckets_there_are(cloud: AwsCloud) -> None:
+    read: Counter[str] = Counter()
+    buckets = (BUCKET, "more", "most")
+    for name in buckets[1:]:
+        cloud.put_bucket(A, "us-east-1", name, at=MADE)
+    events = [event(f"{name}/1", bucket=name) for name in buckets]
+
+    def collected(table: str, _only: object = ()) -> list[Any]:
+        read[table] += 1
+        return events if table == "s3_data_event" else []
+
+    def outputs() -> list[Any]:
+        read["outputs"] += 1
+        return [
+            ({"finished_at": MADE}, Output(name, f"{name}/", "arguments", True, None)) for name in buckets
+        ]
+
+    found = look(
+        aws_s3, cloud.endpoint, exports=frozenset(buckets), settings=aws_s3.Settings(listing="prefixes"),
+        collected=collected, outputs=outputs, wanted=lambda _table: frozenset({"versioning"}),
+    )  # fmt: skip
+    assert {row["bucket"]: row["prefixes"] for row in found.of("s3_listing")} == {
+        name: [f"{name}/"] for name in buckets
+    }
+    assert (read["s3_data_event"], read["outputs"]) == (1, 1)
 
 
 def test_an_inventory_comes_first(cloud: AwsCloud) -> None:

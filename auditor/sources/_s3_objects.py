@@ -68,10 +68,12 @@ def listed_objects(
     per version of a `_SUCCESS` that has a body and that the scan before did not read; one for each bucket that
     replicates. Versions that are no longer the latest count: they attest exports that were overwritten since.
     """
+    from auditor.sources._s3_since import Spoken
     from auditor.sources._s3_way import Way, by_inventory, by_prefixes
 
+    spoken = Spoken(ask)
     ways = [
-        Way(listing(ask, bucket, *homes[bucket]), bucket in replicated, bucket in unversioned)
+        Way(listing(ask, bucket, *homes[bucket]), bucket in replicated, bucket in unversioned, spoken)
         for bucket in buckets
     ]
     for way in ways:

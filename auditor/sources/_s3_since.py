@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from auditor.model import Gap, Seen
@@ -26,6 +28,12 @@ MOST_BARE = 1000
 _REWRITTEN = re.compile(r"\\u[0-9a-f]{4}")
 _SLACK = timedelta(seconds=1)
 """Two readings that touch within a second are one."""
+_FIRST, _ANY = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""Before all events; and when one was of which nobody says when: it may be the last."""
+_OF_EVENTS = ("bucket", "key", "at", "error_code")
+_OF_POINTS = ("status", "bytes")
+_OF_CAPTURES = ("resource_arn", "state", "category", "point_arn", "started_at", "created_at")
+"""What is read of a row, beside its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +46,84 @@ class Since:
     """Data events were read without a gap since then: nothing was written elsewhere."""
 
 
-def exported(ask: Ask, bucket: str) -> list[str]:
-    """Return every prefix of a bucket that a job speaks of, sorted."""
-    return sorted({output.prefix for _, output in ask.outputs() if output.bucket == bucket})
+class Spoken:
+    """What jobs, data events and backup jobs say of every bucket; each is read once, however many buckets ask."""
 
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
 
-def written_since(ask: Ask, bucket: Seen, since: datetime, relist: timedelta) -> Since:
-    """Return what to list of a bucket, which is given as the listing of it, beside an inventory of `since`.
+    @cached_property
+    def _jobs(self) -> Mapping[str, list[tuple[datetime | None, str]]]:
+        """When each job ended, with the prefix it speaks of, by bucket."""
+        found = defaultdict[str, list[tuple[datetime | None, str]]](list)
+        for job, output in self._ask.outputs():
+            found[output.bucket].append((job["finished_at"], output.prefix))
+        return found
 
-    `relist`: exports that ended as long before are listed too, and older ones that were not captured in time: until an
-    export is captured, what is deleted of it counts.
-    """
-    name = bucket.resource.rpartition(":")[2]
-    found = set(_exports(ask, name, since, relist))
-    found.update(map(_folder, _keys(ask, name, since)))
-    return Since(outermost(found), _read_through(ask.coverage("s3_data_event"), bucket, since, ask.now))
+    @cached_property
+    def _folders(self) -> Mapping[str, dict[str, datetime]]:
+        """When something was last written or deleted in each directory, by bucket, as far as events tell."""
+        found = defaultdict[str, dict[str, datetime]](dict)
+        for event in self._ask.collected("s3_data_event", _OF_EVENTS):
+            if event["key"] and not event["error_code"]:
+                last, folder = found[event["bucket"]], _folder(event["key"])
+                last[folder] = max(last.get(folder, _FIRST), event["at"] or _ANY)
+        return found
 
+    @cached_property
+    def _captures(self) -> Mapping[str, set[datetime]]:
+        """When backup jobs started that ended without issues, by the ARN of what they captured."""
+        poor = {
+            point["arn"]
+            for point in self._ask.collected("backup_recovery_point", _OF_POINTS)
+            if point["status"] not in ("COMPLETED", "AVAILABLE") or point["bytes"] == 0
+        }
+        found = defaultdict[str, set[datetime]](set)
+        for job in self._ask.collected("backup_job", _OF_CAPTURES):
+            clean = (job["state"], job["category"]) == ("COMPLETED", "SUCCESS") and job[
+                "point_arn"
+            ] not in poor
+            if clean and (at := job["started_at"] or job["created_at"]):
+                found[job["resource_arn"]].add(at)
+        return found
 
-def spoken_of(ask: Ask, bucket: str) -> tuple[str, ...]:
-    """Return every prefix of a bucket that a job or a data event speaks of, sorted, none within another."""
-    return outermost({*exported(ask, bucket), *map(_folder, _keys(ask, bucket))})
+    def exported(self, bucket: str) -> list[str]:
+        """Return every prefix of a bucket that a job speaks of, sorted."""
+        return sorted({prefix for _, prefix in self._jobs.get(bucket, ())})
+
+    def prefixes(self, bucket: str) -> tuple[str, ...]:
+        """Return every prefix of a bucket that a job or a data event speaks of, sorted, none within another."""
+        return outermost({*self.exported(bucket), *self._folders.get(bucket, ())})
+
+    def since(self, bucket: Seen, since: datetime, relist: timedelta) -> Since:
+        """Return what to list of a bucket, which is given as the listing of it, beside an inventory of `since`.
+
+        `relist`: exports that ended as long before are listed too, and older ones that were not captured in time: until an
+        export is captured, what is deleted of it counts.
+        """
+        name = bucket.resource.rpartition(":")[2]
+        found = set(self._exports(name, since, relist))
+        found.update(folder for folder, at in self._folders.get(name, {}).items() if at >= since)
+        seen = _read_through(self._ask.coverage("s3_data_event"), bucket, since, self._ask.now)
+        return Since(outermost(found), seen)
+
+    def _exports(self, bucket: str, settled: datetime, relist: timedelta) -> Iterator[str]:
+        """Yield the prefixes of exports that ended lately, and of the newest older ones that nothing captured in time."""
+        jobs = self._jobs.get(bucket, ())
+        starts = (
+            sorted(at for at in self._captures.get(f"arn:aws:s3:::{bucket}", ()) if at <= settled)
+            if jobs
+            else []
+        )
+        bare: list[tuple[datetime, str]] = []
+        for ended, prefix in jobs:
+            if ended is None or ended + _LATE >= settled - relist:
+                yield prefix
+                continue
+            first = bisect_left(starts, ended + _LATE + _SKEW)
+            if first == len(starts) or starts[first] > ended + self._ask.capture:
+                bare.append((ended, prefix))
+        yield from (prefix for _, prefix in sorted(bare, reverse=True)[:MOST_BARE])
 
 
 def outermost(prefixes: Iterable[str]) -> tuple[str, ...]:
@@ -75,52 +141,9 @@ def _plain(prefix: str) -> str:
     return prefix[: prefix.rfind("/", 0, found.start()) + 1] if found else prefix
 
 
-def _exports(ask: Ask, bucket: str, settled: datetime, relist: timedelta) -> Iterator[str]:
-    """Yield the prefixes of exports that ended lately, and of the newest older ones that nothing captured in time."""
-    jobs = [(job["finished_at"], output.prefix) for job, output in ask.outputs() if output.bucket == bucket]
-    starts = _captures(ask, f"arn:aws:s3:::{bucket}", settled) if jobs else []
-    bare: list[tuple[datetime, str]] = []
-    for ended, prefix in jobs:
-        if ended is None or ended + _LATE >= settled - relist:
-            yield prefix
-            continue
-        first = bisect_left(starts, ended + _LATE + _SKEW)
-        if first == len(starts) or starts[first] > ended + ask.capture:
-            bare.append((ended, prefix))
-    yield from (prefix for _, prefix in sorted(bare, reverse=True)[:MOST_BARE])
-
-
-def _captures(ask: Ask, arn: str, until: datetime) -> list[datetime]:
-    """Return when backup jobs of a bucket started that ended without issues, sorted."""
-    poor = {
-        point["arn"]
-        for point in ask.collected("backup_recovery_point")
-        if point["status"] not in ("COMPLETED", "AVAILABLE") or point["bytes"] == 0
-    }
-    found: set[datetime] = set()
-    for job in ask.collected("backup_job"):
-        clean = (job["state"], job["category"]) == ("COMPLETED", "SUCCESS") and job["point_arn"] not in poor
-        at = job["started_at"] or job["created_at"]
-        if job["resource_arn"] == arn and clean and at and at <= until:
-            found.add(at)
-    return sorted(found)
-
-
 def _folder(key: str) -> str:
     """Return the directory of a key; the key itself at the root of its bucket."""
     return key[: key.rfind("/") + 1] or key
-
-
-def _keys(ask: Ask, bucket: str, since: datetime | None = None) -> Iterator[str]:
-    """Yield the keys that were written or deleted since, as far as events tell."""
-    for event in ask.collected("s3_data_event"):
-        if (
-            event["bucket"] == bucket
-            and event["key"]
-            and not event["error_code"]
-            and (since is None or event["at"] is None or event["at"] >= since)
-        ):
-            yield event["key"]
 
 
 def _read_through(

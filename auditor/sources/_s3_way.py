@@ -35,7 +35,7 @@ from auditor.sources._s3_objects import (
     read_on,
     remember,
 )
-from auditor.sources._s3_since import Since, exported, spoken_of, written_since
+from auditor.sources._s3_since import Since, Spoken
 from auditor.sources.ask import gap, guard
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Way:
     replicated: bool
     unversioned: bool
     """It never had versioning: then its current versions are all there are."""
+    spoken: Spoken
     name: str = ""
     """inventory, prefixes or listing; empty while it is not settled."""
     delivery: Delivery | None = None
@@ -155,7 +156,7 @@ def _found(ask: Ask, way: Way, homes: Mapping[str, tuple[str, str]]) -> tuple[De
     every = configurations(ask.clients.aws("s3", here.account, here.region), here.bucket)
     if not every:
         raise Unusable("no inventory is configured")
-    serving, why = able(every, here.bucket, exported(ask, here.bucket), versioned=not way.unversioned)
+    serving, why = able(every, here.bucket, way.spoken.exported(here.bucket), versioned=not way.unversioned)
     for config in serving:
         account, region = homes.get(config.bucket, (here.account, here.region))
         client = ask.clients.aws("s3", account, region)
@@ -167,7 +168,7 @@ def _found(ask: Ask, way: Way, homes: Mapping[str, tuple[str, str]]) -> tuple[De
             why.append(f"inventory {config.name}: {looked.detail}")
             continue
         settled = found[0].created_at - timedelta(seconds=ask.settings.inventory_margin)
-        since = written_since(ask, here.scope, settled, timedelta(seconds=ask.settings.inventory_relist))
+        since = way.spoken.since(here.scope, settled, timedelta(seconds=ask.settings.inventory_relist))
         if "" in since.prefixes:
             raise Unusable(
                 "something was written at the root of the bucket since its inventory: all of it was listed"
@@ -239,7 +240,7 @@ def by_prefixes(ask: Ask, way: Way) -> Iterator[Row | Gap]:
 
     What else lies there nobody knows then: a gap, which hides no export whose prefix was listed.
     """
-    prefixes = spoken_of(ask, way.listing.bucket)
+    prefixes = way.spoken.prefixes(way.listing.bucket)
     if not prefixes or "" in prefixes:
         where = (
             "a job or event speaks of the root of the bucket" if prefixes else "nothing speaks of a prefix"
