@@ -120,7 +120,7 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
 
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
-    from auditor.watch.authors import is_late
+    from auditor.watch.authors import behind, is_late
     from auditor.watch.compare import attribute_drift  # who only reads the ledger needs no policies
     from auditor.watch.late import followed
 
@@ -141,7 +141,7 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
     )
     later = [one for one in settings if is_late(one)]
     ours = [one for one in settings if not is_late(one)]
-    authors = {d.subject_key: d for d in ours if d.actor}
+    authors = behind(ours)
     moved: set[tuple[str, str]] = set()
 
     def findings() -> Iterator[Drift]:
@@ -335,12 +335,13 @@ def _key(outcome: Outcome) -> _Key:
 
 def _drift_of(move: Move, previous_at: datetime | None, now: datetime, authors: Mapping[str, Drift]) -> Drift:
     from auditor.watch.authors import with_change
+    from auditor.watch.gcp import role_of
 
     old = move.before.outcome if move.before else None
     some = move.after or old
     assert some is not None
     field_, before, after, direction = _difference(move)
-    author = authors.get(some.subject_key)
+    author = authors.get(some.subject_key) or authors.get(role_of(some.subject_table, some.subject_key))
     since = previous_at.isoformat() if previous_at else "the first scan"
     return Drift(
         drift_id=_digest([move.kind, *_key(some), field_, before, after, now.isoformat()]),

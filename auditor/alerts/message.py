@@ -110,6 +110,8 @@ def message(
 
 def _title(items: Sequence[Item], event: str) -> str:
     first = items[0]
+    if first.event in _ROW_EVENTS and (words := came_or_went(first.said)):
+        return f"{words}, and {len(items) - 1} more" if len(items) > 1 else words
     what = str(first.said.get("rule") or first.said.get("field") or "").strip()
     subject = f"{what} on {first.resource}" if what else first.resource
     template = _TITLES.get(first.event, _TITLES.get(event, "{what}"))
@@ -117,6 +119,21 @@ def _title(items: Sequence[Item], event: str) -> str:
         template = "{what} may have got worse"
     title = template.format(what=subject)
     return f"{title}, and {len(items) - 1} more" if len(items) > 1 else title
+
+
+_ROW_EVENTS = ("worsened", "changed", "recovered", "vanished")
+
+
+def came_or_went(said: Mapping[str, Any]) -> str:
+    """Say what it comes to that a row of settings came or went, in a line; empty for all else, and where it is not said."""
+    if said.get("rule") or said.get("field") or said.get("change") not in ("appeared", "vanished"):
+        return ""
+    resource = str(said.get("resource"))
+    words = str(said.get("because") or "").removeprefix(f"{resource}: ")
+    if words.startswith(("is new", "is gone")):
+        _, colon, rest = words.partition(": ")
+        return rest if colon else f"{resource} {words}"
+    return words
 
 
 def _shrink(body: Mapping[str, Any], data: dict[str, Any]) -> None:

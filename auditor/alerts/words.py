@@ -188,7 +188,13 @@ _UNSURE = "not decided: it may be weaker, and counts as such"
 def _part(item: Mapping[str, Any]) -> Part:
     if "alert_id" in item:  # of a digest
         return Part(safe(item.get("title") or "", 300))
-    facts = [(label, safe(item[key])) for key, label in _LABELS if item.get(key)]
+    change = item.get("change") or "changed"
+    what = item.get("rule") or item.get("field") or item.get("resource_type") or ""
+    title = safe(f"{what} {change}: {item.get('resource') or ''}".strip(), 300)
+    told = {**item, "because": str(item.get("because") or "").removeprefix(f"{item.get('resource')}: ")}
+    if title.endswith(safe(item.get("resource") or "")):
+        told.pop("resource", None)  # the title has it whole
+    facts = [(label, safe(told[key])) for key, label in _LABELS if told.get(key)]
     if item.get("direction") in _IS and not item.get("rule"):
         unsure = item["direction"] == "worse" and not_decided(str(item.get("because") or ""))
         facts.append(("Is now", _UNSURE if unsure else _IS[str(item["direction"])]))
@@ -205,6 +211,4 @@ def _part(item: Mapping[str, Any]) -> Part:
         facts.append(("Evidence", f"auditor explain {safe(evidence['finding_id'], 80)}"))
     elif evidence.get("drift_id"):
         facts.append(("Evidence", f"drift {safe(evidence['drift_id'], 80)}"))
-    change = item.get("change") or "changed"
-    what = item.get("rule") or item.get("field") or item.get("resource_type") or ""
-    return Part(safe(f"{what} {change}: {item.get('resource') or ''}".strip(), 300), tuple(facts))
+    return Part(title, tuple(facts))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.model import Drift, Gap, Seen
-from auditor.watch import entries
+from auditor.watch import entries, gcp
 from auditor.watch.events import ELSEWHERE, EVENTS, TOGETHER
 from auditor.watch.values import Watched
 
@@ -64,6 +64,23 @@ def is_late(one: Drift) -> bool:
 def with_change(kind: str, name: str | None) -> str:
     """Say by which change of its subject a finding has its author: of a setting, or of the whole row."""
     return {"appeared": "as it is new", "vanished": "as it is gone"}.get(kind, f"with the change of {name}")
+
+
+def behind(changes: Iterable[Drift]) -> dict[str, Drift]:
+    """Return the change with a known author that a finding may come of, by the key of what is judged.
+
+    Of several that tell of one subject under other keys, one that made it weaker counts, else the first.
+    """
+    found: dict[str, Drift] = {}
+    judged: dict[str, Drift] = {}
+    for one in changes:
+        if one.actor is None:
+            continue
+        found[one.subject_key] = one
+        for key in gcp.judged_as(one.subject_table, one.subject_key):
+            if key not in judged or (one.direction == "worse" != judged[key].direction):
+                judged[key] = one
+    return {**judged, **found}
 
 
 class Authors:

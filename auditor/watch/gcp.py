@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from auditor.plans.compare import some
@@ -53,6 +54,42 @@ def project_of(key: str) -> str:
         return f"{kind}/{name}"
     found = _OWN.search(key)
     return found[1] if found else ""
+
+
+_PARTS_OF_KEY = re.compile(
+    r"(?P<of>(?:projects|folders|organizations)/(?P<name>[^/]+)(?:/serviceAccounts/(?P<email>[^/]+))?)"
+    r"/(?P<role>(?:projects/[^/]+/|organizations/[^/]+/)?roles/[^/]+)"
+    r"/(?P<member>principal(?:Set)?:.+(?=/$)|[^/]+)/(?P<condition>.*)",
+    re.DOTALL,
+)
+
+
+def binding_of(key: str) -> re.Match[str] | None:
+    """Return `of`, `name`, `email`, `role`, `member` and `condition` of a binding's key; None where they cannot be told apart."""
+    return _PARTS_OF_KEY.fullmatch(key)
+
+
+def judged_as(table: str, key: str) -> Iterator[str]:
+    """Yield the other keys under which rules judge what a row is part of: a binding, an account, a project."""
+    if table == BINDING and (found := binding_of(key)):
+        condition = found["condition"]
+        digest = (
+            f"/if:{sha256(condition.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}" if condition else ""
+        )
+        yield f"{found['of']}/{found['role']}/{found['member']}{digest}"
+    elif table == KEY:
+        yield key.rpartition("/keys/")[0].rpartition("/")[2]
+    elif table == AUDITED:
+        yield key.rsplit("/", 2)[0]
+
+
+def role_of(table: str, key: str) -> str:
+    """Return the role that a judged binding names, which may have changed in its place; empty for all else."""
+    found = _ROLE.search(key) if table == "iam_binding" else None
+    return found[1] if found else ""
+
+
+_ROLE = re.compile(r"/((?:projects/[^/]+/|organizations/[^/]+/)?roles/[^/]+)/")
 
 
 def lasting(bindings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -268,11 +305,20 @@ def permissions(was: Fields, has: Fields) -> Told | None:
 
 
 def sink_filter(was: str, has: str) -> Told:
-    """Tell of what a sink takes; two filters are not compared with each other."""
+    """Tell of what a sink takes; two filters are compared only where one is the other AND something more.
+
+    AND binds least of all operators (cloud.google.com/logging/docs/view/logging-query-language#boolean-operators), so that
+    whatever stands behind it takes away from all that stands before.
+    """
     if not has:
         return Told("better", "it takes everything now")
     if not was:
         return Told("worse", f"it no longer takes everything, only {has}")
+    if "--" not in was + has:  # behind which a comment may stand
+        if has.startswith(f"{was} AND "):
+            return Told("worse", f"it takes only what meets{has.removeprefix(f'{was} AND')} as well")
+        if was.startswith(f"{has} AND "):
+            return Told("better", f"it takes also what does not meet{was.removeprefix(f'{has} AND')}")
     return Told("worse", f"{NOT_DECIDED} filters are not compared", word="changed")
 
 

@@ -8,14 +8,7 @@ from shlex import quote
 
 from auditor.model import Drift
 from auditor.watch.authors import is_late
-from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, SINK
-
-_BINDING = re.compile(
-    r"(?P<of>(?:projects|folders|organizations)/(?P<name>[^/]+)(?:/serviceAccounts/(?P<email>[^/]+))?)"
-    r"/(?P<role>(?:projects/[^/]+/|organizations/[^/]+/)?roles/[^/]+)"
-    r"/(?P<member>principal(?:Set)?:.+(?=/$)|[^/]+)/(?P<condition>.*)",
-    re.DOTALL,
-)
+from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, SINK, binding_of
 
 
 def undo(one: Drift) -> str | None:
@@ -31,7 +24,7 @@ def undo(one: Drift) -> str | None:
 
 
 def _policy(one: Drift) -> str | None:
-    found = _BINDING.fullmatch(one.subject_key)
+    found = binding_of(one.subject_key)
     if found is None:
         return None
     verb = "remove" if one.kind == "appeared" else "add"
