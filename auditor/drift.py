@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
+from auditor.rulechanges import Changed, RuleChange
 from auditor.schema import tables
 from auditor.spool import CHANGES, ordered
 from auditor.watch.values import Watched
@@ -90,6 +91,8 @@ class Present:
     """Ids of the rules that were judged; None: those that gave an outcome or have a finding."""
     broken: Collection[str] = ()
     """Ids of the rules that did not load."""
+    rules: Mapping[str, RuleChange] = field(default_factory=dict)
+    """What changed of the rules themselves, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +146,19 @@ def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]
     ours = [one for one in settings if not is_late(one)]
     authors = behind(ours)
     moved: set[tuple[str, str]] = set()
+    rules = Changed(present.rules)
 
     def findings() -> Iterator[Drift]:
         for move in moves(past, present, now=now):
             if move.kind not in QUIET:
-                found = _drift_of(move, past.previous_at, now, authors)
+                found = rules.marked(_drift_of(move, past.previous_at, now, authors))
                 if past.following:
                     moved.add((found.rule or "", found.subject_key))
                 yield found
         yield from followed(later, past.unnamed, past.following, moved)  # of those that did not move
 
     return ordered(
-        chain(told(ours, past.watch, after, past.approved), later, findings()),
+        chain(told(ours, past.watch, after, past.approved), later, findings(), rules.rows(now)),
         key=lambda d: (d.subject_table, d.subject_key, d.rule or "", d.field or "", d.kind),
         held=CHANGES,
     )
@@ -317,12 +321,8 @@ def _may_hold(account: str, old: Outcome) -> bool:
 
 def material(outcome: Outcome) -> tuple[object, ...]:
     """Return what makes a finding another one to its reader: not its words, not its numbers."""
-    return (
-        outcome.verdict,
-        outcome.severity,
-        _names(outcome.failed_checks),
-        _names(outcome.unknown_checks),
-    )
+    names = _names(outcome.failed_checks), _names(outcome.unknown_checks)
+    return (outcome.verdict, outcome.severity, *names)
 
 
 def _names(checks: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.judge import Judgement, Key
+from auditor.rulechanges import RuleChange, changes, definitions
+from auditor.rulestore import define, defined
 from auditor.spool import spooled
 
 if TYPE_CHECKING:
     from auditor.drift import Past
     from auditor.ledger import Ledger
     from auditor.model import Outcome
+    from auditor.rulepack import Pack
+    from auditor.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,15 @@ def index_digest(judgement: Judgement) -> str:
     """Return the SHA-256 of the index of what is open: a later scan compares with these very bytes or with none."""
     with judgement.index().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rules_changed(
+    ledger: Ledger, folder: Path, judgement: Judgement, snapshot: Snapshot, pack: Pack
+) -> dict[str, RuleChange]:
+    """Return what changed of the rules since the scan before, and keep how they are defined for the next."""
+    now = definitions(pack.rules, (rule.id for rule in pack.broken_rules), snapshot.rows("params"))
+    last = ledger.latest_scan()
+    before = Judgement.beside(folder, last.snapshot_id, last.rule_digest) if last else None
+    found = changes(defined(before.dir) if before else None, now)
+    define(now, judgement.dir)
+    return found

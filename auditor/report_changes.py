@@ -15,6 +15,7 @@ from auditor.model import SEVERITIES, Drift
 from auditor.report_exports import Exports
 from auditor.report_read import Past
 from auditor.report_words import span, when
+from auditor.rulechanges import of_rule
 from auditor.watch.late import folded
 from auditor.watch.told import labelled, not_decided
 
@@ -112,6 +113,9 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
     told = folded(past.drift)
     settings = [each for each in told if each.rule is None]
     settings.sort(key=_worst)
+    moved = [
+        each for each in told if each.rule is not None and not of_rule(each)
+    ]  # these stand with their rule
     controls = _controls(past.findings)
     scans = sorted(row.at for row, _ in past.tallies)
     waivers = tuple(_exception(each, past) for each in sorted(past.waivers, key=lambda each: each.expires_at))
@@ -120,9 +124,9 @@ def changes(past: Past, pack: Pack, found: Exports) -> Changes:
         settings_total=len(settings),
         worse=sum(each.direction == "worse" for each in settings),
         better=sum(each.direction == "better" for each in settings),
-        unattributed=sum(each.actor is None for each in settings),
-        moves=_moves(told, pack),
-        kinds={kind: sum(each.kind == kind and each.rule is not None for each in told) for kind in _KINDS},
+        unattributed=sum(each.actor is None and not of_rule(each) for each in settings),
+        moves=_moves(moved, pack),
+        kinds={kind: sum(each.kind == kind for each in moved) for kind in _KINDS},
         waivers=waivers,
         in_force=sum(each.state == "in force" for each in waivers),
         idle=sum(each.state == "in force" and not each.covers for each in waivers),
@@ -236,8 +240,7 @@ def _moves(drift: Sequence[Drift], pack: Pack) -> tuple[Moves, ...]:
     rules = {rule.id: rule for rule in pack.rules}
     by_rule: dict[str, list[Drift]] = {}
     for each in drift:
-        if each.rule is not None:
-            by_rule.setdefault(each.rule, []).append(each)
+        by_rule.setdefault(str(each.rule), []).append(each)
     found = []
     for name, moved in by_rule.items():
         rule = rules.get(name)

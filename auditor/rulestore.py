@@ -2,6 +2,7 @@
 
 <state>/rules/<sha256>                       each file once, under the digest of its bytes
 <state>/judged/<judgement>/rules.json        which of them judged that scan, in the order they were read
+<state>/judged/<judgement>/definitions.json  how each rule was defined then, for what changed of rules since
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from auditor.errors import VerificationError
 from auditor.rulepack import Pack, PackFile
 
 _LIST = "rules.json"
+_DEFINED = "definitions.json"
 
 
 def keep(pack: Pack, store: Path, judgement: Path) -> None:
@@ -47,6 +50,20 @@ def kept(store: Path, judgement: Path) -> tuple[PackFile, ...] | None:
                 remedy="Restore it from a backup or from a bundle.",
             )
     return files or None
+
+
+def define(definitions: Mapping[str, Any], judgement: Path) -> None:
+    """Keep beside a judgement how its rules were defined."""
+    _write(judgement / _DEFINED, json.dumps(definitions, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+
+
+def defined(judgement: Path) -> dict[str, Any] | None:
+    """Return how the rules of a judgement were defined; None when that was not kept, or cannot be read."""
+    try:
+        found = json.loads((judgement / _DEFINED).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def unpack(files: Iterable[PackFile], into: Path) -> tuple[list[Path], list[Path]]:

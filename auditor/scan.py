@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.alerts import Route, compose
+from auditor.alerts.fresh import fresh
 from auditor.bundle_kept import looked_for
 from auditor.collect import collect
 from auditor.coverage import unread
@@ -31,7 +32,7 @@ from auditor.ledger.values import (
     ScanRecord,
 )
 from auditor.model import Drift, Gap, Seen, State, Window
-from auditor.moving import index_digest, what_may_move
+from auditor.moving import index_digest, rules_changed, what_may_move
 from auditor.retention import Retention, after_a_scan
 from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
@@ -174,6 +175,7 @@ def _scanned(
         audited_settles=settles(snapshot, "logging"),
         judged=[rule.id for rule in pack.rules],
         broken=[rule.id or "*" for rule in pack.broken_rules],
+        rules=rules_changed(ledger, folder / "judged", judgement, snapshot, pack),
     )
     drift = compare(past, present, now=now)
     notes = {rule.id: RuleNote(rule.controls, rule.remedy) for rule in pack.rules}
@@ -189,6 +191,7 @@ def _scanned(
         previous_at=before.previous_at,
         restraints=before.restraints,
         parents=parents(before),
+        fresh=fresh(coverage_of(carried) if carried else None, coverage_of(snapshot), pack.rules),
     )
     if progress:
         progress("recording", {})

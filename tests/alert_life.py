@@ -13,6 +13,7 @@ from auditor.alerts import Answer, deliver, remind
 from auditor.alerts.compose import compose
 from auditor.alerts.deliver import Way
 from auditor.alerts.due import acknowledged
+from auditor.alerts.fresh import NOTHING, Fresh
 from auditor.alerts.items import dedup_key
 from auditor.alerts.routes import EVENTS, Route
 from auditor.drift import Present, compare, finding_id
@@ -51,6 +52,7 @@ class Life:
         changes: Sequence[Mapping[str, Any]] = (),
         parents: Mapping[str, str] | None = None,
         meanwhile: Callable[[], object] = lambda: None,
+        fresh: Fresh = NOTHING,
     ) -> list[Alert]:
         """Scan, and send; a word is the verdict on the one bucket. `meanwhile` happens before it is recorded."""
         judged = [outcome(each) if isinstance(each, str) else each for each in outcomes]
@@ -60,7 +62,7 @@ class Life:
         drift = compare(before.past, present, now=hour(at))
         made = compose(
             drift, judged, (), self.routes, now=hour(at), rules=RULES, coverage=coverage, alerting=before.alerting,
-            previous_at=before.previous_at, restraints=before.restraints, parents=parents,
+            previous_at=before.previous_at, restraints=before.restraints, parents=parents, fresh=fresh,
         )  # fmt: skip
         meanwhile()
         record = scan(0, slot=f"hour-{at}", snapshot_id=f"s-{at}", coverage=seen)

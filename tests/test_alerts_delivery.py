@@ -148,6 +148,7 @@ def test_a_digest_that_is_given_up_is_a_dead_letter_with_all_it_holds_and_replay
     assert len(ledger.outbox(state="dead")) == 6
     digest = next(each for each in ledger.outbox() if each.alert.event == "digest")
     ledger.replay_alert(digest.alert.alert_id, T0 + timedelta(hours=2))
+    assert ledger.outbox(state="dead") == []
     sent(ledger, {"r": Way(ear, 1)}, 2)
     assert {each.state for each in ledger.outbox()} == {"delivered"}
     ledger.replay_alert("msg_opened_3_1", T0 + timedelta(hours=3))

@@ -236,7 +236,7 @@ def test_what_two_silences_cover_waits_for_the_later(life: Life) -> None:
 
 
 def test_no_silence_covers_blindness_nor_what_has_not_the_zone_it_names(life: Life) -> None:
-    life.silence(0, 10, rule="*", resource="*")
+    life.silence(0, 10, resource="*")
     gap = Gap("s3_bucket", "111111111111", "eu-west-1", reason="denied", detail="denied")
     life.look(1, coverage=[gap])
     assert life.events == ["scanner_blind"]

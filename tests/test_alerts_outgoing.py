@@ -101,7 +101,7 @@ def test_a_name_has_one_form_whatever_its_case_and_its_last_dot() -> None:
         "http://example.com/", "ftp://example.com/", "//example.com/", "example.com", "https:///x", "https://",
         "https://user@example.com/", "https://user:pw@example.com/", "https://@example.com/",
         "https://example.com:99999/", "https://example.com:0/", "https://example.com:x/", "https://[::1/",
-        "https://example.com\\@169.254.169.254/", "https://example.com/ a", "https://example.com/\r\nHost: x",
+        "https://example.com\\@169.254.169.254/", "https://example.com/\\x", "https://example.com/ a", "https://example.com/\r\nHost: x",
         "https://2130706433/", "https://0x7f.1/", "https://１２７.０.０.１/", "https://[fe80::1%25eth0]/",
         "file:///etc/passwd", "gopher://x/", "https://example.com#@169.254.169.254/\n",
     ],

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from auditor.alerts.fresh import FIRST, NOTHING, Fresh, title
 from auditor.alerts.inhibit import blinded, orphaned, with_settings_of_the_gone
 from auditor.alerts.items import ENDS, Item, drifted, hidden, rank, sight
 from auditor.alerts.message import Affected, message
@@ -22,6 +24,8 @@ from auditor.model import Drift, Gap, Outcome, Seen
 
 _ONE = ("regressed", "opened", "worsened", "changed")
 """What one hand did goes into one message, under the first of these that is in it."""
+SUMMARY = "summary"
+"""In the place of openings of which nothing happened but that somebody began to look."""
 
 
 def compose(
@@ -37,12 +41,13 @@ def compose(
     previous_at: datetime | None = None,
     restraints: Restraints | None = None,
     parents: Mapping[str, str] | None = None,
+    fresh: Fresh = NOTHING,
 ) -> list[Alert]:
     """Return the messages each route is due, in a fixed order; those that something keeps from being sent say what.
 
     `exports` are rows of the table `export`; `alerting` is `Before.alerting`: what each channel was
     told of and not yet told the end of; `previous_at` is when the scan before this one looked; `parents` names
-    the vault of a recovery point, where its own key does not.
+    the vault of a recovery point, where its own key does not; what is `fresh` goes into one summary a route.
     """
     if not routes:
         return []
@@ -52,8 +57,9 @@ def compose(
     def homes() -> dict[str, str]:
         return {str(row.get("export_id")): str(row.get("bucket_arn")) for row in exports}
 
-    moved = drifted(drift, outcomes, rules or {}, wanted.by_any, previous_at, homes)
-    found = (*with_settings_of_the_gone(moved, drift, restraints), *sight(coverage))
+    moved = drifted(drift, outcomes, rules or {}, wanted.by_any, previous_at, homes, fresh)
+    sights = (replace(item, fresh=FIRST) if fresh.first else item for item in sight(coverage))
+    found = (*with_settings_of_the_gone(moved, drift, restraints), *sights)
     items = [item for item in found if wanted.by_any_of(item)]
     blind = [item for item in items if item.event == "scanner_blind"]
     lost = hidden(drift, outcomes) if blind else []
@@ -67,13 +73,14 @@ def compose(
         for item in mine:
             for told, held in restrained(route.channel, item, restraints, now):
                 groups.setdefault(_together(told, held), []).append(told)
-        for (*_, held), group in sorted(groups.items(), key=lambda each: _order(each[0])):
+        for (event, *_, held), group in sorted(groups.items(), key=lambda each: _order(each[0])):
             alerts.append(
                 message(
                     route.channel,
-                    _event(group),
+                    event if event == SUMMARY else _event(group),
                     group,
                     now,
+                    title=_summed_up(group) if event == SUMMARY else "",
                     exports=reached,
                     held=held.said() if held else None,
                     also_closes={key for item in group for key in under.closing(item)},
@@ -85,8 +92,15 @@ def compose(
 
 def _together(item: Item, held: Held | None) -> tuple[Any, ...]:
     """Return what a message holds one of: a cause, and an event where it is not one that a hand did."""
+    if item.fresh and item.event not in {*ENDS, "flapping"}:
+        return SUMMARY, (item.fresh,), held
     one = item.event in _ONE and item.group[0] == "by"
     return ("" if one else item.event, item.group, held)
+
+
+def _summed_up(group: Sequence[Item]) -> str:
+    told = [(str(item.said.get("rule") or ""), str(item.said.get("resource_type"))) for item in group]
+    return title(group[0].fresh, told)
 
 
 def _order(name: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from auditor.alerts.fresh import NOTHING, Fresh
 from auditor.alerts.text import clean, iso
 from auditor.drift import finding_id
 from auditor.ledger import RuleNote
@@ -37,6 +38,8 @@ class Item:
     severity: str
     resource: str
     said: Mapping[str, Any]
+    fresh: str = ""
+    """Why it is no news but the beginning of looking, a word of `auditor.alerts.fresh`; empty: it is news."""
 
     @property
     def sight(self) -> bool:
@@ -86,6 +89,7 @@ def drifted(
     wanted: Callable[[str, str, str], bool],
     previous_at: datetime | None,
     homes: Callable[[], Mapping[str, str]],
+    fresh: Fresh = NOTHING,
 ) -> Iterator[Item]:
     """Yield what moved and somebody wants to hear, asked by event, key and severity: most of what moves nobody asked for.
 
@@ -127,7 +131,8 @@ def drifted(
         account = account or (_place(actor, 4) if actor else "")
         group = ("by", actor, account) if actor else ("of", account, one.rule or _setting(one))
         said = _said(one, outcome, account, rules.get(one.rule or "", RuleNote()), previous_at)
-        yield Item(event, key, group, one.severity, one.subject_key, said)
+        why = "" if actor else fresh.why(one, outcome)
+        yield Item(event, key, group, one.severity, one.subject_key, said, why)
 
 
 def hidden(drift: Iterable[Drift], outcomes: Iterable[Outcome]) -> list[tuple[str, str, Sequence[str]]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor import rulechanges
 from auditor.cli._app import App, answering, app
 from auditor.cli._filters import Wanted, filtered, nothing
 from auditor.cli._reading import NO_SCAN, Standing, standing, with_as_of
@@ -29,6 +30,7 @@ KINDS = ("appeared", "resolved", "regressed", "changed", "vanished")
 def command(wanted: Wanted, as_of: datetime | None) -> None:
     """List what changed between scans, who changed it and whether it got worse.
 
+    A rule that changed is listed as such, and findings that moved with it say so: they tell of the rule, not of what it judges.
     Settings stand before findings, and what is worse before what is better. Where many findings of one rule did the same they
     share a line; with --rule or --limit each has its own. Without --since it is what the last scan found; `--since 30d` goes
     further back.
@@ -111,7 +113,8 @@ def _fits(row: Drift, wanted: Wanted, known: Mapping[tuple[str | None, str], Fin
 
     finding = known.get((row.rule, row.subject_key)) or known.get((None, row.subject_key))
     code = finding.code if finding and row.rule else None
-    if wanted.rule and wanted.rule not in (row.rule, code):
+    of_rule = row.rule is None and row.subject_table == "rule" and row.subject_key == wanted.rule
+    if wanted.rule and wanted.rule not in (row.rule, code) and not of_rule:
         return False
     if wanted.control and not (finding and row.rule and wanted.control in finding.controls):
         return False
@@ -174,7 +177,9 @@ def _lines(
     counts = Counter(row.kind for row in found)
     said = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     more = f"; the first {len(shown)} are shown" if len(shown) < len(found) else ""
-    return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}.", *_seen(looked)]
+    by_rule = rulechanges.count(found)
+    rules = [f"{plural(by_rule, 'finding')} moved because a rule is new, changed or gone."] if by_rule else []
+    return [*lines, "", f"{plural(len(found), 'change')}: {said}{more}.", *rules, *_seen(looked)]
 
 
 def _row(row: Drift, plans: Mapping[str, str]) -> tuple[str, ...]:
@@ -221,7 +226,8 @@ def _what(row: Drift) -> str:
     ):  # it came, or went, or is told by what it comes to
         return said
     before, after = (value if value is not None else "–" for value in (row.before, row.after))
-    return f"{row.rule or row.field}: {before} → {after}"
+    why = f" ({rulechanges.why(row)})" if row.rule and rulechanges.of_rule(row) else ""
+    return f"{row.rule or row.field}: {before} → {after}{why}"
 
 
 def _subject(row: Drift, plans: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ EXPIRES = timedelta(days=7)
 """So long before its end a waiver is first told of."""
 TURNS = 2
 """So many ends within that time make the next opening the third."""
-_BEGUN = "('opened', 'regressed', 'worsened', 'scanner_blind', 'flapping')"
+_BEGUN = "('opened', 'regressed', 'worsened', 'scanner_blind', 'flapping', 'summary')"
 _ENDED = "('recovered', 'vanished')"
 _MOVED = f"{_BEGUN[:-1]}, {_ENDED[1:]}"
 

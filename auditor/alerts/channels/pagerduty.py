@@ -25,7 +25,7 @@ _SEVERITIES = {"critical": "critical", "high": "error", "medium": "warning", "lo
 _SUMMARY = 1024
 _OVER = {"recovered", "vanished"}
 _ACKNOWLEDGED = "acknowledged"
-_TOLD = {"changed", "waiver_expiring"}
+_TOLD = {"changed", "waiver_expiring", "summary"}
 """What wakes nobody."""
 
 
