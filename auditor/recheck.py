@@ -22,7 +22,8 @@ from auditor.drift import Past, Present, compare, finding_id
 from auditor.errors import AuditorError, UsageError
 from auditor.judge import Judgement, outcome_of
 from auditor.ledger.holding import LEASE_S, Holding
-from auditor.ledger.slots import RECHECK, local_owner
+from auditor.ledger.owner import local_owner
+from auditor.ledger.slots import RECHECK
 from auditor.ledger.values import RuleNote, ScanRecord
 from auditor.model import Drift, Gap, Outcome, Verdict, Window
 from auditor.rulestore import keep

@@ -22,7 +22,7 @@ from auditor.errors import AuditorError, EngineError
 from auditor.increments import last_full
 from auditor.judge import Judgement, judge
 from auditor.ledger.holding import LEASE_S, Holding
-from auditor.ledger.slots import local_owner
+from auditor.ledger.owner import local_owner
 from auditor.ledger.values import (
     BucketMemory,
     ExportMemory,

@@ -29,7 +29,7 @@ from auditor.drift import Present, compare
 from auditor.errors import AuditorError, BusyError
 from auditor.ledger import Alert, Ledger, local_owner
 from auditor.ledger.agenda import SCAN, Slot
-from auditor.ledger.slots import is_gone
+from auditor.ledger.owner import is_gone
 from auditor.model import Outcome
 from auditor.service import serve
 from auditor.service.condition import Condition

@@ -34,6 +34,12 @@ HEAVY = [
     "pyarrow",
     "pyspark",
     "py4j",
+    "auditor.drift",
+    "auditor.judge",
+    "auditor.plans",
+    "auditor.policy",
+    "auditor.schema",
+    "auditor.watch",
 ]
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -53,7 +59,7 @@ def test_starting_imports_no_sdk_no_data_frame_no_template_and_no_database_engin
         "import sys\nfrom auditor.cli._root import cli\n"
         f"try:\n    cli(['-c', {str(hostile)!r}, *{args!r}], prog_name='auditor')\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
-        f"print('HEAVY', sorted({{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r})), file=sys.stderr)"
+        f"print('HEAVY', sorted(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -64,6 +70,13 @@ def test_starting_imports_no_sdk_no_data_frame_no_template_and_no_database_engin
         env={"PYTHONPATH": str(ROOT)},
     )
     assert done.stderr.strip().endswith("HEAVY []"), done.stderr
+
+
+def test_the_configuration_is_read_once_for_where_the_state_is(hostile: Path) -> None:
+    this = App(config_path=str(hostile))
+    state = this.state()
+    hostile.unlink()
+    assert this.ledger_path == state / "ledger.sqlite3"
 
 
 def test_help_lists_every_command_with_the_first_line_of_its_module() -> None:

@@ -11,7 +11,7 @@ from ledger_case import day, outcome, scan
 
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import Filters, Ledger, local_owner
-from auditor.ledger.slots import is_gone
+from auditor.ledger.owner import is_gone
 
 SECOND = timedelta(seconds=1)
 

@@ -30,6 +30,7 @@ class App:
     verbosity: int = 0
     """-1 quiet, 1 with `-v`, 2 with `-vv`."""
     _config: Config | None = field(default=None, repr=False)
+    _state: Path | None = field(default=None, repr=False)
 
     last: ClassVar[App | None] = None
 
@@ -54,17 +55,11 @@ class App:
         """Return the state folder; nothing but it is read of the configuration."""
         if self._config is not None:
             return Path(self._config.state.dir)
-        import tomllib
-
-        try:
-            folder = (
-                tomllib.loads(self.path.read_text(encoding="utf-8"))
-                .get("state", {})
-                .get("dir", "auditor-state")
-            )
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
-            return Path(self.config().state.dir)  # says what is wrong, in full
-        return Path(folder) if isinstance(folder, str) else Path(self.config().state.dir)
+        if self._state is None:
+            self._state = _state(self.path) or Path(
+                self.config().state.dir
+            )  # which says what is wrong, in full
+        return self._state
 
     @property
     def ledger_path(self) -> Path:
@@ -101,6 +96,18 @@ class App:
 
         if self.verbosity >= least:
             click.echo(safe(line), err=True)
+
+
+def _state(path: Path) -> Path | None:
+    """Read where a configuration keeps its state; None where it cannot be read so."""
+    import tomllib
+
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        folder = said.get("state", {}).get("dir", "auditor-state")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError):
+        return None
+    return Path(folder) if isinstance(folder, str) else None
 
 
 def sections() -> Mapping[str, type[Any]]:

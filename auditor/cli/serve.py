@@ -84,7 +84,7 @@ def _service(this: App, config: Config, log: Log) -> Service:
     from auditor.cli._channels import ways
     from auditor.config_service import scan_times
     from auditor.ledger import local_owner
-    from auditor.ledger.slots import is_gone
+    from auditor.ledger.owner import is_gone
     from auditor.scan import routes
     from auditor.service.condition import Condition
     from auditor.service.election import Election

@@ -1,9 +1,9 @@
 """The ledger: SQLite; findings as intervals, append-only, hash-chained."""
 
 from auditor.ledger.ledger import Ledger
+from auditor.ledger.owner import local_owner
 from auditor.ledger.queries import Filters
 from auditor.ledger.signoffs import SignOff
-from auditor.ledger.slots import local_owner
 from auditor.ledger.values import (
     Alert,
     Before,

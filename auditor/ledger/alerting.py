@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from auditor.errors import UsageError
-from auditor.ledger import matters, outbox, silences
-from auditor.ledger.matters import Due, Told
+from auditor.ledger import outbox, silences
 from auditor.ledger.opened import Opened
 from auditor.ledger.silences import Acknowledgement, Silence
 from auditor.ledger.values import Alert, Sending
+
+if TYPE_CHECKING:
+    from auditor.ledger.matters import Due, Told
 
 
 class Alerting(Opened):
@@ -104,6 +107,8 @@ class Alerting(Opened):
 
         `made` says it of what stands, and may be asked twice: nothing is locked where nothing is due.
         """
+        from auditor.ledger import matters
+
         with self._read() as conn:
             if not made(matters.due(conn, now)):
                 return 0
@@ -128,6 +133,8 @@ class Alerting(Opened):
         told: Callable[[str, Mapping[str, str]], Alert | None],
     ) -> list[Acknowledgement]:
         """Enter that somebody works on an alert's matters, or on those `found`; every channel that heard of them is `told`."""
+        from auditor.ledger import matters
+
         with self._write() as conn:
             asked = list(found) or matters.told_by(conn, word)
             if not asked:

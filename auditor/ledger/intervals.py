@@ -10,7 +10,7 @@ from typing import Any
 
 from auditor.drift import Move, Standing
 from auditor.ledger import standing
-from auditor.ledger.standing import WORDS
+from auditor.ledger.queries import WORDS
 from auditor.ledger.values import RuleNote, canonical, encoded, optional, profiled, safe, stamp
 from auditor.model import Outcome, Ref, Verdict
 

@@ -11,20 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.errors import BusyError, VerificationError
-from auditor.ledger import (
-    chain,
-    cursors,
-    matters,
-    queries,
-    recheck,
-    slots,
-    standing,
-    storage,
-)
+from auditor.ledger import chain, queries, storage
 from auditor.ledger.alerting import Alerting
 from auditor.ledger.decisions import Decisions
+from auditor.ledger.owner import is_gone
 from auditor.ledger.queries import Filters
-from auditor.ledger.record import record
 from auditor.ledger.values import (
     Alert,
     Before,
@@ -52,7 +43,10 @@ def _nowhere(_: str) -> None:
 
 
 class Ledger(Alerting, Decisions):
-    """An open ledger. Not shared between threads: each opens its own."""
+    """An open ledger. Not shared between threads: each opens its own.
+
+    What a scan alone asks is imported where it is asked: drift and its meanings take longer to load than to open the file.
+    """
 
     def __init__(self, conn: sqlite3.Connection, path: Path, checkpoint: Callable[[str], None]) -> None:
         super().__init__(conn, path)
@@ -101,19 +95,25 @@ class Ledger(Alerting, Decisions):
         now: datetime,
         *,
         expected: Sequence[tuple[str, datetime]] = (),
-        gone: Callable[[str], bool] = slots.is_gone,
+        gone: Callable[[str], bool] = is_gone,
     ) -> Lease:
         """Take a slot to scan; see `slots.begin`."""
+        from auditor.ledger import slots
+
         with self._write() as conn:
             return slots.begin(conn, slot, owner, lease_s, now, expected=expected, gone=gone)
 
     def renew(self, lease: Lease, lease_s: int, now: datetime) -> Lease:
         """Hold a slot for longer."""
+        from auditor.ledger import slots
+
         with self._write() as conn:
             return slots.renew(conn, lease, lease_s, now)
 
     def release(self, lease: Lease, now: datetime) -> None:
         """Give a slot back without a record: the scan counts as interrupted."""
+        from auditor.ledger import slots
+
         with self._write() as conn:
             slots.release(conn, lease, now)
 
@@ -122,7 +122,7 @@ class Ledger(Alerting, Decisions):
 
         Without `findings` the past has no findings in it: `past` brings those that matter.
         """
-        from auditor.ledger import baselines, joined  # a scan alone asks
+        from auditor.ledger import baselines, cursors, joined, matters, standing
 
         with self._read() as conn:
             past = replace(
@@ -137,11 +137,15 @@ class Ledger(Alerting, Decisions):
 
     def judged(self) -> Judged | None:
         """Return what the last finished scan was judged by; None before the first."""
+        from auditor.ledger import standing
+
         with self._read() as conn:
             return standing.judged(conn)
 
     def past(self, as_of: datetime, only: Iterable[Key] | None = None) -> Past:
         """Return the findings that are open; `only` those of some keys."""
+        from auditor.ledger import standing
+
         with self._read() as conn:
             return standing.past(conn, as_of, only)
 
@@ -157,6 +161,8 @@ class Ledger(Alerting, Decisions):
         at: datetime,
     ) -> ScanRow:
         """Write one finished scan and all that follows from it, or nothing of it; see `record.record`."""
+        from auditor.ledger.record import record
+
         self._checkpoint("begin")
         with self._write() as conn:
             scan_id = record(
@@ -187,6 +193,8 @@ class Ledger(Alerting, Decisions):
         at: datetime,
     ) -> ScanRow:
         """Write what a re-check of one subject found, or nothing of it; see `recheck.record`."""
+        from auditor.ledger import recheck
+
         self._checkpoint("begin")
         with self._write() as conn:
             scan_id = recheck.record(
@@ -207,6 +215,8 @@ class Ledger(Alerting, Decisions):
 
     def keys_of(self, subject_key: str) -> list[Key]:
         """Return every finding of a subject, open or closed: rule, table and key."""
+        from auditor.ledger import recheck
+
         with self._read() as conn:
             return recheck.keys_of(conn, subject_key)
 
@@ -254,7 +264,7 @@ class Ledger(Alerting, Decisions):
         """Keep scans from beginning; BusyError while one runs. Nothing else may be written within."""
         with self._write() as conn:
             row = conn.execute("SELECT slot, owner FROM lease LIMIT 1").fetchone()
-            if row is not None and not slots.is_gone(row[1]):
+            if row is not None and not is_gone(row[1]):
                 raise BusyError(
                     f"a scan of slot {row[0]} is running ({row[1]})",
                     remedy="Nothing was removed. Try again when it is done.",
@@ -263,6 +273,8 @@ class Ledger(Alerting, Decisions):
 
     def scan_running(self, now: datetime) -> Lease | None:
         """Return the slot that somebody scans now; None when nobody does, or who did has ended."""
+        from auditor.ledger import slots
+
         with self._read() as conn:
             return slots.running(conn, now)
 

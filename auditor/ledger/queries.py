@@ -11,7 +11,6 @@ from typing import Any
 
 from auditor.errors import UsageError
 from auditor.ledger import chain, waivers
-from auditor.ledger.standing import WORDS
 from auditor.ledger.values import (
     Entry,
     FindingRow,
@@ -27,6 +26,8 @@ _SCAN = (
     "scan, n, slot, at, state, complete, interval_s, snapshot_id, snapshot_dir, rule_digest, "
     "config_digest, outcome_digest, tally, head, entry"
 )
+WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
+"""Columns of a finding that may change from scan to scan without it being another finding."""
 DRIFT = tuple(field.name for field in fields(Drift))
 _LOOKED = "('finished', 'rechecked')"
 _EARLIEST, _LATEST = "0000", "9999"

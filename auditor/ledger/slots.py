@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import record
+from auditor.ledger.owner import is_gone
 from auditor.ledger.values import Lease, digest, instant, safe, stamp
 
 RECHECK = "recheck/"
@@ -25,36 +23,6 @@ _EMPTY = {
     "outcome_digest": "",
     "tally": {},
 }
-
-
-def local_owner() -> str:
-    """Name this process so that another on this machine can tell whether it still runs."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
-
-
-def is_gone(owner: str) -> bool:
-    """Say whether an owner is known to have ended; one of another machine never is."""
-    host, _, rest = owner.partition("/")
-    pid, _, started = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return _started(int(pid)) != started
-
-
-def _started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks: an id alone may have been given anew. Empty once it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in {"Z", "X"} else fields[19]  # it may have ended and nobody asked how
 
 
 def begin(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from auditor.drift import REGRESSION, Past, Standing, finding_id
 from auditor.ledger import memory, unattributed
+from auditor.ledger.queries import WORDS
 from auditor.ledger.values import instant, maybe, stamp
 from auditor.model import Outcome, Ref, Verdict
 from auditor.spool import CHANGES, spooled
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from auditor.judge import Key
-
-WORDS = "because, reason, params, failed_checks, unknown_checks, gaps, refs"
-"""Columns of a finding that may change from scan to scan without it being another finding."""
 
 
 @dataclass(frozen=True, slots=True)
