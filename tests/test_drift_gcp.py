@@ -371,6 +371,31 @@ def test_entry_behind_a_change_names_its_author_whatever_the_resource_is_called_
         )
 
 
+def test_entry_that_says_what_it_changed_explains_nothing_else() -> None:
+    given = {"action": "ADD", "role": "roles/user", "member": ANA, "condition": ""}
+    eve = entry("SetIamPolicy", "projects/300000000001", deltas=[given], at=T0 + timedelta(minutes=9))
+    later = entry(
+        "SetIamPolicy", HERE, deltas=[{**given, "role": "roles/other"}], principal_email="ben@acme.example"
+    )
+    logged = {"action": "REMOVE", "service": "iam", "log_type": "DATA_READ", "exempted": ""}
+    off = entry("SetIamPolicy", HERE, deltas=[logged], principal_email="finn@acme.example")
+    then: State = {"gcp_audit_config": [audited("iam", "DATA_READ")]}
+    found = drift(then, bound(binding("roles/user")), audited=[eve, later, off])
+    assert {one.subject_table: (one.actor, "that fit" in one.actor_reason) for one in found} == {
+        "gcp_audit_config": ("finn@acme.example", False),
+        "gcp_iam_binding": ("eve@acme.example", False),
+    }
+    (gone,) = drift(bound(binding("roles/user")), {}, audited=[eve])  # who added it did not take it away
+    assert gone.actor is None
+    made = entry(
+        "CreateServiceAccountKey",
+        f"projects/-/serviceAccounts/1-{EXPORT}",
+        deltas=[{"key": f"{OF_EXPORT}/keys/k2"}],
+    )
+    (found_key,) = drift({}, {"gcp_service_account_key": [key("k1")]}, audited=[made])
+    assert found_key.actor is None
+
+
 def test_key_is_not_laid_at_the_door_of_who_deleted_another() -> None:
     of = f"{HERE}/serviceAccounts/{EXPORT}/keys/"
     (found,) = drift(

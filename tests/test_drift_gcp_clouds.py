@@ -31,6 +31,7 @@ KEY_ID = "0123456789abcdef0123456789abcdef01234567"
 KEY = f"{OF_EXPORT}/keys/{KEY_ID}"
 FILTER = 'logName:"cloudaudit.googleapis.com"'
 LOGGED = f"{HERE}/dataproc.googleapis.com/DATA_READ"
+ANALYSTS = "group:analysts@acme.example"
 CREW = "group:claims-engineers@acme.example"
 ACT, SUBMIT = (
     f"{OF_EXPORT}/roles/iam.serviceAccountUser/{STRANGER}/",
@@ -107,6 +108,7 @@ def intruded(clouds: Clouds, first: Told) -> Told:
     clouds.entry("iam", "google.iam.admin.v1.UpdateRole", ROLE)
     gcp.put_service_account(PROJECT, {"email": SPARE, "uniqueId": SPARE_UID, "disabled": False})
     clouds.entry("iam", "google.iam.admin.v1.EnableServiceAccount", f"projects/-/serviceAccounts/{SPARE_UID}")
+    clouds.grant("roles/logging.viewer", ANALYSTS, by=ADMIN)
     return told(clouds)
 
 
@@ -144,6 +146,7 @@ def undone(clouds: Clouds, hidden: Told) -> Told:
     return told(clouds)
 
 
+READ = f"{HERE}/roles/logging.viewer/{ANALYSTS}/"
 EVERYTHING: Mapping[tuple[str, str | None], tuple[str, str]] = {
     (ACT, None): ("SetIAMPolicy", f"gcloud iam service-accounts remove-iam-policy-binding {EXPORT}"),
     (SUBMIT, None): ("SetIamPolicy", f"gcloud projects remove-iam-policy-binding {PROJECT}"),
@@ -172,7 +175,10 @@ def test_a_first_scan_tells_of_no_setting_of_google_cloud(first: Told) -> None:
 
 
 def test_each_change_is_told_as_weaker_with_who_made_it_and_when_it_was_made_and_seen(intruded: Told) -> None:
-    assert {name for name, row in intruded.drift.items() if row["direction"] == "worse"} == set(EVERYTHING)
+    assert {name for name, row in intruded.drift.items() if row["direction"] == "worse"} == {
+        *EVERYTHING,
+        (READ, None),
+    }
     for name, (method, _) in EVERYTHING.items():
         row = intruded.drift[name]
         assert (row["severity"], row["actor"], row["address"]) == ("high", EVE, "203.0.113.66"), name
@@ -180,6 +186,8 @@ def test_each_change_is_told_as_weaker_with_who_made_it_and_when_it_was_made_and
         assert row["changed_at"].startswith("2026-01-05T07:2") and row["looked_before_at"].startswith(
             "2026-01-05T07:00"
         ), name
+        assert "that fit" not in row["actor_reason"], name
+    assert intruded.drift[READ, None]["actor"] == ADMIN  # who set the same policy last
     assert intruded.drift[LOGS, "retention_d"]["before"] == "400 d"
     assert intruded.drift[ROLE, "permissions"]["after"] == '["dataproc.jobs.create"]'
 
@@ -188,7 +196,7 @@ def test_what_lets_more_in_is_an_alert_that_opens_and_names_the_command_that_und
     intruded: Told,
 ) -> None:
     items = intruded.items()
-    assert set(items) == set(EVERYTHING)
+    assert set(items) == {*EVERYTHING, (READ, None)}
     for name, (_, command) in EVERYTHING.items():
         assert (items[name]["direction"], items[name]["severity"], items[name]["who"]) == (
             "worse",
@@ -196,12 +204,13 @@ def test_what_lets_more_in_is_an_alert_that_opens_and_names_the_command_that_und
             EVE,
         ), name
         assert command in items[name]["remedy"], items[name]["remedy"]
-    (body,) = {body["data"]["title"]: body for body in intruded.hook if body["data"].get("events")}.values()
+    body = max(intruded.hook, key=lambda each: int(each["data"]["count"]))
     assert body["data"]["events"]["worsened"] == len(EVERYTHING) and "changed" not in body["data"]["events"]
 
 
 def test_findings_that_follow_from_a_change_are_told_with_it_and_by_whom(intruded: Told) -> None:
-    (body,) = intruded.hook  # one hand, one message
+    body, other = sorted(intruded.hook, key=lambda each: -each["data"]["count"])  # one hand, one message
+    assert {item["who"] for item in other["data"]["items"]} == {ADMIN}
     rules = {item["rule"]: item for item in body["data"]["items"] if item["rule"]}
     assert set(rules) >= {
         "service-account-has-no-keys",

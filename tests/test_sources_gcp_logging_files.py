@@ -69,6 +69,25 @@ def driver_line(uuid: str, n: int, *, severity: str = "INFO", **payload: Any) ->
     }
 
 
+DELTA = {
+    "@type": "type.googleapis.com/google.iam.v1.logging.AuditData",
+    "policyDelta": {
+        "bindingDeltas": [
+            {"action": "ADD", "role": "roles/owner", "member": "user:e@x"},
+            {
+                "action": "REMOVE",
+                "role": "roles/r",
+                "member": "user:f@x",
+                "condition": {"title": "t", "expression": "a < b"},
+            },
+        ],
+        "auditConfigDeltas": [
+            {"action": "REMOVE", "service": "s", "logType": "DATA_READ", "exemptedMember": "user:g@x"}
+        ],
+    },
+}
+
+
 def every_kind() -> list[dict[str, Any]]:
     """Entries of every shape that is told apart."""
     method = "WorkflowTemplateService.InstantiateWorkflowTemplate"
@@ -111,6 +130,14 @@ def every_kind() -> list[dict[str, Any]]:
         ),
         audit(method, at=AT, insert_id="w", payload={"response": {"metadata": {"graph": graph}}}),
         audit("SetIamPolicy", at=AT, insert_id="\u202e</b>\0", payload={"authenticationInfo": {}}),
+        audit("SetIamPolicy", at=AT, insert_id="delta", payload={"serviceData": DELTA}),
+        audit("SetIamPolicy", at=AT, insert_id="torn", payload={"serviceData": {"@type": DELTA["@type"]}}),
+        audit(
+            "CreateServiceAccountKey",
+            at=AT,
+            insert_id="key",
+            payload={"response": {"name": "projects/p/serviceAccounts/e/keys/k"}},
+        ),
         audit("JobController.GetJob", at=AT, insert_id="read"),
         audit("X", at=AT, insert_id="bare")
         | {"protoPayload": {"@type": "type.googleapis.com/google.protobuf.Empty"}},
@@ -442,3 +469,24 @@ def test_an_entry_that_an_earlier_scan_read_and_the_files_lack_is_suspect(
     again = read(gcp_logging, carried={"gcp_audit_entry": first.rows("gcp_audit_entry")}, **ask)
     assert again.reasons("gcp_audit_entry") == ["suspect"]
     assert not again.seen("gcp_audit_entry")
+
+
+def test_an_entry_of_a_policy_says_which_bindings_and_log_types_it_changed(
+    cloud: GcpCloud, read: Callable[..., Reading]
+) -> None:
+    cloud.add_entries(every_kind())
+    said = {
+        row["entry_id"].rpartition(" ")[2]: row["deltas"] for row in read(gcp_logging).rows("gcp_audit_entry")
+    }
+    assert [
+        (each["action"], each.get("role"), each.get("member"), each.get("condition"))
+        for each in said["delta"]
+    ] == [
+        ("ADD", "roles/owner", "user:e@x", ""),
+        ("REMOVE", "roles/r", "user:f@x", "a < b"),
+        ("REMOVE", None, None, None),
+    ]
+    assert said["delta"][2]["log_type"] == "DATA_READ" and said["key"] == [
+        {"key": "projects/p/serviceAccounts/e/keys/k"}
+    ]
+    assert {each for each in said if said[each]} == {"delta", "key"}

@@ -111,6 +111,10 @@ TABLES = (
                 "what else a CreateCluster request asks for: columns of dataproc_cluster; NULL when it shows no config",
             ),
             json("workflow_jobs", "job ids an InstantiateWorkflowTemplate operation lists"),
+            json(
+                "deltas",
+                "what the entry says it changed: bindings and log types of a policy, a new key's name; NULL when it does not say",
+            ),
         ),
         feed="at",
     ),

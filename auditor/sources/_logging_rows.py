@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
+from auditor.sources._logging_deltas import deltas
 from auditor.sources._logging_told import told
 from auditor.sources.google import instant, moment
 
@@ -92,6 +93,7 @@ def _of_bytes(values: Values, payload: bytes) -> Values:
         "granted": all(granted) if granted else None,
         "status_code": audit.status.code,
     }
+    values["deltas"] = deltas(method, bodies[1], audit.service_data)
     return told(values, method, *bodies)
 
 
@@ -165,10 +167,11 @@ def of_audit_json(entry: Mapping[str, Any], project: str) -> Values:
         "status_code": code,
     }
     plain = method.rpartition(".")[2] in _PLAIN
-    bodies = (
-        (None, None, None) if plain else (audit.get(each) for each in ("request", "response", "metadata"))
+    request, response, metadata = (
+        None if plain else audit.get(each) for each in ("request", "response", "metadata")
     )
-    return told(values, method, *bodies)
+    values["deltas"] = deltas(method, response, audit.get("serviceData"))
+    return told(values, method, request, response, metadata)
 
 
 def timestamp(text: object) -> tuple[int, int]:

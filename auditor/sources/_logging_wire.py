@@ -1,7 +1,8 @@
 """AuditLog declared again with the fields that are kept: bytes of the others are passed over, not parsed.
 
 Types and numbers are taken from googleapis/googleapis google/cloud/audit/audit_log.proto as its package has it. Requests,
-responses and metadata stay bytes until a method is one that tells something in them: to parse them costs five times the rest.
+responses, metadata and a service's own data stay bytes until a method is one that tells something in them: to parse them
+costs five times the rest.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ _KEPT: dict[str, Any] = {
     "request": bytes,
     "response": bytes,
     "metadata": bytes,
+    "service_data": bytes,
 }
 
 
 @cache
 def audit_log() -> Any:
-    """Return the class of messages; `request`, `response` and `metadata` hold a google.protobuf.Struct each, as bytes."""
+    """Return the class of messages; `request`, `response` and `metadata` hold a google.protobuf.Struct each, as bytes.
+
+    `service_data` holds a google.protobuf.Any, as bytes too.
+    """
     from google.cloud.audit.audit_log_pb2 import AuditLog
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
     from google.protobuf.descriptor_pool import DescriptorPool

@@ -131,7 +131,7 @@ class Authors:
         why = entries.beyond(one) if feed == entries.FEED else ELSEWHERE.get(one.table, "")
         if why or not names:
             return None, f"not found, because {why or f'no {what} is known to tell of {one.table} {field}'}"
-        found = self._events(names, one, keys) if feed == _FEED else self._audit_entries(names, one)
+        found = self._events(names, one, keys) if feed == _FEED else self._audit_entries(names, one, field)
         fitting = [
             each
             for each in found
@@ -165,14 +165,14 @@ class Authors:
         }
         return (each for each in found.values() if concerns(each, one) or each.get("resource") in keys)
 
-    def _audit_entries(self, names: Iterable[str], one: Watched) -> Iterator[Mapping[str, Any]]:
+    def _audit_entries(self, names: Iterable[str], one: Watched, change: str) -> Iterator[Mapping[str, Any]]:
         if self._entries is None:
             self._entries = {}
             for row in entries.changes(self._audited):
                 self._entries.setdefault((row["event_name"], row["project"]), []).append(row)
         for name in names:
             for row in self._entries.get((name, one.account), ()):
-                if entries.concerns(row, one, self._unique_ids):
+                if entries.concerns(row, one, self._unique_ids, change):
                     yield row
 
     def _sight(self, feed: str, one: Watched, since: datetime | None) -> str:

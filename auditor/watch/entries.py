@@ -1,7 +1,8 @@
 """Who changed a setting of Google Cloud, from the audit entries of its project, or why nobody is named.
 
 Admin Activity entries cannot be switched off. Those of folders and organisations stand in logs of their own, which are not read.
-A policy's entry names its resource and not the member, so the newest that fits is named with how many did. Methods:
+A policy is set whole: its entry says in its delta which bindings and log types it changed, and explains no other. Of entries that
+do not say, the newest that fits is named with how many did. Methods:
 cloud.google.com/iam/docs/audit-logging and cloud.google.com/logging/docs/audit.
 """
 
@@ -17,7 +18,7 @@ from auditor.watch.values import Watched, place_of
 FEED = "gcp_audit_entry"
 COLUMNS = (
     "entry_id", "project", "at", "method", "principal_email", "principal_subject", "caller_ip", "resource_name",
-    "granted", "status_code", "cluster_uuid",
+    "granted", "status_code", "cluster_uuid", "deltas",
 )  # fmt: skip
 """What is read of an entry."""
 
@@ -75,15 +76,22 @@ def beyond(one: Watched) -> str:
     return ""
 
 
-def concerns(row: Mapping[str, Any], one: Watched, unique_ids: Mapping[str, str]) -> bool:
-    """Say whether an entry is about the row of a setting; `unique_ids`: the numeric id of a service account by e-mail."""
+def concerns(row: Mapping[str, Any], one: Watched, unique_ids: Mapping[str, str], change: str = "") -> bool:
+    """Say whether an entry is about the row of a setting; `unique_ids`: the numeric id of a service account by e-mail.
+
+    `change`: `+` of a row that came, `-` of one that is gone, for entries that say what they changed.
+    """
     if row["project"] != one.account:
+        return False
+    deltas = row.get("deltas")
+    if deltas and not any(_explains(delta, one, change) for delta in deltas):
         return False
     name = str(row["resource_name"] or "")
     if one.table == CLUSTER:
         return bool(row["cluster_uuid"] == one.key)
     if one.table in (BINDING, AUDITED) and not place_of(one):
-        return name == f"projects/{one.account}"
+        # Its log is the project's own, which the entry may call by its number.
+        return name == f"projects/{one.account}" or _NUMBERED.fullmatch(name) is not None
     if one.table in (ACCOUNT, KEY, BINDING):
         email = one.key if one.table == ACCOUNT else place_of(one).rpartition("/")[2]
         found = _ACCOUNT.search(name)
@@ -91,3 +99,20 @@ def concerns(row: Mapping[str, Any], one: Watched, unique_ids: Mapping[str, str]
             return False
         return found["key"] in (None, one.key.rpartition("/")[2]) if one.table == KEY else True
     return name == one.key
+
+
+_NUMBERED = re.compile(r"projects/\d+")
+_ACTIONS = {"+": "ADD", "-": "REMOVE"}
+
+
+def _explains(delta: Mapping[str, Any], one: Watched, change: str) -> bool:
+    """Say whether one part of what an entry says that it changed is the row of a setting; a delta of another kind is not."""
+    if "key" in delta:
+        return str(delta["key"]).rpartition("/")[2] == one.key.rpartition("/")[2]
+    if _ACTIONS.get(change, delta["action"]) != delta["action"]:
+        return False
+    if one.table == AUDITED:
+        return one.key.endswith(f"/{delta.get('service')}/{delta.get('log_type')}")
+    if one.table != BINDING or "role" not in delta:
+        return False
+    return one.key.endswith(f"/{delta['role']}/{delta['member']}/{delta['condition']}")
