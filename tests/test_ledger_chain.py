@@ -24,6 +24,7 @@ from auditor.ledger import (
     chain,
 )
 from auditor.ledger.matters import Told
+from auditor.watch.values import Watched
 
 BOUND = (
     "entry",
@@ -37,6 +38,8 @@ BOUND = (
     "wording",
     "silence",
     "acknowledgement",
+    "bucket_memory",
+    "watch_memory",
 )
 """Tables whose every row an entry of the chain vouches for."""
 
@@ -50,7 +53,11 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             drift = compare(ledger.state(day(n)).past, Present(outcomes), now=day(n))
             due = day(n + 1)
             export = ExportMemory(f"b/p/#{n}", "phi", due, "proven", "point", final=n == 2)
-            memories = Memories(exports=[export], buckets=[BucketMemory("b", "Enabled", True)])
+            watch = [
+                Watched("s3_bucket", "b", name, "on", "1", "r")
+                for name in ("versioning", "policy")[: n % 2 + 1]
+            ]
+            memories = Memories(exports=[export], buckets=[BucketMemory("b", "Enabled", True)], watch=watch)
             alerts = [Alert(f"msg_{n}", "hook", "opened", ("k",), {"n": n})]
             ledger.record(scan(n), outcomes, drift, memories, alerts, at=day(n))
         waived = {"reason": "agreed", "requester": "ann", "approver": "bob", "now": day(6)}
@@ -110,8 +117,8 @@ FREE = {
         "last_error",
         "delivered_at",
     )
-} | {("export_memory", name) for name in ("later_due_at", "links", "retention_state", "proving_point")}
-"""Columns that change without an entry: delivery, and what each scan says anew of an export in work."""
+}
+"""Columns that change without an entry: delivery."""
 
 
 def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -> None:
@@ -127,7 +134,7 @@ def test_every_single_edited_value_is_found(ledger_file: Path, tmp_path: Path) -
         order = f"(SELECT min(rowid) FROM {table})"
         where = (
             f"rowid = {order}"
-            if table not in {"finding", "drift", "wording", "export_memory"}
+            if table not in {"finding", "drift", "wording", "export_memory", "bucket_memory", "watch_memory"}
             else (f"({column} IS NOT NULL) = (SELECT max({column} IS NOT NULL) FROM {table})")
         )
         conn.execute("BEGIN")
@@ -146,6 +153,35 @@ def test_the_outcome_of_a_settled_export_cannot_be_edited(ledger_file: Path, tmp
     conn.execute("UPDATE export_memory SET proving_point = 'x' WHERE final_scan IS NOT NULL")
     conn.close()
     assert "settled exports" in check(path).because
+
+
+@pytest.mark.parametrize("table", ["wording", "watch_memory"])
+def test_what_was_altered_before_a_scan_is_said_for_good_by_the_entry_of_the_scan_that_built_on_it(
+    ledger_file: Path, tmp_path: Path, table: str
+) -> None:
+    path = Path(shutil.copy(ledger_file, tmp_path / "edited"))
+    conn = unguarded(path)
+    conn.execute(f"UPDATE {table} SET {'because' if table == 'wording' else 'value'} = 'all is well'")
+    conn.close()
+    with Ledger.open(path) as ledger:
+        assert table in ledger.verify().because
+        ledger.record(scan(10), [], only=[], at=day(10))
+        ledger.record(scan(11), [], only=[], at=day(11))
+        built, later = ledger.entries(kind="scan")[-2:]
+        assert "altered" in built.body and "altered" not in later.body
+        assert (ledger.verify().seq, "a scan was built on it" in ledger.verify().because) == (built.seq, True)
+
+
+def test_a_matter_that_a_route_is_said_to_have_heard_of_and_was_never_told_is_found(
+    ledger_file: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(ledger_file, tmp_path / "edited"))
+    conn = unguarded(path)
+    conn.execute(
+        "INSERT INTO alerting (channel, dedup_key, since) VALUES ('hook', 'never', '2026-02-03T00:00:00.000000Z')"
+    )
+    conn.close()
+    assert "hook was never told of the matter never" in check(path).because
 
 
 @pytest.mark.parametrize("table", BOUND)

@@ -11,9 +11,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any
 
+from auditor.ledger import remembered
 from auditor.ledger.values import Check, Entry, canonical, instant, row_text, stamp
 
 FIRST = "0" * 64
@@ -230,6 +232,7 @@ def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int,
     yield from _signed_troubles(conn, entries)
     yield from _posted_troubles(conn, entries)
     yield from _sending_troubles(conn)
+    yield from ((0, words) for words in remembered.unheard(conn))
 
 
 def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
@@ -280,8 +283,14 @@ def _bound_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[
                     ),
                 )
     last = max(scans.values(), key=lambda entry: entry.seq, default=None)
-    if last is not None and wording_digest(conn) != last.body.get("wording"):
-        yield last.seq, f"entry {last.seq}: the words of open findings were changed (table wording)"
+    if last and (what := remembered.differs(conn, last.body, partial(wording_digest, conn))):
+        yield last.seq, f"entry {last.seq}: {what}"
+    for entry in scans.values():
+        if remembered.ALTERED in entry.body:
+            yield (
+                entry.seq,
+                f"entry {entry.seq}: {entry.body[remembered.ALTERED]}, and a scan was built on it",
+            )
 
 
 def _first(row: tuple[Any, ...]) -> Any:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from auditor.drift import Present, Standing, finding_id, moves
-from auditor.ledger import outbox, standing
+from auditor.ledger import chain, outbox, remembered, standing
 from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.record import drift_row, entered, numbered
 from auditor.ledger.values import Alert, ScanRecord, safe
@@ -50,6 +51,7 @@ def record(
     list, which may hide it. A move of any other subject is not written.
     """
     n = numbered(conn, scan, at)
+    altered = remembered.altered(conn, partial(chain.wording_digest, conn))
     past = standing.past(conn, at, only)
     present = Present(
         outcomes=map(plain, outcomes),
@@ -69,7 +71,7 @@ def record(
     checkpoint("drift")
     outbox.post(conn, alerts, n=n, at=at)
     checkpoint("outbox")
-    return entered(conn, "recheck", scan, n, at, more={"only": key}, checkpoint=checkpoint)
+    return entered(conn, "recheck", scan, n, at, more={"only": key, **altered}, checkpoint=checkpoint)
 
 
 def _subject(before: Standing | None, after: Outcome | None) -> str:

@@ -6,11 +6,12 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from auditor.drift import Present, moves
 from auditor.errors import BusyError, UsageError
-from auditor.ledger import chain, cursors, memory, outbox, standing
+from auditor.ledger import chain, cursors, memory, outbox, remembered, standing
 from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.values import (
     Alert,
@@ -45,6 +46,7 @@ def record(
     `only` are the findings that may have moved, where that is known: then `outcomes` need not tell of others.
     """
     n, when = numbered(conn, scan, at), stamp(at)
+    altered = remembered.altered(conn, partial(chain.wording_digest, conn))
     past = standing.past(conn, at, only)
     present = Present(
         outcomes=map(plain, outcomes),
@@ -69,7 +71,7 @@ def record(
     checkpoint("memory")
     outbox.post(conn, alerts, n=n, at=at)
     checkpoint("outbox")
-    more = {"open_index": scan.open_index, "due_times_not_applied": moved}
+    more = {"open_index": scan.open_index, "due_times_not_applied": moved, **altered}
     return entered(conn, "scan", scan, n, at, more=more, checkpoint=checkpoint)
 
 
@@ -103,6 +105,7 @@ def entered(
         **chain.scan_body(row),
         **chain.bound_digests(conn, n),
         "wording": chain.wording_digest(conn),
+        remembered.BOUND: remembered.digest(conn),
         "open": open_now,
         "broken_rules": sorted(scan.broken),
         **more,

@@ -33,6 +33,8 @@ TWICE = 2
 """A ledger that cannot be read is told when it could not be so many times: it may have been put in its place at that moment."""
 AT_ONCE = ("unreadable", "altered")
 """What is looked at again before it is told."""
+NOT_QUIET = ("altered", "clock")
+"""What is amiss though scans and alerts go on."""
 THOROUGH_S = 3600
 """So often every page is looked through and the chain walked; at each look while something is found."""
 
@@ -221,7 +223,8 @@ class Watcher:
     def _send(self, known: _Told, now: datetime, mono_s: float) -> None:
         alert_id = known.first_id if not known.sent else _id(known.first_id, known.trouble, now)
         incidents = () if not known.sent else (known.first_id,)
-        title = f"[CRITICAL] auditor has gone quiet: {known.trouble.said}"
+        quiet = "" if known.trouble.kind in NOT_QUIET else " has gone quiet"
+        title = f"[CRITICAL] auditor{quiet}: {known.trouble.said}"
         if self._delivered(
             _sending(self.place, known.trouble, alert_id, "scanner_blind", title, now, incidents=incidents)
         ):
