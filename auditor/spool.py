@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import pickle
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from itertools import chain, islice
 from operator import attrgetter
@@ -19,6 +21,18 @@ CHANGES = 4_096
 """Findings and what became of them that are held at once: to write them aside takes as long as to decide."""
 _CHUNK = 32
 """Values that are written and read together."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles of garbage: rows make none, there are millions of them, and each look goes through all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def spooled(values: Iterable[T], *, held: int = _BATCH) -> Collection[T]:

@@ -12,10 +12,8 @@ The text of the steps is evidence too: `steps()` is what a bundle carries.
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.schema import tables as schema_tables
-from auditor.spool import spooled
+from auditor.spool import spooled, uncollected
 
 if TYPE_CHECKING:
     from auditor.engines.duckdb import Engine
@@ -101,7 +99,7 @@ def run_step(engine: Engine, step: Step, held: dict[str, Rows | None] | None = N
         else:
             engine.run(step.table, step.text)
     else:
-        with _not_collected():
+        with uncollected():
             engine.insert(step.table, derived(engine, step, held))
         for other in added(engine, step):
             if not _not_worth(engine, other, held):
@@ -153,18 +151,6 @@ def read(engine: Engine, step: Step, held: dict[str, Rows | None], *, whole: boo
         else:
             found[name] = _rows(engine, name, columns.get(name), held, where.get(name, ""))
     return found
-
-
-@contextmanager
-def _not_collected() -> Iterator[None]:
-    """Look for no cycles of garbage: rows make none, and there are millions of them."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _module(step: Step) -> Any:

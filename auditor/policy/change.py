@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from auditor.policy.compare import Comparison, compare
-from auditor.policy.evaluate import admits, allowed
+from auditor.policy.evaluate import allowed, only_first
 from auditor.policy.meaning import meaning
 from auditor.policy.model import NEW_VERSION, Policy, Principal, Request, Statement
 from auditor.policy.parse import PolicyError, as_it_stands
@@ -137,7 +137,7 @@ def _callers(no: Policy, yes: Policy, witness: Request | None, may: str) -> list
         return []
 
     def proves(other: Request) -> bool:
-        return admits(yes, other) and not admits(no, other)
+        return only_first(yes, no, other)
 
     met = {caller(row.example) for row in who(no) if row.example}
     examples = [row.example for row in who(yes) if row.example and proves(row.example)]
@@ -168,7 +168,7 @@ def _witness(request: Request | None, yes: Policy, no: Policy, may: str, arn: st
         return ()
 
     def proves(other: Request) -> bool:
-        return admits(yes, other) and not admits(no, other)
+        return only_first(yes, no, other)
 
     for resource in _resources(arn):
         for action in dict.fromkeys((request.action, *_ACTIONS[":backup:" in arn])):

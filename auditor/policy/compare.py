@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from auditor.policy.evaluate import admits, allowed
+from auditor.policy.evaluate import allowed, only_first
 from auditor.policy.globs import TooComplex, Work
 from auditor.policy.meaning import meaning
 from auditor.policy.model import Policy, Principal, Request, Statement
@@ -97,7 +97,7 @@ def _admitted(
         try:
             pair.work.on(20)
             for request in pair_requests(pair, goal):
-                if admits(ours, request) and not admits(theirs, request):
+                if only_first(ours, theirs, request):
                     return request, ""
                 doubt = (
                     doubt

@@ -65,7 +65,16 @@ def allowed(policy: Policy, request: Request) -> Verdict:
 
 def admits(policy: Policy, request: Request) -> bool:
     """Say whether `allowed` would allow it, without the words."""
+    return _admits(policy, request, context_of(request))
+
+
+def only_first(first: Policy, other: Policy, request: Request) -> bool:
+    """Say whether the first policy admits a request that the other refuses."""
     context = context_of(request)
+    return _admits(first, request, context) and not _admits(other, request, context)
+
+
+def _admits(policy: Policy, request: Request, context: Context) -> bool:
     allowing = False
     for each in policy.statements:
         if allowing and each.effect == "Allow":
@@ -120,11 +129,19 @@ def _missed(statement: Statement, request: Request, context: Context, version: s
     """Return what a statement missed first: 0 the principal, 1 the action, 2 the resource, 3 and on a test."""
     named = statement.principals if statement.not_principals is None else statement.not_principals
     if named is not None:
-        found = any(principal_matches(each, request) for each in named)
+        for one in named:
+            if principal_matches(one, request):
+                found = True
+                break
+        else:
+            found = False
         if found == (statement.principals is None):
             return 0
-    asked = statement.not_actions if statement.actions is None else statement.actions
-    found = any(_is_action(each, request.action) for each in asked or ())
+    found = False
+    for pattern in (statement.not_actions if statement.actions is None else statement.actions) or ():
+        if _is_action(pattern, request.action):
+            found = True
+            break
     if found == (statement.actions is None):
         return 1
     for element, wanted in ((statement.resources, True), (statement.not_resources, False)):
@@ -150,15 +167,29 @@ def principal_matches(named: Principal, request: Request) -> bool:
         return request.kind == "service" and value == request.principal
     if named.kind == "federated":
         return request.kind in ("oidc", "saml") and value == request.principal
-    if request.kind != "aws" or "*" in value or "?" in value or _UNIQUE_ID.fullmatch(value):
-        return False  # no wildcards inside an ARN; the id of a deleted principal admits nobody
+    if request.kind != "aws":
+        return False
+    form, of = _form(value)
+    if form == "one":
+        return value == request.principal
+    if form == "nobody":
+        return False
     parts = request.principal.split(":", 5)
+    if form == "account":
+        return len(parts) > 5 and of[0] in (None, parts[1]) and parts[4] == of[1]
+    role = parts[-1].rpartition("/")[2] if parts[-1].startswith("role/") else None
+    return [*parts[1:2], *parts[4:5], role, request.session] == list(of)
+
+
+@lru_cache(maxsize=4096)
+def _form(value: str) -> tuple[str, tuple[str | None, ...]]:
+    """Tell whom an entry under AWS stands for: an `account`, a `session`, just `one`, or `nobody`; and its parts."""
+    if "*" in value or "?" in value or _UNIQUE_ID.fullmatch(value):
+        return "nobody", ()  # no wildcards inside an ARN; the id of a deleted principal admits nobody
     if root := _ROOT.fullmatch(value):
-        return len(parts) > 5 and root[1] in (None, parts[1]) and parts[4] == root[2]
-    if session := _SESSION.fullmatch(value):
-        role = parts[-1].rpartition("/")[2] if parts[-1].startswith("role/") else None
-        return [*parts[1:2], *parts[4:5], role, request.session] == list(session.groups())
-    return value == request.principal
+        return "account", root.groups()
+    session = _SESSION.fullmatch(value)
+    return ("session", session.groups()) if session else ("one", ())
 
 
 def holds(test: Test, context: Context, version: str = NEW_VERSION) -> bool:
