@@ -40,6 +40,7 @@ SQL_TYPES: Mapping[Type, str] = {
 
 _UNSAFE = re.compile("[\0\ud800-\udfff\ufdd0-\ufdef]")
 _UNSAFE_JSON = re.compile(r"[\ud800-\udfff\ufdd0-\ufdef]|\\u0000")
+_QUOTE = re.compile(r'(?<!\\)"')
 _INT64 = range(-(2**63), 2**63)
 EMPTY = hashlib.sha256().hexdigest()
 """The digest of a table without rows."""
@@ -76,9 +77,14 @@ def stamp(at: datetime) -> str:
 def canonical(value: Any) -> str:
     """Return a value as canonical JSON; times become `stamp`, strings safe and not too long."""
     form = _dumps(value)
-    if len(form) > LONGEST // 4 or _UNSAFE_JSON.search(form):
+    if _UNSAFE_JSON.search(form) or (len(form) > LONGEST // 4 and _may_be_long(form)):
         form = _dumps(_safe(value))
     return form
+
+
+def _may_be_long(form: str) -> bool:
+    """Tell whether any string of JSON may be too long: none goes beyond a quote that no backslash stands before."""
+    return max(map(len, _QUOTE.split(form))) > LONGEST // 4
 
 
 def _dumps(value: Any) -> str:

@@ -95,6 +95,8 @@ def merged(every: Iterable[Observed]) -> list[Observed]:
 
 
 def _merged(found: list[Observed]) -> list[Observed]:
+    if len(found) == 1 and (found[0].what.from_at is None or found[0].what.until_at is not None):
+        return found  # as it is almost everywhere: nothing can touch it
     undated = {each for each in found if each.what.from_at is None}
     seen = [each for each in found if isinstance(each.what, Seen) and each not in undated]
     gaps = [each for each in found if isinstance(each.what, Gap) and each not in undated]

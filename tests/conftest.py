@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from fault_world import FaultWorld
 
 LONGEST = (
-    "test_engine_spark.py", "test_faults_walk_others.py", "test_rule_cases.py", "test_estate_expectations.py", "test_doctor.py",
-    "test_increments_standing.py", "test_increments_full.py", "test_faults_walk_backup.py", "test_faults_scans.py",
-    "test_faults_crash.py", "test_cli_answers.py", "test_rule_cases_product.py", "test_cli_rules.py", "test_report_browser.py",
-    "test_people_cases.py", "test_engine_away.py", "test_estate_inventory.py",
+    "test_faults_walk_others.py", "test_engine_spark.py", "test_faults_scans.py", "test_chain_laws.py",
+    "test_estate_expectations.py", "test_faults_walk_backup.py", "test_rule_cases.py", "test_faults_crash.py",
+    "test_rule_cases_product.py", "test_service_kills.py", "test_report_browser.py", "test_increments_full.py",
+    "test_cli_answers.py", "test_service_serve.py", "test_policy_findings.py", "test_permissions_cases.py",
+    "test_bundle_replay.py", "test_cli_rules.py", "test_ledger_moving.py", "test_increments_standing.py", "test_chain_plain.py",
+    "test_alerts_delivery.py", "test_verify_tampering.py", "test_snapshot_bulk.py", "test_faults_hostile.py",
+    "test_ledger_chain.py", "test_people_cases.py", "test_alerts_outgoing.py", "test_increments_estate.py", "test_doctor.py",
+    "test_engine_away.py", "test_permissions_generated.py", "test_evaluate_unseen.py", "test_judge_planned.py",
+    "test_estate_inventory.py", "test_sources_gcp_iam.py", "test_chain_links.py", "test_rules_bind.py",
+    "test_sources_directory_api.py", "test_report_weekly.py", "test_engine_portable.py", "test_policy_effective.py",
+    "test_alerts_cause.py", "test_chain_rows.py", "test_policy_evaluate.py", "test_chain_trigger.py", "test_verify_archives.py",
+    "test_drift_meaning.py", "test_chain_attribution.py", "test_drift_gcp.py", "test_entities_objects.py",
+    "test_chain_capture.py", "test_rules_sayings.py", "test_estate_demo.py", "test_chain_objects.py", "test_service_slots.py",
+    "test_cli_progress.py", "test_chain_held.py", "test_policy_parse.py", "test_policy_compare.py",
 )  # fmt: skip
 """Files that take longest, the longest first: begun last, one of them alone would keep one worker while the other waits.
 

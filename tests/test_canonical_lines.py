@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditor import runs
-from auditor.canonical import LONGEST, Lines, line
+from auditor.canonical import LONGEST, Lines, _dumps, _safe, canonical, line
 from auditor.runs import sorted_lines
 from auditor.schema import Column, Table
 
@@ -84,6 +84,26 @@ def test_a_line_made_quickly_is_the_line(row: dict[str, Any]) -> None:
         assert Lines(TABLE).elder(plain.decode()) == b"\t".join((key, b"0", said))
     else:
         assert record is plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * LONGEST,
+        "x" * (LONGEST + 1),
+        "ä" * LONGEST,
+        '"' * (LONGEST + 1),
+        '\\"' * LONGEST,
+        "\\" * (LONGEST + 1),
+        '"x' * LONGEST,
+    ],
+    ids=["no", "x", "ä", "quotes", "escaped quotes", "backslashes", "quoted"],
+)
+def test_what_is_too_long_is_cut_wherever_it_stands_and_whatever_is_in_it(text: str) -> None:
+    for value in (text, [{"a\\": "b\\", "c": text}, "\\"], {f"a{text}": ["\\", '"']}):
+        assert canonical(value) == _dumps(_safe(value))
+    many = [{"a\\": 'b"\\', "at": str(n)} for n in range(LONGEST // 16)]
+    assert canonical(many) == _dumps(_safe(many)) == _dumps(many)
 
 
 LINES = st.lists(st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"") + b"\n"), max_size=200)

@@ -18,7 +18,6 @@ from auditor.correlate.zoning import Row
 from auditor.policy.change import trust_change
 from auditor.policy.export import GOOGLE, Answer, admits_only, audience_pinned
 from auditor.policy.findings import findings
-from auditor.policy.model import Policy
 from auditor.policy.parse import PolicyError, as_it_stands
 from auditor.policy.who import Who, who
 from auditor.policy.words import sentence
@@ -85,7 +84,7 @@ def trust_facts(role: Row, ways: Sequence[Row], known: Known) -> dict[str, Any]:
         "trust_witness": json.loads(worst.witness) if worst and worst.witness else None,
         "trusted_subjects": list(subjects),
         "unknown_subjects": [each for each in subjects if each in known.ended or each not in known.active],
-        **_export(policy, ways, known),
+        **_export(text, ways, known),
     }
 
 
@@ -124,7 +123,7 @@ def _subjects(callers: Sequence[Who]) -> tuple[str, ...]:
     return tuple(sorted(held))
 
 
-def _export(policy: Policy, ways: Sequence[Row], known: Known) -> dict[str, Any]:
+def _export(text: str, ways: Sequence[Row], known: Known) -> dict[str, Any]:
     """Return whether an export role admits exactly its service account and audience."""
     if not ways:
         return {"admits_because": "it is none", "audience_because": "it is none"}
@@ -133,7 +132,7 @@ def _export(policy: Policy, ways: Sequence[Row], known: Known) -> dict[str, Any]
     if len(audiences) > 1 or not (asked := next(iter(audiences))):
         unsaid = "no audience is declared for it, or several ways with different ones"
         return {"admits_because": unsaid, "audience_because": unsaid}
-    pinned = audience_pinned(policy, asked)
+    pinned = _pinned(text, asked)
     told = {"audience_pinned": pinned.yes, "audience_because": pinned.because[:_LONGEST]}
     if providers != {GOOGLE}:
         return told | {"admits_because": f"service accounts are those of {GOOGLE} alone"}
@@ -145,12 +144,22 @@ def _export(policy: Policy, ways: Sequence[Row], known: Known) -> dict[str, Any]
         subjects |= {known.subjects[named]} if named else set(known.subjects.values())
     if not subjects:
         return told | {"admits_because": "no service account has a unique id in the configuration"}
-    answer: Answer = admits_only(policy, subjects=sorted(subjects), audiences=asked)
+    answer = _admitted(text, tuple(sorted(subjects)), asked)
     return told | {
         "admits_exactly": answer.yes,
         "admits_because": answer.because[:_LONGEST],
         "admits_witness": answer.witness.as_dict() if answer.witness else None,
     }
+
+
+@lru_cache(maxsize=4096)
+def _pinned(text: str, audiences: tuple[str, ...]) -> Answer:
+    return audience_pinned(as_it_stands(text), audiences)
+
+
+@lru_cache(maxsize=4096)
+def _admitted(text: str, subjects: tuple[str, ...], audiences: tuple[str, ...]) -> Answer:
+    return admits_only(as_it_stands(text), subjects=subjects, audiences=audiences)
 
 
 def _list(value: Any) -> list[str]:
