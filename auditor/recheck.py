@@ -23,8 +23,8 @@ from auditor.errors import AuditorError, UsageError
 from auditor.judge import Judgement, outcome_of
 from auditor.ledger.holding import LEASE_S, Holding
 from auditor.ledger.owner import local_owner
+from auditor.ledger.recorded import RuleNote, ScanRecord
 from auditor.ledger.slots import RECHECK
-from auditor.ledger.values import RuleNote, ScanRecord
 from auditor.model import Drift, Gap, Outcome, Verdict, Window
 from auditor.rulestore import keep
 from auditor.scan import (

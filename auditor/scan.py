@@ -23,14 +23,7 @@ from auditor.increments import last_full
 from auditor.judge import Judgement, judge
 from auditor.ledger.holding import LEASE_S, Holding
 from auditor.ledger.owner import local_owner
-from auditor.ledger.values import (
-    BucketMemory,
-    ExportMemory,
-    Memories,
-    PointMemory,
-    RuleNote,
-    ScanRecord,
-)
+from auditor.ledger.recorded import BucketMemory, ExportMemory, Memories, PointMemory, RuleNote, ScanRecord
 from auditor.model import Drift, Gap, Seen, State, Window
 from auditor.moving import index_digest, rules_changed, what_may_move
 from auditor.retention import Retention, after_a_scan

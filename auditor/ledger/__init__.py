@@ -3,24 +3,17 @@
 from auditor.ledger.ledger import Ledger
 from auditor.ledger.owner import local_owner
 from auditor.ledger.queries import Filters
-from auditor.ledger.signoffs import SignOff
-from auditor.ledger.values import (
-    Alert,
+from auditor.ledger.recorded import (
     Before,
     BucketMemory,
-    Check,
-    Entry,
     ExportMemory,
-    FindingRow,
-    Lease,
     Memories,
     PointMemory,
     RuleNote,
     ScanRecord,
-    ScanRow,
-    Sending,
-    WaiverRow,
 )
+from auditor.ledger.signoffs import SignOff
+from auditor.ledger.values import Alert, Check, Entry, FindingRow, Lease, ScanRow, Sending, WaiverRow
 
 __all__ = [
     "Alert",

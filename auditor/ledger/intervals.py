@@ -11,7 +11,8 @@ from typing import Any
 from auditor.drift import Move, Standing
 from auditor.ledger import standing
 from auditor.ledger.queries import WORDS
-from auditor.ledger.values import RuleNote, canonical, encoded, optional, profiled, safe, stamp
+from auditor.ledger.recorded import RuleNote
+from auditor.ledger.values import canonical, encoded, optional, profiled, safe, stamp
 from auditor.model import Outcome, Ref, Verdict
 
 _COLUMNS = (

@@ -16,17 +16,8 @@ from auditor.ledger.alerting import Alerting
 from auditor.ledger.decisions import Decisions
 from auditor.ledger.owner import is_gone
 from auditor.ledger.queries import Filters
-from auditor.ledger.values import (
-    Alert,
-    Before,
-    Check,
-    Entry,
-    FindingRow,
-    Lease,
-    Memories,
-    ScanRecord,
-    ScanRow,
-)
+from auditor.ledger.recorded import Before, Memories, ScanRecord
+from auditor.ledger.values import Alert, Check, Entry, FindingRow, Lease, ScanRow
 
 if TYPE_CHECKING:
     from auditor.drift import Past

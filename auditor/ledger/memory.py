@@ -10,16 +10,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from auditor.ledger.values import (
-    BucketMemory,
-    ExportMemory,
-    Memories,
-    PointMemory,
-    canonical,
-    optional,
-    safe,
-    stamp,
-)
+from auditor.ledger.recorded import BucketMemory, ExportMemory, Memories, PointMemory
+from auditor.ledger.values import canonical, optional, safe, stamp
 from auditor.model import Gap, Seen
 from auditor.watch.values import Watched, by_table, listings, lost
 

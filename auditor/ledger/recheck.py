@@ -17,7 +17,8 @@ from auditor.drift import Present, Standing, finding_id, moves
 from auditor.ledger import chain, outbox, remembered, standing
 from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.record import drift_row, entered, numbered
-from auditor.ledger.values import Alert, ScanRecord, safe
+from auditor.ledger.recorded import ScanRecord
+from auditor.ledger.values import Alert, safe
 from auditor.model import Drift, Outcome
 
 if TYPE_CHECKING:

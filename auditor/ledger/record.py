@@ -13,15 +13,8 @@ from auditor.drift import Present, moves
 from auditor.errors import BusyError, UsageError
 from auditor.ledger import chain, cursors, memory, outbox, remembered, standing
 from auditor.ledger.intervals import Intervals, plain
-from auditor.ledger.values import (
-    Alert,
-    Memories,
-    ScanRecord,
-    canonical,
-    optional,
-    safe,
-    stamp,
-)
+from auditor.ledger.recorded import Memories, ScanRecord
+from auditor.ledger.values import Alert, canonical, optional, safe, stamp
 from auditor.model import Drift, Outcome
 from auditor.spool import CHANGES, ordered
 
