@@ -9,7 +9,6 @@ before as if there had been no re-check.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,29 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.alerts import compose
 from auditor.canonical import quoted
-from auditor.collect import collect
 from auditor.drift import Past, Present, compare, finding_id
-from auditor.errors import AuditorError, UsageError
+from auditor.errors import UsageError
 from auditor.judge import Judgement, outcome_of
-from auditor.ledger.holding import LEASE_S, Holding
-from auditor.ledger.owner import local_owner
+from auditor.ledger.holding import held
 from auditor.ledger.recorded import RuleNote, ScanRecord
 from auditor.ledger.slots import RECHECK
-from auditor.model import Drift, Gap, Outcome, Verdict, Window
-from auditor.rulestore import keep
-from auditor.scan import (
-    CONFIGURED,
-    OVERLAP,
-    Progress,
-    coverage_of,
-    failed,
-    joins,
-    judged,
-    parents,
-    reading_from,
-    routes,
-)
-from auditor.snapshot import Snapshot, sweep
+from auditor.model import Drift, Gap, Outcome, Verdict
+from auditor.scan import CONFIGURED, Progress, coverage_of, looked, parents, routes
+from auditor.snapshot import Snapshot
 from auditor.spool import spooled
 
 if TYPE_CHECKING:
@@ -159,17 +144,8 @@ def recheck(
 
     BusyError while a scan runs. AuditorError when it cannot be written; then the ledger is as it was.
     """
-    ledger.require_whole()
-    lease = ledger.begin(f"{RECHECK}{now:%Y-%m-%dT%H:%M:%S.%fZ}", owner or local_owner(), LEASE_S, now)
-    try:
-        with Holding(ledger.path, lease):
-            return _rechecked(config, ledger, pack, key, lease, now=now, progress=progress)
-    except BaseException as error:
-        with suppress(AuditorError):
-            ledger.release(lease, now)
-        if (said := failed(error)) is not None:
-            raise said from error
-        raise
+    with held(ledger, f"{RECHECK}{now:%Y-%m-%dT%H:%M:%S.%fZ}", owner, now) as lease:
+        return _rechecked(config, ledger, pack, key, lease, now=now, progress=progress)
 
 
 def _rechecked(
@@ -183,8 +159,6 @@ def _rechecked(
     progress: Progress | None,
 ) -> Rechecked:
     folder = Path(config.state.dir)
-    for part in ("snapshots", "judged", "rules"):
-        sweep(folder / part)
     last = ledger.latest_scan()
     if last is None:
         raise UsageError(
@@ -192,23 +166,9 @@ def _rechecked(
         )
     before = ledger.state(now, findings=False)
     carried = Snapshot.open(folder / "snapshots" / last.snapshot_id)
-    draft = collect(
-        replace(
-            config, scan=replace(config.scan, carry_max_age=0)
-        ),  # no setting stands: it may just have been mended
-        now=now,
-        window=Window(reading_from(carried, config, now, full=False), now),
-        carried=carried,
-        cursors=before.cursors,
-        overlap=OVERLAP,
-        into=folder / "snapshots",
-        progress=progress,
+    snapshot, judgement = looked(
+        config, pack, before, carried, slot=lease.slot, now=now, anew=True, progress=progress
     )
-    snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
-    if progress:
-        progress("judging", {"snapshot": snapshot.id[:12]})
-    snapshot, judgement = judged(config, snapshot, pack, folder / "judged")
-    keep(pack, folder / "rules", judgement.dir)
     mine, hiding = _said(judgement, key)
     only = sorted({*ledger.keys_of(key), *((o.rule, o.subject_table, o.subject_key) for o in mine)})
     stood = ledger.past(now, only)

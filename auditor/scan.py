@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,11 +17,10 @@ from auditor.bundle_kept import looked_for
 from auditor.collect import collect
 from auditor.coverage import unread
 from auditor.drift import Present, compare
-from auditor.errors import AuditorError, EngineError
+from auditor.errors import EngineError
 from auditor.increments import last_full
 from auditor.judge import Judgement, judge
-from auditor.ledger.holding import LEASE_S, Holding
-from auditor.ledger.owner import local_owner
+from auditor.ledger.holding import held
 from auditor.ledger.recorded import BucketMemory, ExportMemory, Memories, PointMemory, RuleNote, ScanRecord
 from auditor.model import Drift, Gap, Seen, State, Window
 from auditor.moving import index_digest, rules_changed, what_may_move
@@ -52,10 +50,6 @@ LONGEST_SCAN_GAP = timedelta(days=7)
 """A longer stretch without a scan leaves the end of a retention unproven (links.md)."""
 CONFIGURED = (Seen("config_duty", "*"),)
 """Tables of the configuration that are watched: always read to their end."""
-_REMEDY = (
-    "Make room in the state folder and for temporary files, or raise [limits] memory_mb or spill_mb, and scan again; "
-    "nothing of this scan was recorded."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +80,8 @@ def scan(
     A `full` pass carries nothing over; one comes by itself when `[scan] full` is over since the last.
     AuditorError when it cannot be written; then the ledger is as it was.
     """
-    slot = slot or f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    ledger.require_whole()
-    lease = ledger.begin(slot, owner or local_owner(), LEASE_S, now)
-    try:
-        with Holding(ledger.path, lease):
-            return _scanned(config, ledger, pack, lease, now=now, full=full, progress=progress)
-    except BaseException as error:
-        with suppress(AuditorError):  # the lease of a process that ended is free anyway
-            ledger.release(lease, now)
-        if (said := failed(error)) is not None:
-            raise said from error
-        raise
-
-
-def failed(error: BaseException) -> AuditorError | None:
-    """Return what to tell where a scan came to nothing for want of room on disk or in memory; None for anything else."""
-    if not (isinstance(error, OSError) or _engine_full(error)):
-        return None
-    said = " ".join(str(error).split())
-    return AuditorError(f"the state folder could not be read or written: {said}", remedy=_REMEDY)
-
-
-def _engine_full(error: BaseException) -> bool:
-    """Say whether the engine could not write or spill: its errors are no OSError."""
-    kinds = {
-        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("duckdb", "_duckdb"))
-    }
-    return not kinds.isdisjoint({"IOException", "OutOfMemoryException"})
+    with held(ledger, slot or f"{now:%Y-%m-%dT%H:%M:%SZ}", owner, now) as lease:
+        return _scanned(config, ledger, pack, lease, now=now, full=full, progress=progress)
 
 
 def _scanned(
@@ -128,28 +96,12 @@ def _scanned(
 ) -> Scan:
     """Make the scan of a slot that is held; nothing of it is in the ledger before its last line."""
     folder = Path(config.state.dir)
-    for part in ("snapshots", "judged", "rules"):
-        sweep(folder / part)
     before = ledger.state(now, findings=False)
     carried = _carried(ledger, folder)
     full = full or _full_is_due(carried, config, now)
-    window = Window(reading_from(carried, config, now, full=full), now)
-    draft = collect(
-        config,
-        now=now,
-        window=window,
-        carried=carried,
-        cursors=before.cursors,
-        full=full,
-        overlap=OVERLAP,
-        into=folder / "snapshots",
-        progress=progress,
+    snapshot, judgement = looked(
+        config, pack, before, carried, slot=lease.slot, now=now, full=full, progress=progress
     )
-    snapshot = draft.joined(joins(config, pack, before, now=now, slot=lease.slot))
-    if progress:
-        progress("judging", {"snapshot": snapshot.id[:12]})
-    snapshot, judgement = judged(config, snapshot, pack, folder / "judged")
-    keep(pack, folder / "rules", judgement.dir)
     if progress:
         progress("comparing", {})
     with uncollected():
@@ -222,6 +174,41 @@ def _scanned(
     after_a_scan(ledger, folder, retention(config), now=now)
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)
+
+
+def looked(
+    config: Config,
+    pack: Pack,
+    before: Before,
+    carried: Snapshot | None,
+    *,
+    slot: str,
+    now: datetime,
+    full: bool = False,
+    anew: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Snapshot, Judgement]:
+    """Look, join and judge; `anew`: no setting is carried over, for it may just have been mended."""
+    folder = Path(config.state.dir)
+    for part in ("snapshots", "judged", "rules"):
+        sweep(folder / part)
+    draft = collect(
+        replace(config, scan=replace(config.scan, carry_max_age=0)) if anew else config,
+        now=now,
+        window=Window(reading_from(carried, config, now, full=full), now),
+        carried=carried,
+        cursors=before.cursors,
+        full=full,
+        overlap=OVERLAP,
+        into=folder / "snapshots",
+        progress=progress,
+    )
+    snapshot = draft.joined(joins(config, pack, before, now=now, slot=slot))
+    if progress:
+        progress("judging", {"snapshot": snapshot.id[:12]})
+    snapshot, judgement = judged(config, snapshot, pack, folder / "judged")
+    keep(pack, folder / "rules", judgement.dir)
+    return snapshot, judgement
 
 
 def settles(snapshot: Snapshot, feed: str = "cloudtrail") -> timedelta:

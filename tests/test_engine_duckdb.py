@@ -201,7 +201,7 @@ def test_a_table_that_was_dropped_is_made_again_and_one_made_beside_is_filled() 
 def test_what_spills_to_disk_has_a_limit_and_a_full_one_is_an_error_that_ends_a_scan() -> None:
     import duckdb
 
-    from auditor.scan import _engine_full
+    from auditor.ledger.holding import _engine_full
 
     columns = ", ".join(f"hash(n + {k}) AS c{k}" for k in range(24))
     much = f"SELECT {columns} FROM range(600000) AS r(n)"

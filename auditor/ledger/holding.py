@@ -5,19 +5,29 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from auditor.errors import AuditorError, BusyError
 from auditor.ledger import slots, storage
+from auditor.ledger.owner import local_owner
 from auditor.ledger.values import Lease
+
+if TYPE_CHECKING:
+    from auditor.ledger.ledger import Ledger
 
 LEASE_S = 600
 """A scan that ended without a word, on another machine, is over after this."""
 _PARTS = 5
 """The lease is renewed so many times before it runs out."""
+
+_REMEDY = (
+    "Make room in the state folder and for temporary files, or raise [limits] memory_mb or spill_mb, and scan again; "
+    "nothing of this scan was recorded."
+)
 
 
 class Holding:
@@ -61,3 +71,35 @@ class Holding:
                 slots.renew(conn, self._lease, self._lease_s, now)
         finally:
             conn.close()
+
+
+@contextmanager
+def held(ledger: Ledger, slot: str, owner: str, now: datetime) -> Iterator[Lease]:
+    """Hold a slot while it is scanned, and give it back where that comes to nothing."""
+    ledger.require_whole()
+    lease = ledger.begin(slot, owner or local_owner(), LEASE_S, now)
+    try:
+        with Holding(ledger.path, lease):
+            yield lease
+    except BaseException as error:
+        with suppress(AuditorError):  # the lease of a process that ended is free anyway
+            ledger.release(lease, now)
+        if (said := _failed(error)) is not None:
+            raise said from error
+        raise
+
+
+def _failed(error: BaseException) -> AuditorError | None:
+    """Return what to tell where a scan came to nothing for want of room on disk or in memory; None for anything else."""
+    if not (isinstance(error, OSError) or _engine_full(error)):
+        return None
+    said = " ".join(str(error).split())
+    return AuditorError(f"the state folder could not be read or written: {said}", remedy=_REMEDY)
+
+
+def _engine_full(error: BaseException) -> bool:
+    """Say whether the engine could not write or spill: its errors are no OSError."""
+    kinds = {
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("duckdb", "_duckdb"))
+    }
+    return not kinds.isdisjoint({"IOException", "OutOfMemoryException"})
