@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from auditor.policy import CARRYING
+from auditor.watch.gcp import KEY, holder_of
+from auditor.watch.told import not_decided
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -25,12 +27,19 @@ SUBJECTS = (
     "backup_region",
     "backup_vault",
     "cloudtrail_trail",
+    "dataproc_cluster",
+    "gcp_log_bucket",
+    "gcp_log_sink",
+    "gcp_project",
+    "gcp_role",
+    "gcp_service_account",
     "iam_policy",
     "iam_provider",
     "iam_role",
     "s3_bucket",
 )
-"""Tables whose rows can have a baseline. Rules and selections belong to their plan; duties are approved by `[[changes]]`."""
+"""Tables whose rows can have a baseline. Rules and selections belong to their plan, bindings, keys and what is logged to the
+project or service account they are of; duties are approved by `[[changes]]`."""
 BEFORE = "the scan before"
 """What is compared with where nothing is approved."""
 
@@ -38,6 +47,8 @@ _PARTS = {
     "iam_role": dict.fromkeys(CARRYING, "permissions"),
     "backup_vault": dict.fromkeys(("locked", "lock_date", "min_retention_d", "max_retention_d"), "lock"),
     "backup_plan": {"version": "plan", "name": "plan"},
+    "gcp_project": {"ancestors": "access"},
+    "gcp_service_account": {"unique_id": "access"},
 }
 """Settings that mean something only together, and so are approved together; any other stands by itself."""
 _BLOCK = ("block_public_acls", "ignore_public_acls", "block_public_policy", "restrict_public_buckets")
@@ -82,6 +93,11 @@ class Approval:
         return state_of(self.approver, self.at)
 
 
+def is_back(one: Drift) -> bool:
+    """Say whether a change led back to an approved state."""
+    return one.rule is None and "; back to the state approved by " in one.because
+
+
 def state_of(approver: str, at: datetime) -> str:
     """Name an approved state as sentences do."""
     return f"the state approved by {approver} on {at:%Y-%m-%d}"
@@ -107,6 +123,8 @@ def beside(
     if table == "backup_plan":
         start = f"{key.rpartition(':')[2]}/"
         return lambda row: row[0] in ("backup_plan_rule", "backup_selection") and row[1].startswith(start)
+    if part == "access":
+        return lambda row: holder_of(row[0], row[1]) == (table, key)
     return lambda _row: False
 
 
@@ -129,6 +147,10 @@ def lacking(
         and ("aws_account", account) not in there
     ):
         return [f"{part} of account {account}"]
+    if (table, part) == ("gcp_service_account", "access") and not any(name == KEY for name, _ in there):
+        return [
+            "its policy and its keys, which are read of accounts of the chain alone"
+        ]  # Google has a key of each
     return []
 
 
@@ -162,14 +184,16 @@ def told(
     for one in approved:
         parts[one.table, one.key, one.part] = one
         for setting in one.settings:
-            # A role's policies are approved for that role alone; a plan's rules are nobody else's.
-            if (setting.table, setting.key) == (one.table, one.key) or one.table == "backup_plan":
+            # A role's policies are approved for that role alone; a plan's rules are nobody else's, nor a project's bindings.
+            if (setting.table, setting.key) == (one.table, one.key) or one.table in _WHOLE:
                 fields[setting.row] = one
                 rows[setting.table, setting.key] = one
     for each in found:
         key = each.subject_table, each.subject_key
         if each.rule is not None:
             yield each
+        elif (holder := holder_of(*key)) and each.kind != "changed":
+            yield _row_said(each, parts.get((*holder, "access")), rows)
         elif each.kind != "changed":
             words = "away from" if each.kind == "vanished" else "it was there in"
             approval = rows.get(key)
@@ -185,6 +209,19 @@ def told(
             yield each
 
 
+_WHOLE = ("backup_plan", "gcp_project", "gcp_service_account")
+"""Subjects that are approved with rows of their own, in other tables."""
+
+
+def _row_said(one: Drift, approval: Approval | None, rows: Mapping[tuple[str, str], Approval]) -> Drift:
+    """Say of a binding, a key or a logged type that came or went whether it is so in the approved state of what it is of."""
+    if approval is None:
+        return one
+    as_approved = ((one.subject_table, one.subject_key) in rows) == (one.kind == "appeared")
+    words = "back to" if as_approved else "away from"
+    return replace(one, because=f"{one.because}; {words} {approval.said}")
+
+
 def _held(rows: Iterable[Watched]) -> dict[Row, Watched]:
     return {(one.table, one.key, one.field): one for one in rows}
 
@@ -193,7 +230,12 @@ def _said(one: Drift, approval: Approval, before: bool | None, after: bool | Non
     if after is None:
         return one
     words = "back to" if after else "away from" if before else "and still not"
-    return replace(one, because=f"{one.because}; {words} {approval.said}")
+    told_ = replace(one, because=f"{one.because}; {words} {approval.said}")
+    if after and not_decided(
+        one.because
+    ):  # whatever it was in between, what is approved is no weaker than approved
+        return replace(told_, direction="neutral", severity="low")
+    return told_
 
 
 def _same(settings: Iterable[Setting], held: Mapping[Row, Watched]) -> bool | None:

@@ -22,7 +22,7 @@ from fault_world import small_story
 
 from auditor import config as configuration
 from auditor.builtin import builtin
-from auditor.cli._app import sections
+from auditor.cli._app import App, sections
 from auditor.cli._channels import told
 from auditor.ledger import Ledger
 from auditor.rulepack import load
@@ -63,7 +63,8 @@ def _story() -> Story:
     said["duties"] = said["duties"][:1]
     for name in ("plans", "roles", "automations", "pipelines"):
         said[name] = {}
-    said["exports"], said["changes"], said["faults"] = [], [], {}
+    said["exports"], said["faults"] = [], {}
+    said["changes"] = [said["changes"][0]]  # or the trail would be too quiet to be believed
     return Story(said)
 
 
@@ -75,6 +76,7 @@ class Clouds:
         self._open = ExitStack()
         self.slack, self.hook = (self._open.enter_context(receiving()) for _ in range(2))
         patch = self._open.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(App, "now", lambda _: self.at)  # commands are run when the story says
         patch.setenv("SLACK_URL", self.slack.url)
         patch.setenv("HOOK_SECRET", SECRET)
         self.estate = Estate.open(_story())
@@ -82,7 +84,11 @@ class Clouds:
         self.gcp = self.estate.gcp
         self.path = self.estate.config(self.dir)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_ALERTS.format(loopback=LOOPBACK, ca=certificates()[0], hook=self.hook.url))
+            file.write(
+                _ALERTS.format(
+                    loopback=LOOPBACK, ca=certificates()[0], hook=self.hook.url, here=HERE, admin=ADMIN
+                )
+            )
         self.config = configuration.load(self.path, sections())
         chosen = self.dir / "rules"
         chosen.mkdir()
@@ -220,8 +226,19 @@ per_minute = 0
 [alerts.webhook]
 url = "{hook}"
 secret = "env:HOOK_SECRET"
-severity = "low"
+severity = "high"
 per_minute = 0
+
+[params.DRF-007]
+pattern = ["CHG-*"]
+
+[[changes]]
+id = "CHG-7"
+since = "2026-01-05"
+until = "2026-01-06"
+subjects = ["{here}/roles/logging.viewer/*"]
+actors = ["{admin}"]
+approved_by = "ciso@acme.example"
 """
 
 

@@ -166,6 +166,29 @@ def test_role_that_grants_more_or_is_deleted_is_told_once_and_one_of_googles_own
     assert told(roles(role(own, None)), roles(role(own, [ACT]))) == []
 
 
+def project(ancestors: list[str] | None, state: str = "ACTIVE") -> dict[str, Any]:
+    return {"name": HERE, "project": P, "number": "1", "state": state, "ancestors": ancestors}
+
+
+def test_binding_adds_nothing_to_what_is_held_above_and_a_project_under_another_folder_may_be_weaker() -> (
+    None
+):
+    above = binding("roles/user", resource=FOLDER)
+    here: State = {"gcp_project": [project([FOLDER])]}
+    apart: State = {"gcp_project": [project([])]}
+    for new in (binding("roles/user"), binding("roles/user", resource=OF_EXPORT)):
+        then, now = bound(above), bound(above, new)
+        assert told({**here, **then}, {**here, **now}) == [] == told({**here, **now}, {**here, **then})
+        assert len(told({**apart, **then}, {**apart, **now})) == 1  # that folder is not above it
+    (said,) = told(apart, here)
+    assert (
+        said
+        == f"worse ancestors changed: {FOLDER} is above it now, which may be weaker: not decided because what policies there let through was not compared"
+    )
+    assert told(here, {"gcp_project": [project(None)]}) == []
+    assert told(here, {"gcp_project": [project([FOLDER], "DELETE_REQUESTED")]}) == ["worse state changed"]
+
+
 # What could not be seen.
 
 

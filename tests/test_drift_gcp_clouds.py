@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from cli_case import run
+from cli_case import answer, run
 from gcp_intruder import (
     ADMIN,
     ARCHIVE,
@@ -87,7 +87,21 @@ def prepare(clouds: Clouds) -> None:
 
 @pytest.fixture(scope="module")
 def first(clouds: Clouds) -> Told:
-    return told(clouds)
+    done = told(clouds)
+    for subject in (PROJECT, EXPORT, SINK, ROLE, LOGS):
+        fields = ("--field", "access") if subject == EXPORT else ()
+        baseline(
+            clouds,
+            "accept",
+            subject,
+            *fields,
+            "--reason",
+            "as designed, CHG-1",
+            "--approver",
+            "ann@acme.example",
+            "--yes",
+        )
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +140,9 @@ def hidden(clouds: Clouds, intruded: Told) -> Told:
     faults.set("iamadmin", "ListServiceAccounts", "truncate")
     faults.set("logging", "ListSinks", "deny")
     done = told(clouds)
+    done.table = run(
+        "baseline", "accept", EXPORT, "--reason", "r", "--approver", "ann", "--yes", config=clouds.path
+    ).stderr
     faults.clear()
     clouds.gcp.put_key(EXPORT, KEY_ID)
     return done
@@ -235,3 +252,52 @@ def test_what_is_only_written_anew_or_rotated_by_google_or_out_of_sight_is_no_dr
 def test_what_is_put_back_is_over_for_whoever_heard_of_it(undone: Told) -> None:
     assert {name for name, row in undone.drift.items() if row["direction"] == "better"} == set(EVERYTHING)
     assert undone.items("recovered").keys() >= set(EVERYTHING)
+
+
+def baseline(clouds: Clouds, *args: str) -> str:
+    done = run("baseline", *args, config=clouds.path)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+APPROVED = "the state approved by ann@acme.example on 2026"
+FINDINGS = {name for name in EVERYTHING if name != (SPARE, "disabled")}
+"""Changes of what was approved."""
+
+
+def test_changes_lead_away_from_an_approved_state_and_back_to_it(intruded: Told, undone: Told) -> None:
+    for name in FINDINGS:
+        assert f"; away from {APPROVED}" in intruded.drift[name]["because"], name
+        assert f"; back to {APPROVED}" in undone.drift[name]["because"], name
+    assert "approved" not in intruded.drift[SPARE, "disabled"]["because"]
+
+
+def test_baseline_shows_what_was_added_to_what_is_approved_and_is_withdrawn_again(
+    clouds: Clouds, undone: Told
+) -> None:
+    said = baseline(clouds, "show", PROJECT)
+    (different,) = [line for line in said.splitlines() if "DIFFERENT" in line and " member" in line]
+    assert READ in different and "approved not there" in said and "same       ancestors" in said
+    assert "SYSTEM_MANAGED" not in baseline(clouds, "show", EXPORT)
+    baseline(clouds, "withdraw", PROJECT, "--by", "ann@acme.example", "--reason", "wrong project")
+    assert "Nothing is approved" in baseline(clouds, "show", PROJECT)
+    assert PROJECT not in [row["key"] for row in answer("baseline", "list", config=clouds.path)["rows"]]
+
+
+def test_nothing_is_approved_whose_keys_or_policy_nobody_saw(hidden: Told) -> None:
+    assert "was not fully read" in hidden.table and "nobody can approve what nobody saw" in hidden.table
+
+
+def test_change_without_a_record_fails_and_one_with_its_record_does_not(
+    clouds: Clouds, intruded: Told
+) -> None:
+    judged = {
+        row["subject_key"].partition("/")[2]: row
+        for row in intruded.scan.judgement.rows("outcome")
+        if row["rule"] == "change-has-a-record" and row["verdict"] in ("pass", "fail")
+    }
+    passed = {key for key, row in judged.items() if row["verdict"] == "pass"}
+    assert passed == {f"{READ}#appeared"}
+    assert {key for key, row in judged.items() if EVE in row["because"]} >= {
+        f"{key}#{field or ('vanished' if key == LOGGED else 'appeared')}" for key, field in EVERYTHING
+    }

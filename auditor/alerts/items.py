@@ -11,6 +11,7 @@ from typing import Any
 
 from auditor.alerts.fresh import NOTHING, Fresh
 from auditor.alerts.text import clean, iso
+from auditor.baselines import is_back
 from auditor.drift import finding_id
 from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
@@ -104,11 +105,11 @@ def drifted(
         event = _finding_event(one) if one.rule else _setting_event(one)
         if (
             one.rule is None
-            and one.kind != "changed"
+            and (one.kind != "changed" or is_back(one))
             and event == "changed"
             and wanted("recovered", key, one.severity)
         ):
-            event = "recovered" if one.direction == "better" or one.kind == "appeared" else "vanished"
+            event = "vanished" if one.kind == "vanished" and one.direction == "neutral" else "recovered"
         if event is not None and wanted(event, key, one.severity):
             told.append((one, event, key))
     subjects = {(one.rule, one.subject_key) for one, _, _ in told if one.rule}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -169,7 +169,23 @@ def _differences(approved: InForce | None, now: State | None) -> list[dict[str, 
                 "approver": one.approver, "approved_at": one.at,
             }
         )  # fmt: skip
-    return found
+    return [*found, *_unapproved(approved, now, rows)]
+
+
+def _unapproved(
+    approved: InForce, now: State | None, rows: Mapping[Any, tuple[Any, Baseline]]
+) -> Iterator[dict[str, Any]]:
+    """Yield what belongs to an approved part now and did not then: a binding more, a key more."""
+    for part, some in sorted(now.parts.items()) if now else ():
+        if (one := approved.parts.get(part)) is None:
+            continue
+        for setting in some:
+            if setting.row not in rows and (setting.table, setting.key) != (approved.table, approved.key):
+                yield {
+                    "table": setting.table, "key": setting.key, "field": setting.field, "approved": None, "now": setting.value,
+                    "same": None if setting.value is None else False, "says": "", "baseline_id": one.baseline_id,
+                    "approver": one.approver, "approved_at": one.at,
+                }  # fmt: skip
 
 
 def _told(row: dict[str, Any], key: str) -> Iterator[str]:
@@ -180,11 +196,12 @@ def _told(row: dict[str, Any], key: str) -> Iterator[str]:
     if row["same"]:
         yield cut(f"  same       {safe(name)}: {safe(row['approved'])}", columns())
         return
+    was = row["approved"] if row["approved"] is not None else "not there"
     if row["same"] is None:
-        yield cut(f"  NOT KNOWN  {safe(name)}: approved {safe(row['approved'])}", columns())
+        yield cut(f"  NOT KNOWN  {safe(name)}: approved {safe(was)}", columns())
         return
     yield f"  DIFFERENT  {safe(name)}{' is now ' + safe(row['says']) if row['says'] else ''}"
-    yield cut(f"      approved {safe(row['approved'])}", columns())
+    yield cut(f"      approved {safe(was)}", columns())
     yield cut(
         f"      now      {safe(row['now'] if row['now'] is not None else 'not there')}",
         columns(),

@@ -121,6 +121,13 @@ present AS (
     SELECT 'backup_region' AS table_name, t.account || '/' || t.region AS key, 's3_opt_in' AS field, CAST(t.s3_opt_in AS VARCHAR) AS value, t.account, t.region AS region
     FROM backup_region AS t
     UNION ALL
+    SELECT 'gcp_project' AS table_name, t.name AS key, f.field, CASE f.field
+        WHEN 'state' THEN t.state
+        WHEN 'ancestors' THEN t.ancestors
+        END AS value, t.project AS account, '*' AS region
+    FROM gcp_project AS t
+    CROSS JOIN (VALUES ('state'), ('ancestors')) AS f (field)
+    UNION ALL
     SELECT 'gcp_iam_binding' AS table_name, t.resource || '/' || t.role || '/' || t.member || '/' || t.condition AS key, f.field, CASE f.field
         WHEN 'role' THEN t.role
         WHEN 'member' THEN t.member

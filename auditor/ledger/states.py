@@ -11,6 +11,18 @@ from typing import Any
 from auditor.baselines import Row, Setting, beside, lacking, part_of
 from auditor.errors import UsageError
 from auditor.ledger.values import instant, maybe, stamp
+from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, KEY, ROLE
+
+_BESIDE = (
+    "iam_policy",
+    "aws_account",
+    "backup_plan_rule",
+    "backup_selection",
+    "gcp_iam_binding",
+    "gcp_audit_config",
+    "gcp_service_account_key",
+)
+"""Tables whose rows may be approved with a subject of another."""
 
 Parts = Mapping[str, tuple[Setting, ...]]
 
@@ -83,7 +95,8 @@ def seen(
             row
             for row in conn.execute(
                 "SELECT table_name, key, field, value, account, region, known_at FROM watch_memory "
-                "WHERE table_name IN ('iam_policy', 'aws_account', 'backup_plan_rule', 'backup_selection') ORDER BY 1, 2, 3"
+                f"WHERE table_name IN ({', '.join('?' * len(_BESIDE))}) ORDER BY 1, 2, 3",
+                _BESIDE,
             )
             if goes((row[0], row[1], row[2]))
         ]
@@ -91,6 +104,10 @@ def seen(
         on = table == "s3_bucket" and values.get(part) == "true"
         more = [row for row in more if not (on and (row[3] is None or row[6] is not None))]
         unknown += lacking(table, account, part, values, ((row[0], row[1], row[2]) for row in more))
+        rotated = {
+            row[1] for row in more if row[2:4] == ("key_type", "SYSTEM_MANAGED")
+        }  # by Google, as it likes
+        more = [row for row in more if row[1] not in rotated]
         unknown += [
             f"{row[2]} of {row[1]}" if row[1] != key else row[2]
             for row in (*rows, *more)
@@ -106,23 +123,35 @@ def seen(
     return State(table, key, found, tuple(dict.fromkeys(unknown)), authors, str(last[0]), instant(last[1]))
 
 
-_LISTED = {"backup_plan": ("backup_plan_rule", "backup_selection")}
+_LISTED = {
+    "backup_plan": ("backup_plan_rule", "backup_selection"),
+    "gcp_project": (BINDING, AUDITED),
+    "gcp_service_account": (BINDING, KEY),
+}
 """Tables whose unseen rows would belong to a subject of another."""
+
+
+_WITH_ACCESS = ("gcp_project", "gcp_service_account")
+_NOT_BY_ALL = frozenset(((ACCOUNT, BINDING), (ROLE, ROLE)))
+"""Subjects that a gap of a whole table is not about: that is the policy of the project, or other roles."""
 
 
 def _hidden(
     gaps: Iterable[Mapping[str, Any]], table: str, key: str, account: str, region: str, parts: Parts
 ) -> Iterator[str]:
     """Yield what a scan did not read of the tables that a state is of, where that may be the subject's."""
-    tables = {one.table for some in parts.values() for one in some} | {table, *_LISTED.get(table, ())}
+    tables = {one.table for some in parts.values() for one in some} | {table}
+    tables |= set(_LISTED.get(table, ())) if table not in _WITH_ACCESS or "access" in parts else set()
     keys = {one.key for some in parts.values() for one in some}
+    if table == ACCOUNT:  # its policy is asked for by itself, as long as accounts could be listed
+        keys |= {f"projects/{account}/serviceAccounts", f"projects/{account}/serviceAccounts/{key}"}
     for gap in gaps:
         where = str(gap["resource"]).partition("#")[0]
         if (
             gap["table"] in tables
             and gap["account"] in ("*", account)
             and (gap["region"] == region or "*" in (gap["region"], region))
-            and (where in ("*", key) or where in keys)
+            and ((where == "*" and (table, gap["table"]) not in _NOT_BY_ALL) or where == key or where in keys)
             and gap["reason"] != "not_enabled"
         ):
             yield f"{gap['table']} ({gap['detail'] or gap['reason']})"

@@ -16,10 +16,11 @@ TABLES = (
             text("name", "projects/ID"),
             text("project", "project id"),
             text("number", "project number"),
-            text("state", "ACTIVE, DELETE_REQUESTED"),
+            text("state", "ACTIVE, DELETE_REQUESTED", watch="ACTIVE>DELETE_REQUESTED"),
             json(
                 "ancestors",
                 "its folders and its organisation, the nearest first; NULL when not all were read",
+                watch="change",
             ),
         ),
     ),

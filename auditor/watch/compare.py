@@ -242,7 +242,9 @@ def _one_of(was: Fields, has: Fields, names: Collection[str]) -> tuple[Watched, 
     return has[name], was[name]
 
 
-_PLURAL = frozenset(("permissions", "selections", "copies", "client_ids", "thumbprints", "write_data_arns"))
+_PLURAL = frozenset(
+    ("ancestors", "permissions", "selections", "copies", "client_ids", "thumbprints", "write_data_arns")
+)
 _WORDS = {"worse": "is weaker", "better": "is stronger"}
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, CLUSTER, KEY, ROLE, SINK
+from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, CLUSTER, KEY, PROJECT, ROLE, SINK
 from auditor.watch.values import Watched, place_of
 
 FEED = "gcp_audit_entry"
@@ -25,6 +25,7 @@ COLUMNS = (
 _POLICY = ("SetIamPolicy", "SetIAMPolicy")
 _BUCKET = ("UpdateBucket", "UpdateBucketAsync")
 METHODS: dict[str, dict[str, tuple[str, ...]]] = {
+    PROJECT: {"ancestors": ("MoveProject", "UpdateProject"), "state": ("DeleteProject", "UndeleteProject")},
     BINDING: {"+": _POLICY, "-": _POLICY},
     AUDITED: {"+": _POLICY, "-": _POLICY, "exempted": _POLICY},
     ROLE: {"permissions": ("UpdateRole",), "deleted": ("DeleteRole", "UndeleteRole")},
@@ -89,7 +90,7 @@ def concerns(row: Mapping[str, Any], one: Watched, unique_ids: Mapping[str, str]
     name = str(row["resource_name"] or "")
     if one.table == CLUSTER:
         return bool(row["cluster_uuid"] == one.key)
-    if one.table in (BINDING, AUDITED) and not place_of(one):
+    if one.table == PROJECT or (one.table in (BINDING, AUDITED) and not place_of(one)):
         # Its log is the project's own, which the entry may call by its number.
         return name == f"projects/{one.account}" or _NUMBERED.fullmatch(name) is not None
     if one.table in (ACCOUNT, KEY, BINDING):

@@ -1,8 +1,8 @@
 """What changes of access and logs in Google Cloud come to: bindings, roles, keys, audit configurations, sinks, user maps.
 
 A binding is told by what it lets its member do on its resource, of all that rules judge: one whose permissions another
-binding of the member gives as well is no change. Conditions are not compared with each other; where one is replaced by
-another, that is not decided, and counts as weaker. Passing of time, as a condition or a key may set it, is none.
+binding of the member gives as well, there or above, is no change. Conditions are not compared with each other; where one is
+replaced by another, that is not decided, and counts as weaker. Passing of time, as a condition or a key may set it, is none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from auditor.watch.values import Fields, Row, Watched, place_of
 BINDING, ROLE, AUDITED = "gcp_iam_binding", "gcp_role", "gcp_audit_config"
 ACCOUNT, KEY = "gcp_service_account", "gcp_service_account_key"
 BUCKET, SINK, CLUSTER = "gcp_log_bucket", "gcp_log_sink", "dataproc_cluster"
-TABLES = (BINDING, ROLE, AUDITED, ACCOUNT, KEY, BUCKET, SINK, CLUSTER)
+PROJECT = "gcp_project"
+TABLES = (PROJECT, BINDING, ROLE, AUDITED, ACCOUNT, KEY, BUCKET, SINK, CLUSTER)
 _SILENT = frozenset((ROLE, CLUSTER))
 """Rows that come and go with what names them: a role with its bindings, a cluster with its jobs."""
 _EVERY = "allServices"
@@ -81,6 +82,19 @@ def judged_as(table: str, key: str) -> Iterator[str]:
         yield key.rpartition("/keys/")[0].rpartition("/")[2]
     elif table == AUDITED:
         yield key.rsplit("/", 2)[0]
+
+
+def holder_of(table: str, key: str) -> tuple[str, str] | None:
+    """Return table and key of the project or service account whose policy or keys a row is part of; None for other rows."""
+    if table not in (BINDING, AUDITED, KEY):
+        return None
+    found = _HOLDER.match(key)
+    if found is None:
+        return None
+    return (ACCOUNT, found["email"]) if found["email"] else (PROJECT, found["project"])
+
+
+_HOLDER = re.compile(r"(?P<project>projects/[^/]+)/(?:serviceAccounts/(?P<email>[^/]+)/)?")
 
 
 def role_of(table: str, key: str) -> str:
@@ -214,8 +228,11 @@ class _Side:
         self.audited: dict[tuple[str, str, str], Fields] = {}
         self.accounts: set[str] = set()
         self._roles: dict[str, Fields] = {}
+        self._above: dict[str, list[str]] = {}
         for (table, key), fields in rows.items():
-            if table == BINDING and len(fields) == len(_PARTS):
+            if table == PROJECT:
+                self._above[key] = _listed(fields, "ancestors")
+            elif table == BINDING and len(fields) == len(_PARTS):
                 resource, role, member, condition = _binding(fields)
                 self.bound.setdefault((resource, member), []).append((role, condition))
             elif table == ROLE:
@@ -234,8 +251,13 @@ class _Side:
         return None if text is None else frozenset(json.loads(text))
 
     def held(self, resource: str, member: str) -> frozenset[str]:
-        """Return all that a member may do on a resource without a condition, as far as it is known."""
-        bound = self.bound.get((resource, member), ())
+        """Return all that a member may do on a resource without a condition, as far as it is known, by what it inherits too."""
+        project = "/".join(resource.split("/", 2)[:2])
+        bound = [
+            each
+            for place in dict.fromkeys((resource, project, *self._above.get(project, ())))
+            for each in self.bound.get((place, member), ())
+        ]
         return frozenset().union(*(self.grants(role) or () for role, condition in bound if not condition))
 
     def known(self, resource: str, member: str) -> bool:
@@ -272,9 +294,11 @@ def _service(name: str) -> str:
 
 
 def _names(fields: Fields) -> list[str]:
-    return (
-        [str(each) for each in json.loads(fields["exempted"].value or "[]")] if "exempted" in fields else []
-    )
+    return _listed(fields, "exempted")
+
+
+def _listed(fields: Fields, name: str) -> list[str]:
+    return [str(each) for each in json.loads(fields[name].value or "[]")] if name in fields else []
 
 
 def _key(one: Watched, fields: Fields, says: str, direction: str) -> Told | None:
@@ -326,6 +350,19 @@ def sink_destination(was: str, has: str) -> Told:
     """Tell of where a sink delivers."""
     return Told(
         "worse", f"{has} instead of {was}; {NOT_DECIDED} what places keep is not compared", word="changed"
+    )
+
+
+def ancestors(was: str, has: str) -> Told | None:
+    """Tell of what is above a project, whose policies act on it."""
+    old, new = json.loads(was), json.loads(has)
+    come, gone = only(new, old), only(old, new)
+    if not come:
+        return Told(says=f"{some(gone)} is no longer above it") if gone else None
+    return Told(
+        "worse",
+        f"{some(come)} is above it now, which {NOT_DECIDED} what policies there let through was not compared",
+        word="changed",
     )
 
 

@@ -262,6 +262,7 @@ _MEANT: Mapping[tuple[str, str], Callable[[str, str], Told | None]] = {
     ),
     ("iam_provider", "thumbprints"): _pinned,
     ("cloudtrail_trail", "write_data_arns"): _recorded,
+    ("gcp_project", "ancestors"): gcp.ancestors,
     ("gcp_audit_config", "exempted"): _members(
         lambda each: f"calls of {each} are logged again",
         lambda each: f"calls of {each} are no longer logged",
