@@ -28,7 +28,8 @@ from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, Writer, head
 from auditor.sources import NAMES, Source, running, source, stands_in
 from auditor.sources.ask import Ask, reason_of
-from auditor.sources.clients import Clients, Pages
+from auditor.sources.clients import Clients
+from auditor.sources.pages import Pages
 
 Progress = Callable[[str, Mapping[str, Any]], None]
 """Told of `started`, `read`, `waiting` and `collected`, with fields for a person or a log; from any thread."""

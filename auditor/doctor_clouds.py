@@ -14,7 +14,8 @@ from auditor.model import Place
 from auditor.permissions import Permissions, permissions
 from auditor.reach import access, places
 from auditor.sources import NAMES, running, source
-from auditor.sources.clients import Clients, Pages
+from auditor.sources.clients import Clients
+from auditor.sources.pages import Pages
 from auditor.sources.probes import ALLOWED, API_OFF, IDENTITY, NOTHING, OFF, Tried, tried
 
 CALL_S = 10

@@ -22,7 +22,7 @@ from auditor.permissions import MOST_CHARACTERS, Statement, parted, permissions
 from auditor.permissions_forms import terraform
 from auditor.sandbox.estate import Estate
 from auditor.sources import NAMES, source
-from auditor.sources.clients import Page, Pages
+from auditor.sources.pages import Page, Pages
 from tests.cli_case import answer, run
 
 LEVELS = {

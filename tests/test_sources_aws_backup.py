@@ -15,7 +15,8 @@ from auditor.sandbox.aws import AwsCloud
 from auditor.snapshot import write
 from auditor.sources import aws_backup
 from auditor.sources.ask import Ask, Clients
-from auditor.sources.clients import Access, Pages
+from auditor.sources.clients import Access
+from auditor.sources.pages import Pages
 
 NOW = datetime(2026, 1, 26, 6, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from auditor import __version__
 from auditor.canonical import canonical
 from auditor.sources.ask import Malformed, Refused, safe_text
-from auditor.sources.clients import Page
+from auditor.sources.pages import Page
 
 if TYPE_CHECKING:
     from requests import Response

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from auditor.canonical import canonical, safe_text
 from auditor.sources.ask import Malformed, Refused, need
-from auditor.sources.clients import Page
+from auditor.sources.pages import Page
 
 if TYPE_CHECKING:
     from auditor.sources.ask import Ask
