@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
-from json import JSONDecoder, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from auditor.canonical import SQL_TYPES, Lines, aware, digest, lines, name, quoted, sorted_texts, sql_columns
+from auditor.canonical import Lines, digest, lines, name, quoted, sorted_texts, sql_columns
 from auditor.databases import Borrowed
+from auditor.engines.decoded import Streamed, always_json, decoding, json_of
 from auditor.relations import from_ndjson, from_parquet, from_text
 from auditor.schema import Column, Table, Type
 from auditor.schema import tables as schema_tables
@@ -260,7 +258,7 @@ class Engine:
 
     def stream(self, sql: str, params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
         """Yield what `rows` returns, some at a time; ask nothing else meanwhile."""
-        yield from self._stream(sql, params, _always_json())
+        yield from self._stream(sql, params, always_json())
 
     def table(self, table: str) -> list[dict[str, Any]]:
         """Return a table, ordered by its key, decoded exactly as the schema types it."""
@@ -270,7 +268,7 @@ class Engine:
         """Yield the rows of a table as `table` returns them, or those of a query of its columns, in its order."""
         described = self._described.get(table) or schema_tables()[table]
         order = ", ".join(map(name, described.key or tuple(c.name for c in described.columns)))
-        return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), _json(described))
+        return self._stream(sql or f"SELECT * FROM {name(table)} ORDER BY {order}", (), json_of(described))
 
     def streamed(self, table: str, columns: Sequence[str], where: str = "") -> Collection[dict[str, Any]]:
         """Return some columns of a table's rows, those where `where` holds, read anew by each reader.
@@ -279,12 +277,12 @@ class Engine:
         """
         described = self._described.get(table) or schema_tables().get(table)
         if described is None:
-            json, order = _always_json(), tuple(self._kinds(table))
+            json, order = always_json(), tuple(self._kinds(table))
         else:
-            json, order = _json(described), described.key or tuple(c.name for c in described.columns)
+            json, order = json_of(described), described.key or tuple(c.name for c in described.columns)
         rows = f"FROM {name(table)} WHERE {where}" if where else f"FROM {name(table)}"
         sql = f"SELECT {', '.join(map(name, columns))} {rows} ORDER BY {', '.join(map(name, order))}"
-        return _Streamed(lambda: self._stream(sql, (), json, apart=True), lambda: self._count(rows))
+        return Streamed(lambda: self._stream(sql, (), json, apart=True), lambda: self._count(rows))
 
     def _count(self, rows: str) -> int:
         return int(self.rows(f"SELECT count(*) AS n {rows}")[0]["n"])
@@ -302,7 +300,7 @@ class Engine:
             decode = [
                 (place, decoded)
                 for place, (column, kind, *_) in enumerate(described)
-                if (decoded := _decoding(str(kind), column in json))
+                if (decoded := decoding(str(kind), column in json))
             ]
             while batch := found.fetchmany(1000):
                 rows: Iterable[Sequence[Any]] = batch
@@ -378,64 +376,3 @@ class Engine:
         except duckdb.CatalogException:
             return {}
         return {column[0]: str(column[1]) for column in found or ()}
-
-
-class _Streamed(Collection[dict[str, Any]]):
-    """Rows that are read anew each time, some in memory at once."""
-
-    def __init__(self, read: Callable[[], Iterator[dict[str, Any]]], count: Callable[[], int]) -> None:
-        self._read = read
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count()
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self._read()
-
-    def __contains__(self, row: object) -> bool:
-        return any(each == row for each in self)
-
-
-def _decoding(kind: str, json: bool) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
-    """Return what makes a column's values what they are handed out as; None where DuckDB's own are."""
-    if kind == "TIMESTAMP":
-        return _aware
-    if kind.startswith("TIMESTAMP"):
-        return lambda values: [None if value is None else aware(value) for value in values]
-    if json and kind in ("VARCHAR", "JSON"):
-        return _loaded
-    return None
-
-
-def _aware(times: Sequence[Any]) -> Sequence[Any]:
-    return [at and at.replace(tzinfo=UTC) for at in times]
-
-
-def _loaded(texts: Sequence[Any]) -> Sequence[Any]:
-    return [None if text is None else _read(text) for text in texts]
-
-
-_SCAN: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
-"""What `json.loads` calls when it has looked at everything else: half of its time."""
-
-
-def _read(text: str) -> Any:
-    try:
-        value, end = _SCAN(text, 0)
-    except StopIteration:
-        return loads(text)
-    return value if end == len(text) else loads(text)
-
-
-def _json(table: Table) -> frozenset[str]:
-    return frozenset(column.name for column in table.columns if column.type == "JSON")
-
-
-@cache
-def _always_json() -> frozenset[str]:
-    kinds: dict[str, set[str]] = {}
-    for table in schema_tables().values():
-        for column in table.columns:
-            kinds.setdefault(column.name, set()).add(SQL_TYPES[column.type] + column.type)
-    return frozenset(column for column, types in kinds.items() if types == {"VARCHARJSON"})
