@@ -7,26 +7,25 @@ only the first admits lies within the region, and is a request that anyone can c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
 from auditor.policy.compare import Level, compare
 from auditor.policy.evaluate import admits, allowed, context_of, holds, matches
+from auditor.policy.findings_about import ACCOUNT, EVERYONE, Names, about, named, spelled_out
 from auditor.policy.findings_meaning import Finding, finding
-from auditor.policy.findings_values import MANY, one_by_one
+from auditor.policy.findings_values import one_by_one
 from auditor.policy.globs import Work
 from auditor.policy.keys import homes, known, provider_of
 from auditor.policy.model import BASES, VARIABLE, Policy, Principal, Request, Statement, Test
 from auditor.policy.words import plainer
 
 GIVEN_UP = "too complex: the questions about it take more steps than one document may"
-EVERYONE = (Principal("any", "*"),)
 ASSUME = ("sts:AssumeRole",)
 WEB = ("sts:AssumeRoleWithWebIdentity",)
 SAML = ("sts:AssumeRoleWithSAML",)
-_ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 _PARTITION = re.compile(r"arn:(aws[a-z-]*):")
 _STRANGERS = ("666666666666", "777777777777", "888888888888", "555555555555", "444444444444")
 _ADDRESSES = ("198.51.100.77", "203.0.113.77", "9.77.77.77", "131.77.77.77", "66.77.77.77", "180.77.77.77")
@@ -79,7 +78,7 @@ class Inquiry:
     home: Mapping[str, str] = field(default_factory=dict)
     """Those variables: every request to the role carries them."""
     _fresh: dict[str, str] = field(default_factory=dict)
-    _names: dict[int, tuple[Statement, _Names]] = field(default_factory=dict)
+    _names: dict[int, tuple[Statement, Names]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: Policy, account: str | None, trusted: frozenset[str]) -> Inquiry:
@@ -103,8 +102,8 @@ class Inquiry:
         """Return a request within one of the regions that the policy admits, or None; what is undecided is kept."""
         if self.gives_up():
             return None
-        whole = _about(self.policy if policy is None else policy, regions, self._names)
-        among, doubts = _spelled_out(regions), []
+        whole = about(self.policy if policy is None else policy, regions, self._names)
+        among, doubts = spelled_out(regions), []
         for part in one_by_one(whole, regions, self.work, real=level == "feasible"):
             beyond = replace(part, statements=(*part.statements, *regions))
             witness, doubt = self._asked(part, beyond, level, among)
@@ -259,7 +258,7 @@ class Inquiry:
                 if each.key.startswith("aws:principala")
                 for value in each.values
             ]
-            found += [number for text in texts for number in _ACCOUNT.findall(text)]
+            found += [number for text in texts for number in ACCOUNT.findall(text)]
         return tuple(sorted(set(found)))
 
     @cached_property
@@ -375,91 +374,12 @@ def _size(policy: Policy) -> int:
     )
 
 
-def named(statement: Statement) -> tuple[Principal, ...]:
-    """Return the principals of a statement; `NotPrincipal` names everyone else."""
-    if statement.principals is not None:
-        return statement.principals
-    return EVERYONE
-
-
 def _filled(test: Test, home: Mapping[str, str]) -> Test:
     values = test.values
     for key, value in home.items():
         variable = re.compile(r"\$\{\s*" + re.escape(key) + r"\s*(,[^}]*)?\}", re.IGNORECASE)
         values = tuple(variable.sub(value, each) for each in values)
     return replace(test, values=values)
-
-
-_Names = Mapping[tuple[str, str], Sequence[int]]
-"""Where a statement names each principal."""
-
-
-def _about(
-    policy: Policy, regions: tuple[Statement, ...], known: dict[int, tuple[Statement, _Names]]
-) -> Policy:
-    """Return what a policy says of the principals of some regions; the rest cannot matter to the question."""
-    many = any(len(each.principals or ()) > MANY for each in policy.statements)
-    everyone = [one for one in regions if any(each.kind == "any" for each in named(one))]
-    if everyone and not many:
-        return policy
-    ours = {(each.kind, _key(each)) for one in regions for each in named(one)} | {("any", "*")}
-    kept = []
-    for statement in policy.statements:
-        if statement.principals is not None:
-            names = _names(statement, known)
-            those = {at for name in ours for at in names.get(name, ())}
-            for one in everyone:
-                those |= {at for name, found in names.items() if _may_lie_in(one, name) for at in found}
-            if not those:
-                continue
-            if len(those) < len(statement.principals):
-                told = tuple(statement.principals[at] for at in sorted(those))
-                statement = replace(statement, principals=told)  # noqa: PLW2901
-        kept.append(statement)
-    return replace(policy, statements=tuple(kept))
-
-
-def _may_lie_in(everyone: Statement, name: tuple[str, str]) -> bool:
-    """Say whether a region about everyone leaves a principal in: by its kind, and by its account."""
-    kind, account = name
-    for each in everyone.tests:
-        if each.key == "aws:principalarn" and each.base == "Null" and each.values == ("false",):
-            if kind not in ("aws", "any"):
-                return False
-        elif (
-            kind == "aws"
-            and each.key == "aws:principalaccount"
-            and each.operator == "StringNotEquals"
-            and account in each.values
-        ):
-            return False
-    return True
-
-
-def _names(statement: Statement, known: dict[int, tuple[Statement, _Names]]) -> _Names:
-    """Return where a statement names whom; looked up by its identity, for it may name thousands."""
-    if id(statement) not in known:
-        found: dict[tuple[str, str], list[int]] = {}
-        for at, each in enumerate(statement.principals or ()):
-            found.setdefault((each.kind, _key(each)), []).append(at)
-        known[id(statement)] = (statement, found)
-    return known[id(statement)][1]
-
-
-def _spelled_out(regions: Iterable[Statement]) -> tuple[Principal, ...] | None:
-    """Return all who can lie in one of the regions, when they are spelled out."""
-    asked = [each for one in regions for each in named(one)]
-    exact = all(
-        each.kind in ("service", "federated") or (each.kind == "aws" and ("/" in each.value))
-        for each in asked
-    )
-    return tuple(dict.fromkeys(asked)) if exact else None
-
-
-def _key(each: Principal) -> str:
-    """Return the account of an AWS principal, which is all that tells it apart here; the name of another."""
-    found = _ACCOUNT.search(each.value) if each.kind == "aws" else None
-    return found[0] if found else each.value
 
 
 def _family(base: str) -> str:

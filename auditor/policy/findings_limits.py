@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from auditor.policy.findings_ask import ASSUME, Inquiry, named, region, test
+from auditor.policy.findings_about import named
+from auditor.policy.findings_ask import ASSUME, Inquiry, region, test
 from auditor.policy.findings_meaning import Finding
 from auditor.policy.keys import POD_IDENTITY
 from auditor.policy.model import Policy, Principal, Test

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from auditor.policy.findings_ask import Inquiry, matching, named
+from auditor.policy.findings_about import named
+from auditor.policy.findings_ask import Inquiry, matching
 from auditor.policy.findings_meaning import Finding, finding
 from auditor.policy.keys import BUILT_IN, known
 from auditor.policy.model import ACTIONS, NEW_VERSION, VARIABLE, Principal, Statement
