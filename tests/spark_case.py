@@ -150,12 +150,21 @@ def kept(into: Path, tables: dict[str, list[dict[str, Any]]]) -> Snapshot:
     return write(into, tables, as_of=START + timedelta(days=40), window=window)
 
 
-def stepped(engine: Engine) -> dict[str, tuple[int, str]]:
-    """Derive every fact; returns how many rows each step made, and the hash of them; steps that were not worth it made none."""
+def _plainly(_: correlate.Step, run: Callable[[], None]) -> None:
+    run()
+
+
+def stepped(
+    engine: Engine, around: Callable[[correlate.Step, Callable[[], None]], None] = _plainly
+) -> dict[str, tuple[int, str]]:
+    """Derive every fact; returns how many rows each step made, and the hash of them; steps that were not worth it made none.
+
+    `around` runs each step.
+    """
     found = {}
 
     def counted(step: correlate.Step, run: Callable[[], None]) -> None:
-        run()
+        around(step, run)
         if engine._kinds(step.table):
             rows = engine.rows(f"SELECT * FROM {step.table}")
             found[step.name] = (len(rows), hashed(rows))

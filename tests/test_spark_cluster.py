@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from fault_world import pack
-from spark_case import LOOPBACK, estate, hashed, kept, needs_spark, settings, stepped
+from spark_case import LOOPBACK, estate, kept, needs_spark, settings, stepped
 
 from auditor import correlate
 from auditor.config_engine import Engine as Settings
@@ -179,20 +179,19 @@ def test_a_worker_killed_half_way_changes_nothing_and_no_worker_at_all_is_told_i
     from auditor.engines.spark import Engine
 
     given, workers = standalone
-    found: dict[str, tuple[int, str]] = {}
+
+    def killing(step: correlate.Step, run: Callable[[], None]) -> None:
+        if not step.name.startswith("22_"):
+            run()
+            return
+        kill = threading.Timer(0.7, os.kill, (workers[0].pid, signal.SIGKILL))
+        kill.start()
+        run()
+        kill.join()
+        assert workers[0].wait(10) == -signal.SIGKILL
+
     with Engine.connected(given, snapshot) as engine:
-        for step in correlate.steps():
-            if step.name.startswith("22_"):
-                killing = threading.Timer(0.7, os.kill, (workers[0].pid, signal.SIGKILL))
-                killing.start()
-                correlate.run_step(engine, step)
-                killing.join()
-                assert workers[0].wait(10) == -signal.SIGKILL
-            else:
-                correlate.run_step(engine, step)
-        for step in correlate.steps():
-            rows = engine.rows(f"SELECT * FROM {step.table}")
-            found[step.name] = (len(rows), hashed(rows))
+        found = stepped(engine, killing)
     assert {name: (here[name], found[name]) for name in here if here[name] != found[name]} == {}
     os.kill(workers[1].pid, signal.SIGKILL)
     workers[1].wait(10)
