@@ -110,6 +110,7 @@ def _others(value: Any) -> Iterator[Any]:
             {"zone": "", "owner": "É\\n"},
             {"zone": None, "export": "x", "owner": 'a"b'},
             {"a": "s3://q/w"},
+            {"zone": "a\0b", "owner": "\ud800", "export": "\U0001f600"},
         )
 
 
@@ -201,7 +202,7 @@ def test_whatever_one_value_is_instead_sql_says_what_python_says(
 def _odd() -> Estate:
     """Jobs and sessions that meet each other, one pair a day."""
     estate = Estate()
-    for state, kinds in {"DONE": ("job", "batch"), "SUCCEEDED": ("batch", "job"), "TERMINATED": ("session",), "ERROR": ("job",),
+    for state, kinds in {"DONE": ("job", "batch"), "SUCCEEDED": ("batch", "job"), "TERMINATED": ("session", "job"), "ERROR": ("job",),
                          "CANCELLED": ("batch",), "FAILED": ("session",), "DELETED": ("job",), "PENDING": ("odd",), None: ("job",)}.items():  # fmt: skip
         for kind in kinds:
             for done in (True, False, None):
@@ -231,6 +232,8 @@ def _odd() -> Estate:
     estate.add(job={"service_account": "SA-Up@X"}, subject={"service_account": "sa-up@x"})
     estate.add(job={"service_account": "sa-\u212a@x"}, subject={"service_account": "sa-k@x"})
     estate.add(own=False, cluster={"gone": True})
+    estate.add(own=False, cluster={"cluster_uuid": ""}, job={"cluster_uuid": ""})
+    estate.add(job={"job_uuid": ""}, session={"session_name": ""})
     estate.add(own=False, cluster={"gone": True}, job={"cluster_name": None})
     estate.add(job={"gone": True}, delete={"at": end})
     estate.add(job={"gone": True}, delete={"at": start - timedelta(hours=3)})

@@ -32,8 +32,7 @@ own AS (
 ),
 wrote AS (
     SELECT
-        c.session_key, min(w.first_at) AS first_at, max(w.last_at) AS last_at,
-        count(*) - count(w.first_at) + count(*) - count(w.last_at) AS untold
+        c.session_key, min(w.first_at) AS first_at, max(w.last_at) AS last_at
     FROM credential c
     JOIN credential_write w
       ON w.bucket = c.bucket AND coalesce(w.access_key_id, '') = coalesce(c.access_key_id, '')
@@ -86,9 +85,10 @@ ended AS (
     LEFT JOIN history_export h ON h.export_id = o.export_id
     LEFT JOIN config_export d ON d.name = coalesce(o.export_name, '')
     WHERE l.export_id IS NULL AND NOT coalesce(h.final, FALSE)
-      -- The greater of two times is the other one when one of them is not known.
-      AND j.finished_at IS NOT NULL AND w.last_write_at IS NOT NULL AND w.first_write_at IS NOT NULL AND j.started_at IS NOT NULL
-      AND j.ending = 'well' AND j.labels_known AND j.service_account <> '' AND j.subject <> '' AND o.found_by <> 'session'
+      -- The greater of two times is the other one when one of them is not known. When it began and first wrote, and as whom
+      -- it ran, is known of all that what was read (`issues`, `events`) is joined with.
+      AND j.finished_at IS NOT NULL
+      AND j.ending = 'well' AND j.labels_known AND j.subject <> '' AND o.found_by <> 'session'
       AND w.objects > 0 AND coalesce(w.unsupported, 0) = 0 AND coalesce(w.unversioned, 0) = 0
       -- No bucket is named that it may read from: of all that it names one is a bucket at most, where it writes.
       AND length(coalesce(j.arguments, '') || coalesce(j.properties, ''))
@@ -97,11 +97,12 @@ ended AS (
         <= CASE WHEN o.found_by = 'arguments' THEN 4 ELSE 0 END
       AND (
         (w.rivals > 0 AND coalesce(f.untold, 0) = 0)
-        OR (a.form = 'empty' AND a.last_modified IS NOT NULL AND coalesce(w.last_part_at <= a.last_modified, TRUE)
+        OR (a.form = 'empty' AND (w.last_part_at IS NULL OR w.last_part_at <= a.last_modified)
          AND coalesce(d.complete, '') <> 'manifest')
         OR (a.form = 'json' AND a.files = w.objects - coalesce(w.rewritten, 0) + a.lost)
       )
-      AND m.strength IN ('exact', 'strong') AND m.candidates = 1
+      -- A session that is given to a job fits no other (13_session_match).
+      AND m.strength IN ('exact', 'strong')
 )
 SELECT
     e.export_id, e.export_key, e.job_uuid, e.job_id, e.kind, e.project, e.region, e.bucket, p.bucket_arn, p.account,
@@ -116,8 +117,7 @@ SELECT
     CASE
         WHEN c.state = 'broken' OR e.rivals > 0 THEN 'none'
         WHEN p.strength = 'inferred' OR c.strength = 'inferred' OR e.form = 'empty' THEN 'inferred'
-        WHEN p.strength = 'strong' OR c.strength = 'strong' OR e.strength = 'strong' OR NOT e.witnessed THEN 'strong'
-        ELSE 'exact'
+        ELSE 'strong' -- as the recovery point is at most
     END AS strength,
     CAST(NULL AS TIMESTAMP) AS due_at, CASE WHEN c.state = 'broken' THEN 'trigger' WHEN e.rivals > 0 THEN 'objects' ELSE '' END AS first_problem,
     c.state AS trigger_state, c.strength AS trigger_strength, CAST(NULL AS TIMESTAMP) AS trigger_due_at,
@@ -191,14 +191,14 @@ WHERE e.ended_at <= n.settled_at AND e.ended_at <= p.ended_until
   AND (e.creator IS NULL OR e.creator = '' OR e.creator = a.principal)
   AND coalesce(c.job_id = e.job_id, c.job_id IS NULL)
   AND i.issued_at IS NOT NULL
-  AND (w.session_key IS NULL OR (w.untold = 0 AND w.last_at <= i.expires_at + n.skew AND w.first_at >= i.issued_at - n.skew))
-  AND e.state IS NOT NULL AND e.because IS NOT NULL
+  AND (w.session_key IS NULL OR (w.last_at <= i.expires_at + n.skew AND w.first_at >= i.issued_at - n.skew))
   -- That another fits is all there is to say where nothing hides what would tell them apart (links/hiding.py).
   AND (e.rivals = 0 OR (
     k.from_at <= least(e.since - n.skew, e.started_at - INTERVAL 5 MINUTE)
     AND greatest(e.begun - n.skew, e.started_at - INTERVAL 5 MINUTE) + INTERVAL 2 SECOND <= least(e.ended_at + n.skew, n.as_of)
   ))
-  -- What JSON would escape, and what is too long to be kept as it is, is written by the judges.
+  -- What JSON would escape, what is too long to be kept as it is, and what is not known (of it no length is) is written by
+  -- the judges.
   AND regexp_extract(a.entry_id || e.job_uuid || e.session_key || e.marker, '^[ !#-Z^-~]*$')
     = a.entry_id || e.job_uuid || e.session_key || e.marker
   AND length(a.entry_id || e.job_uuid || e.session_key || e.marker) <= 3000
