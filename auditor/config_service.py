@@ -9,7 +9,7 @@ from typing import Any
 
 from auditor.config_read import Reading, did_you_mean
 from auditor.config_sections import Duration, Scan, Secret
-from auditor.timetable import Every, Timetable, TimetableError, longest_gap_s, timetable
+from auditor.timetable import Every, Timetable, TimetableError, longest_gap_s, timetable, zone_of
 
 NEVER = "never"
 _LISTEN = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})\Z")
@@ -106,13 +106,17 @@ def _check_schedule(
     reading: Reading, schedule: Schedule, scan: Scan | None, raw: Mapping[str, Any]
 ) -> Scan | None:
     times: dict[str, Timetable | None] = {}
+    try:
+        zone_of(schedule.zone)  # also where no schedule uses it yet
+    except TimetableError as error:
+        reading.wrong(("schedule", "zone"), str(error))
+        return scan
     for key in ("scan", "report"):
         text = getattr(schedule, key)
         try:
             times[key] = timetable(text, schedule.zone) if text not in {"", NEVER} else None
         except TimetableError as error:
-            where = "zone" if "no time zone" in str(error) else key
-            reading.wrong(("schedule", where), str(error))
+            reading.wrong(("schedule", key), str(error))
             return scan
     asked = times["scan"]
     if asked is None or scan is None:

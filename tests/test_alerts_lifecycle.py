@@ -17,7 +17,7 @@ from auditor.alerts.routes import Route
 from auditor.errors import UsageError
 from auditor.ledger import Filters, Ledger
 from auditor.ledger.matters import Due, Told
-from auditor.model import Gap, Seen
+from auditor.model import Gap, Outcome, Seen
 from auditor.watch.values import Watched
 
 
@@ -440,3 +440,32 @@ def test_a_clock_that_steps_an_hour_either_way_reminds_once_a_day_and_no_more(li
     assert life.send(49.3) == []
     assert life.send(73.3) == []
     assert life.send(74.3) == ["reminder"]
+
+
+def test_what_rules_say_of_the_scanning_is_one_matter_from_scan_to_scan(life: Life) -> None:
+    def of(at: int, verdict: str = "fail") -> Outcome:
+        return outcome(verdict, f"slot-{at}", subject_table="scan", severity="high", because=f"{at} gaps")
+
+    for at in (0, 1, 2):
+        life.look(at, of(at))
+    life.look(3, of(3, "unknown"))  # neither ends nor begins anything
+    life.look(4, of(4))
+    assert life.events == ["opened"]
+    assert life.send(25) == ["reminder"]
+    assert life.last["items"][0]["resource"] == "slot-4" and life.last["counts"] == {"fail": 1}
+    assert life.ack(26, life.got[0].alert.alert_id)
+    assert life.send(60) == ["acknowledged"]
+    life.look(61, of(61, "pass"))
+    assert life.events[-1] == "recovered"
+    assert life.last["items"][0]["because"] == "the last scan does not fail it"
+    life.look(62, of(62))
+    assert life.events[-1] == "opened"
+    life.look(63)
+    assert life.events[-2:] == ["opened", "recovered"]
+
+
+def test_what_cannot_be_told_of_the_scanning_goes_unknown_once(tmp_path: Path) -> None:
+    life = Life(tmp_path, Route("r", "low", ("opened", "went_unknown")))
+    for at in range(3):
+        life.look(at, outcome("unknown", f"slot-{at}", subject_table="scan"))
+    assert life.events == ["went_unknown"]

@@ -121,6 +121,9 @@ def test_a_receiver_that_is_down_for_days_gets_it_in_the_end_or_leaves_a_dead_le
     assert timedelta(hours=70) < at - NOW < timedelta(hours=85)
     (letter,) = ledger.outbox(state="dead")
     assert "out of order" in letter.last_error
+    ledger.replay_alert("msg_0", at)
+    attempt(receiver, ledger, at)
+    assert ledger.outbox()[0].state == "pending"  # it has all its attempts anew
     receiver.reply = lambda _: (200, {}, b"")
     ledger.replay_alert("msg_0", at)
     attempt(receiver, ledger, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,8 +87,32 @@ def test_the_order_of_rows_never_matters(a: list[str], b: list[str], random: obj
     ],
 )
 def test_a_failure_that_could_not_be_seen_is_unknown_and_never_resolved(why: dict[str, object]) -> None:
-    (drift,) = between([outcome("fail", subject_table="s3_bucket")], [], **why)
-    assert (drift.kind, drift.before, drift.after) == ("changed", "fail", "unknown")
+    for table in ("s3_bucket", "bucket"):  # its own listing, and facts of what is listed there
+        (drift,) = between([outcome("fail", subject_table=table)], [], **why)
+        assert (drift.kind, drift.before, drift.after) == ("changed", "fail", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            {"failed_checks": ({"name": "on"}, {"name": "mfa"})},
+            ("failed_checks", '["on"]', '["mfa","on"]', "worse"),
+        ),
+        ({"failed_checks": ({"name": "mfa"},)}, ("failed_checks", '["on"]', '["mfa"]', "neutral")),
+        ({"severity": "critical"}, ("severity", "high", "critical", "worse")),
+        ({"severity": "low"}, ("severity", "high", "low", "better")),
+        ({"because": "in other words", "owner": "somebody else"}, None),
+        ({"failed_checks": ({"name": "on", "values": {"age": 7}},)}, None),
+    ],
+)
+def test_a_failure_for_other_reasons_changed_and_one_in_other_words_did_not(
+    more: dict[str, Any], told: tuple[str, ...] | None
+) -> None:
+    found = between([outcome("fail")], [outcome("fail", **more)])
+    assert [(d.kind, d.field, d.before, d.after, d.direction) for d in found] == (
+        [("changed", *told)] if told else []
+    )
 
 
 def test_a_rule_that_could_not_list_its_subjects_resolves_none_of_that_account() -> None:

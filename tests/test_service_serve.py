@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -350,6 +351,33 @@ def test_a_monitor_outside_is_told_of_each_good_scan_once_and_of_a_failure_again
     assert [event for event, _ in clocked.lines] == ["not told", "heartbeat", "heartbeat"]
 
 
+def test_a_good_scan_that_is_long_past_is_no_sign_that_all_is_well(world: World) -> None:
+    told: list[datetime] = []
+
+    def ping() -> str:
+        told.append(world.now)
+        return "HTTP 503"
+
+    clocked = Clocked(world, ping=ping)
+    clocked.pass_(60)
+    world.ends = "no more"
+    clocked.pass_(3 * 3600, 300)
+    assert told and max(told) - START <= timedelta(hours=1, minutes=10)
+
+
+def test_a_run_that_does_not_end_in_time_is_cut_off_and_its_slot_given_back(world: World) -> None:
+    world.takes_s = 900
+    clocked = Clocked(world)
+    clocked.pass_(20)
+    service = clocked.service
+    assert service._stop(SimpleNamespace(shutdown=lambda wait: None), world.mono)  # type: ignore[arg-type]
+    assert [event for event, _ in clocked.lines][-3:] == ["stopping", "cut off", "stopped"]
+    assert world.scans[0].owner in world.dead
+    assert [slot.state for slot in world.ledger.agenda.open_slots()] == ["planned", "planned"]
+    leader = world.ledger.agenda.leader()
+    assert leader is not None and leader.holder == ""
+
+
 def test_a_heartbeat_leaves_by_the_guarded_way_and_never_quotes_its_address() -> None:
     with receiving() as receiver:
         assert heartbeat(lambda: f"{receiver.url}&token=s3cret", out())() == ""
@@ -531,8 +559,8 @@ def test_a_process_serves_stands_by_and_ends_when_it_is_told_to(tmp_path: Path) 
     [
         ('[schedule]\nscan = "0 2 * *"\n', "config.toml:2: schedule.scan: '0 2 * *' is neither a duration"),
         (
-            '[schedule]\nzone = "Europe/Berlln"\n',
-            "config.toml:2: schedule.zone: 'Europe/Berlln' is no time zone",
+            '[schedule]\nscan = "1h"\nreport = "never"\nzone = "Europe/Berlln"\n',
+            "config.toml:4: schedule.zone: 'Europe/Berlln' is no time zone",
         ),
         (
             '[scan]\nschedule = "1d"\n[schedule]\nscan = "6h"\n',

@@ -249,6 +249,8 @@ def test_a_leader_that_slept_through_its_lease_writes_nothing_any_more(world: Wo
     before = world.ledger.agenda.slots()
     with pytest.raises(DeposedError), world.ledger.agenda.leading(old) as desk:
         desk.end(slot, "failed", world.now)
+    with pytest.raises(DeposedError):  # nor does it take the lead from whom it has not seen
+        world.ledger.agenda.lead("a", world.now, LEASE_S, after=old)
     assert world.ledger.agenda.slots() == before
     world.run(10, 10)
     assert world.leaders == ["b"]

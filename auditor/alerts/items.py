@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from auditor.baselines import is_back
 from auditor.drift import finding_id
 from auditor.ledger import RuleNote
 from auditor.ledger.matters import OpenFinding
+from auditor.ledger.stands import SCAN
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.watch.authors import is_late, trace
 from auditor.watch.gcp import TABLES as GOOGLE
@@ -75,7 +76,12 @@ _as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 def finding_key(found: OpenFinding) -> str:
     """Return what a finding is known by."""
-    return dedup_key("finding", f"{found.subject_table}/{found.subject_key}", found.rule)
+    return dedup_key("finding", about(found.subject_table, found.subject_key), found.rule)
+
+
+def about(table: str, key: str) -> str:
+    """Return what a matter is of: a scan as such, whichever it is, for each is a subject of its own."""
+    return SCAN if table == SCAN else f"{table}/{key}"
 
 
 def rank(severity: str) -> int:
@@ -84,7 +90,7 @@ def rank(severity: str) -> int:
 
 
 def drifted(
-    drift: Iterable[Drift],
+    drift: Collection[Drift],
     outcomes: Iterable[Outcome],
     rules: Mapping[str, RuleNote],
     wanted: Callable[[str, str, str], bool],
@@ -98,6 +104,9 @@ def drifted(
     """
     causes: dict[str, str] = {}
     told: list[tuple[Drift, str, str]] = []
+    of_scans = [one for one in drift if one.subject_table == SCAN and one.rule]
+    lasts = {_key(one) for one in of_scans if one.after is not None}
+    unknown = {_key(one) for one in of_scans if (one.before, one.after) == ("unknown", None)}
     for one in drift:
         if one.rule is None and one.actor:
             causes[one.subject_key] = one.actor
@@ -110,6 +119,11 @@ def drifted(
             and wanted("recovered", key, one.severity)
         ):
             event = "vanished" if one.kind == "vanished" and one.direction == "neutral" else "recovered"
+        if one.subject_table == SCAN and event == "went_unknown" and key in unknown:
+            event = None
+        if one.subject_table == SCAN and event == "vanished":  # the scan before, as a subject
+            event = None if key in lasts else "recovered"
+            one = replace(one, kind="resolved", because="the last scan does not fail it")  # noqa: PLW2901
         if event is not None and wanted(event, key, one.severity):
             told.append((one, event, key))
     subjects = {(one.rule, one.subject_key) for one, _, _ in told if one.rule}
@@ -201,7 +215,7 @@ def gone(drift: Iterable[Drift]) -> dict[tuple[str, str], Drift]:
 
 def _key(one: Drift) -> str:
     kind = "finding" if one.rule else "setting"
-    return dedup_key(kind, f"{one.subject_table}/{one.subject_key}", one.rule or str(one.field))
+    return dedup_key(kind, about(one.subject_table, one.subject_key), one.rule or str(one.field))
 
 
 def _finding_event(one: Drift) -> str | None:

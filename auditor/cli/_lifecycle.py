@@ -50,13 +50,13 @@ def ack(matter: str, reason: str, by: str) -> None:
 
 
 def _finding(ledger: Ledger, word: str) -> list[tuple[str, str]]:
-    from auditor.alerts.items import dedup_key
+    from auditor.alerts.items import about, dedup_key
 
     found = None if word.startswith("msg_") else ledger.finding(word)
     if found is None or found.state != "open":
         return []
     return [
-        (dedup_key("finding", f"{found.subject_table}/{found.subject_key}", found.rule), found.subject_key)
+        (dedup_key("finding", about(found.subject_table, found.subject_key), found.rule), found.subject_key)
     ]
 
 

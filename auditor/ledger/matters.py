@@ -11,6 +11,7 @@ from typing import Any
 
 from auditor.ledger import memory, silences, waivers
 from auditor.ledger.silences import ACKED, Silence
+from auditor.ledger.stands import Ended, of_old, scan_findings, scan_rule, stands_now
 from auditor.ledger.values import CLOSING, Alert, WaiverRow, instant, maybe, stamp
 
 FLAPS = timedelta(hours=24)
@@ -214,13 +215,17 @@ def due(conn: sqlite3.Connection, now: datetime) -> Due:
         for each in decided
         if waivers.end(each) <= now + EXPIRES and f"waiver/{each.waiver_id}" not in done
     ]
+    if any(scan_rule(json.loads(said)) for said in (*(row[6] for row in rows), *(row[6] for row in kept))):
+        ids |= scan_findings(conn)
     findings = {each.finding_id: each for each in _open(conn, None if soon else sorted(ids - {None}))}
-    ended = _Ended(conn)
+    ended = Ended(conn, findings.values())
     flapping = _flapping(conn)
     matters = []
     for channel, key, since, raised_at, told_at, told, said, incident, acked in rows:
-        short = json.loads(said) or _of_old(conn, incident)
-        stands, because, severity = _stands(short, findings, ended, raised_at)
+        short = json.loads(said) or of_old(conn, incident)
+        if now_so := ended.scans.get(scan_rule(short)):
+            short = {**short, "resource": now_so.subject_key, "finding_id": now_so.finding_id}
+        stands, because, severity = stands_now(short, findings, ended, raised_at)
         matters.append(
             Matter(
                 channel=channel,
@@ -299,58 +304,6 @@ def _open(conn: sqlite3.Connection, some: Sequence[str] | None) -> list[OpenFind
     ]
 
 
-class _Ended:
-    """When settings were last set right, or their resources were gone: read once, if anything asks."""
-
-    def __init__(self, conn: sqlite3.Connection) -> None:
-        self._conn = conn
-        self._found: dict[tuple[str, str, str | None], str] | None = None
-
-    def after(self, table: str, key: str, name: str | None, since: str) -> bool:
-        """Say whether a setting ended after a time."""
-        if self._found is None:
-            self._found = {
-                (row[0], row[1], row[2]): row[3]
-                for row in self._conn.execute(
-                    "SELECT subject_table, subject_key, CASE kind WHEN 'vanished' THEN NULL ELSE field END, "
-                    "max(detected_at) FROM drift WHERE rule IS NULL AND (direction = 'better' OR kind = 'vanished') "
-                    "GROUP BY 1, 2, 3"
-                )
-            }
-        return any(self._found.get((table, key, each), "") > since for each in (name, None))
-
-
-def _stands(
-    said: Mapping[str, Any], findings: Mapping[str, OpenFinding], ended: _Ended, since: str
-) -> tuple[str, str, str]:
-    """Return how a matter stands that was last raised at a time, why, and how severe it is.
-
-    One that has begun anew since, and has only ever been unknown, is another: this one is over.
-    """
-    because, severity = str(said.get("because") or ""), str(said.get("severity") or "medium")
-    if finding_id := said.get("finding_id"):
-        found = findings.get(str(finding_id))
-        if found is None or (not found.failed and stamp(found.opened_at) > since):
-            return "over", because, severity
-        return found.verdict, found.because, found.severity
-    if said.get("field") and ended.after(
-        str(said.get("resource_type")), str(said.get("resource")), str(said["field"]), since
-    ):
-        return "over", because, severity
-    return "open", because, severity
-
-
-def _of_old(conn: sqlite3.Connection, incident: str | None) -> dict[str, Any]:
-    """Return what is known of a matter that was told before this was kept: the message that told of it."""
-    row = conn.execute(
-        "SELECT json_extract(body, '$.data.severity'), json_extract(body, '$.data.title') FROM outbox "
-        "WHERE alert_id = ?",
-        (incident,),
-    ).fetchone()
-    severity, title = row or ("medium", None)
-    return {"severity": severity, "resource": title or "what an earlier message told of"}
-
-
 def _kept(conn: sqlite3.Connection) -> list[tuple[str, ...]]:
     """Return what silences keep back, each matter of each alert."""
     return conn.execute(
@@ -362,12 +315,12 @@ def _kept(conn: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 def _held(
-    kept: Sequence[tuple[str, ...]], findings: Mapping[str, OpenFinding], ended: _Ended
+    kept: Sequence[tuple[str, ...]], findings: Mapping[str, OpenFinding], ended: Ended
 ) -> dict[str, list[Held]]:
     found: dict[str, list[Held]] = {}
     for silence, channel, alert_id, event, at, key, said in kept:
         short = json.loads(said)
-        stands, because, _ = _stands(short, findings, ended, at)
+        stands, because, _ = stands_now(short, findings, ended, at)
         found.setdefault(silence, []).append(
             Held(channel, alert_id, key, event, instant(at), short, stands, because)
         )
