@@ -160,7 +160,9 @@ def test_role_that_grants_more_or_is_deleted_is_told_once_and_one_of_googles_own
     assert told(roles(role(own, [READ])), roles(role(own, [READ, ACT]))) == [
         f"worse permissions are weaker: {own} now grants {ACT}"
     ]
-    assert told(roles(role(own, [ACT])), roles(role(own, [ACT], deleted=True))) == ["better deleted changed"]
+    assert told(roles(role(own, [ACT])), roles(role(own, [ACT], deleted=True))) == [
+        "better deleted is stronger: its bindings grant nothing"
+    ]
     assert told(roles(role(theirs, [])), roles(role(theirs, [ACT])))[0].startswith("neutral permissions")
     assert told(roles(role(own, [ACT, READ])), roles(role(own, [READ, ACT]))) == []
     assert told(roles(role(own, None)), roles(role(own, [ACT]))) == []
@@ -186,7 +188,9 @@ def test_binding_adds_nothing_to_what_is_held_above_and_a_project_under_another_
         == f"worse ancestors changed: {FOLDER} is above it now, which may be weaker: not decided because what policies there let through was not compared"
     )
     assert told(here, {"gcp_project": [project(None)]}) == []
-    assert told(here, {"gcp_project": [project([FOLDER], "DELETE_REQUESTED")]}) == ["worse state changed"]
+    assert told(here, {"gcp_project": [project([FOLDER], "DELETE_REQUESTED")]}) == [
+        "worse state is weaker: it is to be deleted: it can be restored for 30 days"
+    ]
 
 
 # What could not be seen.
@@ -241,12 +245,12 @@ def test_ledger_keeps_what_was_not_asked_for_and_forgets_what_is_gone() -> None:
 def test_user_managed_key_is_weaker_and_those_that_google_rotates_are_no_drift() -> None:
     with_key: State = {"gcp_service_account_key": [key("k1")]}
     new, gone = told({}, with_key), told(with_key, {})
-    assert new == [f"worse is new: it can be used by whoever holds it (a user-managed key of {EXPORT})"]
-    assert gone == [f"better is gone (a user-managed key of {EXPORT})"]
+    assert new == [f"worse is new: whoever holds it can act as the account (user-managed key k1 of {EXPORT})"]
+    assert gone == [f"better is gone (user-managed key k1 of {EXPORT})"]
     rotated: State = {"gcp_service_account_key": [key("g2", kind="SYSTEM_MANAGED")]}
     assert told({}, rotated) == [] == told(rotated, {})
     off: State = {"gcp_service_account_key": [key("k1", disabled=True)]}
-    assert told(off, with_key) == ["worse disabled changed"]
+    assert told(off, with_key) == ["worse disabled is weaker: whoever holds it can use it again"]
     late: State = {"gcp_service_account_key": [key("k1", expires_at=ago(days=1))]}
     assert told(with_key, late) == []
 
@@ -255,9 +259,11 @@ def test_account_enabled_again_is_weaker_and_one_made_anew_under_the_name_is_tol
     def of(**more: Any) -> State:
         return {"gcp_service_account": [account(OTHER, **more)]}
 
-    assert told(of(disabled=True), of()) == ["worse disabled changed"]
-    assert told(of(), of(disabled=True)) == ["better disabled changed"]
-    assert told(of(), of(unique_id="2")) == ["neutral unique_id changed"]
+    assert told(of(disabled=True), of()) == ["worse disabled is weaker: tokens of it are given out again"]
+    assert told(of(), of(disabled=True)) == ["better disabled is stronger: nobody gets tokens of it"]
+    assert told(of(), of(unique_id="2")) == [
+        f"neutral unique_id changed: another account stands under its name: it was 1-{OTHER}, and is 2"
+    ]
     assert told(of(), of(disabled=None)) == []
 
 
@@ -293,7 +299,7 @@ def test_logging_switched_off_is_told_though_no_policy_above_was_read_and_not_wh
 def sink(**more: Any) -> dict[str, Any]:
     return {
         "name": f"{HERE}/sinks/all", "project": P, "destination": "storage.googleapis.com/b", "filter": "", "disabled": False,
-        "own_exclusions": 0, **more,
+        "own_exclusions": 1, "exclusions": ["a"], **more,
     }  # fmt: skip
 
 
@@ -315,13 +321,16 @@ def log_bucket(**more: Any) -> dict[str, Any]:
     [
         ([log_bucket(retention_d=30)], "worse retention_d is weaker: keeps 30 d instead of 400 d"),
         ([log_bucket(retention_d=500)], "better retention_d is stronger"),
-        ([log_bucket(locked=False)], "worse locked changed"),
-        ([log_bucket(state="DELETE_REQUESTED")], "worse state changed"),
+        ([log_bucket(locked=False)], "worse locked is weaker: its retention can be lowered now"),
+        ([log_bucket(state="DELETE_REQUESTED")], "worse state is weaker: it is to be deleted, with its entries"),
         ([log_bucket(state="UPDATING")], "neutral state changed"),
         ([log_bucket(retention_d=None)], ""),
         ([], "worse is gone"),
-        ([sink(disabled=True)], "worse disabled changed"),
-        ([sink(own_exclusions=1)], "worse own_exclusions changed"),
+        ([sink(disabled=True)], "worse disabled is weaker: it routes nothing now"),
+        ([sink(exclusions=["a", "b"])], "worse exclusions are weaker: it leaves out what meets b"),
+        ([sink(exclusions=["b"])], "worse exclusions are weaker: it leaves out what meets b; it takes also what meets a"),
+        ([sink(exclusions=[])], "better exclusions are stronger: it takes also what meets a"),
+        ([sink(own_exclusions=2, exclusions=None)], "worse own_exclusions changed"),
         ([sink(filter="severity>=ERROR")], "worse filter is weaker: it no longer takes everything, only severity>=ERROR"),
         ([sink(destination="storage.googleapis.com/c")], "may be weaker: not decided because what places keep"),
     ],
@@ -337,8 +346,26 @@ def test_logs_that_are_kept_less_long_or_go_elsewhere_are_weaker(now: Any, said:
 def test_two_filters_are_not_compared_and_a_sink_that_goes_is_weaker() -> None:
     a, b = ({"gcp_log_sink": [sink(filter=text)]} for text in ("a", "b"))
     assert told(a, b) == ["worse filter changed: may be weaker: not decided because filters are not compared"]
-    assert told(a, {}) == ["worse is gone"]
+    assert told(a, {}) == ["worse is gone: it copied a to storage.googleapis.com/b"]
+    (gone,) = drift(a, {})
+    assert "gcloud logging sinks create all storage.googleapis.com/b --project=acme-data --log-filter=a" in (
+        undo(gone) or ""
+    )
     assert told(a, {}, coverage=[*SEEN, Gap("gcp_log_sink", P, reason="denied")]) == []
+
+
+def test_sink_that_copies_logs_to_a_place_of_others_may_be_weaker_and_one_within_the_project_is_not() -> None:
+    base: State = {"gcp_log_sink": [sink(name=f"{HERE}/sinks/_Required")]}
+
+    def new(to: str) -> list[str]:
+        return told(base, {"gcp_log_sink": [*base["gcp_log_sink"], sink(destination=to)]})
+
+    within = f"logging.googleapis.com/projects/{P}/locations/global/buckets/b"
+    assert new(within) == [f"neutral is new: it copies everything to {within}"]
+    for to in ("storage.googleapis.com/b", f"pubsub.googleapis.com/projects/{P}-2/topics/t"):
+        assert new(to) == [
+            f"worse is new: it copies everything to {to}, which may be weaker: not decided because who reads there is not known"
+        ]
 
 
 def test_user_of_a_cluster_that_runs_as_another_account_is_told_and_new_clusters_are_not() -> None:
@@ -419,6 +446,19 @@ def test_entry_that_says_what_it_changed_explains_nothing_else() -> None:
     assert found_key.actor is None
 
 
+def test_whoever_acts_through_a_service_account_is_named_with_it() -> None:
+    through = {"principal_email": OTHER, "delegation": ["user:eve@acme.example", f"serviceAccount:{EXPORT}"]}
+    signed = {"static_key_name": f"//iam.googleapis.com/projects/{P}/serviceAccounts/{OTHER}/keys/k9"}
+    made = entry("SetIamPolicy", HERE, **through, **signed)
+    (found,) = drift(
+        {}, bound(binding("roles/user")), audited=[made, {**made, "at": T0 + timedelta(minutes=5)}]
+    )
+    assert found.actor == OTHER
+    assert trace(found).session == f"user:eve@acme.example through serviceAccount:{EXPORT}"
+    assert found.actor_reason.endswith(f"{trace(found).session}, by the key k9, the newest of 2 that fit")
+    assert (trace(found).address, trace(found).others) == ("192.0.2.7", 1)
+
+
 def test_key_is_not_laid_at_the_door_of_who_deleted_another() -> None:
     of = f"{HERE}/serviceAccounts/{EXPORT}/keys/"
     (found,) = drift(
@@ -459,7 +499,28 @@ def test_entries_that_were_not_read_are_said_to_be_missing() -> None:
 def test_undo_names_the_command_and_quotes_what_a_stranger_chose() -> None:
     (found,) = drift({}, bound(binding("roles/user", "user:a b'; rm", TIMED)))
     said = undo(found) or ""
-    assert f"gcloud projects remove-iam-policy-binding {P} --member='user:a b'\"'\"'; rm'" in said
+    assert (
+        f"gcloud projects remove-iam-policy-binding {P} --member='user:a b'\"'\"'; rm' --role=roles/user (of those"
+        in said
+    )
+    (found,) = drift(bound(binding("roles/user", condition="a in [1, 2]")), {})
+    assert "--condition='^:::^expression=a in [1, 2]:::title=restored'" in (undo(found) or "")
+    wider = (
+        {"gcp_role": [role(f"{HERE}/roles/run", [READ])]},
+        {"gcp_role": [role(f"{HERE}/roles/run", [ACT, SUBMIT])]},
+    )
+    (found,) = drift(*wider)
+    assert (undo(found) or "").endswith(
+        f"gcloud iam roles update run --project={P} --remove-permissions={SUBMIT},{ACT} --add-permissions={READ}"
+    )
+    (found,) = drift({"gcp_project": [project([FOLDER])]}, {"gcp_project": [project(["organizations/9"])]})
+    assert f"gcloud beta projects move {P} --folder=7" in (undo(found) or "")
+    logged = (
+        {"gcp_audit_config": [audited("iam", "DATA_READ")]},
+        {"gcp_audit_config": [audited("iam", "DATA_READ", [ANA])]},
+    )
+    (found,) = drift(*logged)
+    assert f"gcloud projects set-iam-policy {P} policy.json" in (undo(found) or "")
     pool = "principal://iam.googleapis.com/locations/global/workforcePools/p/subject/ana"
     (found,) = drift({}, bound(binding("roles/user", pool)))
     assert f"--member={pool} --role=roles/user --condition=None" in (undo(found) or "")

@@ -238,6 +238,19 @@ def test_findings_that_follow_from_a_change_are_told_with_it_and_by_whom(intrude
     assert "as it is new: Cloud Audit entry" in rules["service-account-has-no-keys"]["who_because"]
 
 
+def test_people_read_in_the_title_what_the_change_comes_to_and_below_who_did_it_and_how_it_is_undone(
+    intruded: Told,
+) -> None:
+    (text,) = (each for each in intruded.slack if ANALYSTS in each.splitlines()[0])
+    assert text.startswith(f"[HIGH] {ANALYSTS} may now logging.logEntries.list on {HERE}, and ")
+    assert (
+        f"Who: {ADMIN}" in text
+        and "Fix: If nobody meant this: gcloud projects remove-iam-policy-binding" in text
+    )
+    (text,) = (each for each in intruded.slack if "service-account-has-no-keys" in each.splitlines()[0])
+    assert text.count(f"Who: {EVE}") >= 12 and "not found" not in text  # DRF-007 too
+
+
 def test_what_is_only_written_anew_or_rotated_by_google_or_out_of_sight_is_no_drift(hidden: Told) -> None:
     assert hidden.drift == {} and hidden.items() == {}
     blind = {

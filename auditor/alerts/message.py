@@ -14,6 +14,7 @@ from auditor.alerts.items import Item, rank
 from auditor.alerts.text import LARGEST_BYTES, clean, iso, line, wire
 from auditor.ledger import Alert
 from auditor.ledger.values import CLOSING, OPENING
+from auditor.watch.gcp import TABLES as GOOGLE
 from auditor.watch.told import not_decided
 
 _ITEMS = 25
@@ -110,7 +111,7 @@ def message(
 
 def _title(items: Sequence[Item], event: str) -> str:
     first = items[0]
-    if first.event in _ROW_EVENTS and (words := came_or_went(first.said)):
+    if first.event in _ROW_EVENTS and (words := in_words(first.said)):
         return f"{words}, and {len(items) - 1} more" if len(items) > 1 else words
     what = str(first.said.get("rule") or first.said.get("field") or "").strip()
     subject = f"{what} on {first.resource}" if what else first.resource
@@ -124,12 +125,17 @@ def _title(items: Sequence[Item], event: str) -> str:
 _ROW_EVENTS = ("worsened", "changed", "recovered", "vanished")
 
 
-def came_or_went(said: Mapping[str, Any]) -> str:
-    """Say what it comes to that a row of settings came or went, in a line; empty for all else, and where it is not said."""
-    if said.get("rule") or said.get("field") or said.get("change") not in ("appeared", "vanished"):
+def in_words(said: Mapping[str, Any]) -> str:
+    """Say what it comes to that settings changed, or a row of them came or went; empty where that is not told in words."""
+    if said.get("rule"):
+        return ""
+    because = str(said.get("because") or "").partition("; away from the state ")[0]
+    if said.get("field"):  # what settings of Google Cloud come to is said in words; their names say little
+        return because if said.get("resource_type") in GOOGLE else ""
+    if said.get("change") not in ("appeared", "vanished"):
         return ""
     resource = str(said.get("resource"))
-    words = str(said.get("because") or "").removeprefix(f"{resource}: ")
+    words = because.removeprefix(f"{resource}: ")
     if words.startswith(("is new", "is gone")):
         _, colon, rest = words.partition(": ")
         return rest if colon else f"{resource} {words}"

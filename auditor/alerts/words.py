@@ -99,9 +99,21 @@ def fitted(
     return made
 
 
+_MANY = 25
+_WHOLE = 3
+_NEEDED = ("Resource", "Setting", "Before", "After", "Because", "Who", "Fix", "Evidence")
+"""What a matter is not told without, where only the first few are told with all there is to say."""
+
+
 def _shorter(words: Words) -> Words:
+    thin = tuple(
+        part if at < _WHOLE else replace(part, facts=tuple((k, v) for k, v in part.facts if k in _NEEDED))
+        for at, part in enumerate(words.parts)
+    )
+    if thin != words.parts:
+        return replace(words, parts=thin)
     if len(words.parts) > 1:
-        keep = len(words.parts) * 3 // 4
+        keep = len(words.parts) - 1 if len(words.parts) <= _MANY else len(words.parts) * 3 // 4
         return replace(words, parts=words.parts[:keep], left_out=words.left_out + len(words.parts) - keep)
     cut = tuple(
         Part(part.title[:_SHORT], tuple((k, v[:_SHORT]) for k, v in part.facts)) for part in words.parts

@@ -174,9 +174,10 @@ present AS (
         WHEN 'filter' THEN t.filter
         WHEN 'disabled' THEN CAST(t.disabled AS VARCHAR)
         WHEN 'own_exclusions' THEN CAST(t.own_exclusions AS VARCHAR)
+        WHEN 'exclusions' THEN t.exclusions
         END AS value, t.project AS account, '*' AS region
     FROM gcp_log_sink AS t
-    CROSS JOIN (VALUES ('destination'), ('filter'), ('disabled'), ('own_exclusions')) AS f (field)
+    CROSS JOIN (VALUES ('destination'), ('filter'), ('disabled'), ('own_exclusions'), ('exclusions')) AS f (field)
     UNION ALL
     SELECT 'dataproc_cluster' AS table_name, t.cluster_uuid AS key, 'user_service_accounts' AS field, t.user_service_accounts AS value, t.project AS account, t.region AS region
     FROM dataproc_cluster AS t

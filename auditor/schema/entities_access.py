@@ -235,6 +235,7 @@ TABLES = (
             ("backup_selection", "all"),
             ("backup_vault", "all"),
             ("cloudtrail_trail", "all"),
+            ("gcp_project", "all"),
             ("gcp_iam_binding", "all"),
             ("gcp_audit_config", "all"),
             ("gcp_role", "all"),

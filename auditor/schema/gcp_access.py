@@ -125,6 +125,7 @@ TABLES = (
             text("filter", "what it takes; empty: everything", watch="change"),
             boolean("disabled", "it routes nothing", watch="down"),
             integer("own_exclusions", "exclusions of its own that are not disabled", watch="down"),
+            json("exclusions", "the filters of these", watch="change"),
         ),
     ),
 )

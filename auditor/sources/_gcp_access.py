@@ -192,5 +192,6 @@ def of_sink(sink: Any, project: str) -> Row:
             "filter": sink.filter,
             "disabled": sink.disabled,
             "own_exclusions": sum(not each.disabled for each in sink.exclusions),
+            "exclusions": sorted(each.filter for each in sink.exclusions if not each.disabled),
         },
     )

@@ -21,7 +21,8 @@ _GLOBAL = "us-east-1"
 """Where CloudTrail records what is global."""
 _SAID = re.compile(
     r"(?:CloudTrail event (?P<event_id>\S+)|Cloud Audit entry (?P<entry_id>.+?)) \((?P<event_name>[^)]*)\)"
-    r"(?:, from (?P<address>.+?))?(?:, the newest of (?P<of>\d+) that fit)?"
+    r"(?:, from (?P<address>.+?))?(?:, for (?P<caller>.+?))?(?:, by the key (?P<key>.+?))?"
+    r"(?:, the newest of (?P<of>\d+) that fit)?"
 )
 
 
@@ -33,7 +34,7 @@ class Trace:
     event_name: str | None = None
     address: str | None = None
     session: str | None = None
-    """Name of the session, where a role was assumed."""
+    """Name of the session, where a role was assumed; who acted through a service account, the first caller first."""
     others: int = 0
     """Events that fit too, all older."""
 
@@ -51,7 +52,7 @@ def trace(drift: Drift) -> Trace:
         found["event_id"] or found["entry_id"],
         found["event_name"],
         found["address"],
-        session or None,
+        session or found["caller"],
         int(found["of"] or 1) - 1,
     )
 
@@ -77,6 +78,9 @@ def behind(changes: Iterable[Drift]) -> dict[str, Drift]:
         if one.actor is None:
             continue
         found[one.subject_key] = one
+        found[f"{one.subject_table}/{one.subject_key}#{one.field or one.kind}"] = (
+            one  # as rules judge a change
+        )
         for key in gcp.judged_as(one.subject_table, one.subject_key):
             if key not in judged or (one.direction == "worse" != judged[key].direction):
                 judged[key] = one
@@ -142,6 +146,8 @@ class Authors:
             words = [f"{what} {change.get('event_id')} ({change.get('event_name')})"]
             if change.get("source_ip"):
                 words.append(f"from {change['source_ip']}")
+            if change.get("by"):
+                words.append(str(change["by"]))
             if len(fitting) > 1:
                 words.append(f"the newest of {len(fitting)} that fit")
             return change, ", ".join(words)

@@ -243,7 +243,16 @@ def _one_of(was: Fields, has: Fields, names: Collection[str]) -> tuple[Watched, 
 
 
 _PLURAL = frozenset(
-    ("ancestors", "permissions", "selections", "copies", "client_ids", "thumbprints", "write_data_arns")
+    (
+        "ancestors",
+        "exclusions",
+        "permissions",
+        "selections",
+        "copies",
+        "client_ids",
+        "thumbprints",
+        "write_data_arns",
+    )
 )
 _WORDS = {"worse": "is weaker", "better": "is stronger"}
 

@@ -18,7 +18,7 @@ from auditor.watch.values import Watched, place_of
 FEED = "gcp_audit_entry"
 COLUMNS = (
     "entry_id", "project", "at", "method", "principal_email", "principal_subject", "caller_ip", "resource_name",
-    "granted", "status_code", "cluster_uuid", "deltas",
+    "granted", "status_code", "cluster_uuid", "deltas", "delegation", "static_key_name",
 )  # fmt: skip
 """What is read of an entry."""
 
@@ -47,7 +47,7 @@ METHODS: dict[str, dict[str, tuple[str, ...]]] = {
         "-": ("DeleteBucket",),
     },
     SINK: {
-        **dict.fromkeys(("destination", "filter", "disabled", "own_exclusions"), ("UpdateSink",)),
+        **dict.fromkeys(("destination", "filter", "disabled", "own_exclusions", "exclusions"), ("UpdateSink",)),
         "+": ("CreateSink",),
         "-": ("DeleteSink",),
     },
@@ -65,7 +65,16 @@ def changes(rows: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
         actor = row["principal_email"] or row["principal_subject"]
         if method in _TOLD and row["status_code"] == 0 and row["granted"] is not False and actor:
             names = {"event_id": row["entry_id"], "event_name": method, "actor": actor}
-            yield {**row, **names, "source_ip": row["caller_ip"]}
+            yield {**row, **names, "source_ip": row["caller_ip"], "by": _by(row)}
+
+
+def _by(row: Mapping[str, Any]) -> str:
+    """Say who stands behind a service account: whoever acted through it, the first caller first, or the key that signed."""
+    words = [str(each).replace(", ", " ") for each in row.get("delegation") or ()]
+    said = [f"for {' through '.join(words)}"] if words else []
+    if key := row.get("static_key_name"):
+        said.append(f"by the key {str(key).rpartition('/')[2]}")
+    return ", ".join(said)
 
 
 def beyond(one: Watched) -> str:

@@ -138,10 +138,10 @@ class Access:
         if one.table == BINDING:
             return self._bound(has)
         if one.table == KEY:
-            return _key(one, has, "is new: it can be used by whoever holds it", "worse")
+            return _key(one, has, "is new: whoever holds it can act as the account", "worse")
         if one.table == AUDITED:
             return self._logged(one, has)
-        return Told("better" if one.table == SINK else "neutral", "is new")
+        return _sink_new(one, has) if one.table == SINK else Told("neutral", "is new")
 
     def went(self, one: Watched, was: Fields) -> Told | None:
         """Say what a row comes to that is gone; None when there is nothing to tell of it."""
@@ -153,7 +153,9 @@ class Access:
             return _key(one, was, "is gone", "better")
         if one.table == AUDITED:
             return self._unlogged(one)
-        return Told("worse" if one.table in (BUCKET, SINK) else "neutral", "is gone")
+        if one.table == SINK:
+            return _sink_gone(was)
+        return Told("worse" if one.table == BUCKET else "neutral", "is gone")
 
     # Bindings.
 
@@ -305,7 +307,8 @@ def _key(one: Watched, fields: Fields, says: str, direction: str) -> Told | None
     kind = fields["key_type"].value if "key_type" in fields else None
     if kind == _SYSTEM:
         return None  # Google makes and ends these by itself
-    return Told(direction, f"{says} (a user-managed key of {place_of(one)})")
+    name = one.key.rpartition("/")[2]
+    return Told(direction, f"{says} (user-managed key {name} of {place_of(one)})")
 
 
 # Columns.
@@ -344,6 +347,34 @@ def sink_filter(was: str, has: str) -> Told:
         if was.startswith(f"{has} AND "):
             return Told("better", f"it takes also what does not meet{was.removeprefix(f'{has} AND')}")
     return Told("worse", f"{NOT_DECIDED} filters are not compared", word="changed")
+
+
+def own_exclusions(was: Fields, has: Fields) -> Told | None:
+    """Tell of how many exclusions a sink has, where not of each."""
+    if all("exclusions" in side and side["exclusions"].value is not None for side in (was, has)):
+        return None
+    before, after = (int(side["own_exclusions"].value or 0) for side in (was, has))
+    return Told("worse" if after > before else "better")
+
+
+def _sink_new(one: Watched, has: Fields) -> Told:
+    """Tell of a sink that came: what it copies to where others may read is not known to be theirs."""
+    to, takes = _sink(has)
+    says = f"is new: it copies {takes} to {to}"
+    if f"/projects/{one.account}/" in f"/{to.partition('/')[2]}":
+        return Told("neutral", says)
+    return Told("worse", f"{says}, which {NOT_DECIDED} who reads there is not known")
+
+
+def _sink_gone(was: Fields) -> Told:
+    to, takes = _sink(was)
+    kept = [f"{name}={was[name].value or ''}" for name in ("destination", "filter") if name in was]
+    return Told("worse", f"is gone: it copied {takes} to {to}", before=json.dumps(kept))
+
+
+def _sink(fields: Fields) -> tuple[str, str]:
+    to, takes = (fields[name].value if name in fields else None for name in ("destination", "filter"))
+    return to or "a place that is not known", takes or "everything"
 
 
 def sink_destination(was: str, has: str) -> Told:

@@ -247,6 +247,23 @@ def _copies(was: str, has: str) -> Told | None:
     return weighed(lost, stronger, known, sides=(sides[0], sides[1]))
 
 
+def _either(on: str, off: str, *, to: str = "worse") -> Callable[[str, str], Told]:
+    """Tell of a switch in words; `to`: what it comes to when it is on."""
+    other = {"worse": "better", "better": "worse"}[to]
+    return lambda _was, has: Told(to, on) if has == "true" else Told(other, off)
+
+
+def _ended(gone: str, back: str) -> Callable[[str, str], Told]:
+    """Tell of a state that announces an end."""
+
+    def meant(was: str, has: str) -> Told:
+        if has == "DELETE_REQUESTED":
+            return Told("worse", gone)
+        return Told("better", back) if (was, has) == ("DELETE_REQUESTED", "ACTIVE") else Told()
+
+    return meant
+
+
 _MEANT: Mapping[tuple[str, str], Callable[[str, str], Told | None]] = {
     ("s3_bucket", "lifecycle"): lifecycle,
     ("s3_bucket", "replication"): replication,
@@ -269,6 +286,28 @@ _MEANT: Mapping[tuple[str, str], Callable[[str, str], Told | None]] = {
     ),
     ("gcp_log_bucket", "retention_d"): _days,
     ("gcp_log_sink", "filter"): gcp.sink_filter,
+    ("gcp_log_sink", "disabled"): _either("it routes nothing now", "it routes again"),
+    ("gcp_log_sink", "exclusions"): _members(
+        lambda each: f"it takes also what meets {each}",
+        lambda each: f"it leaves out what meets {each}",
+    ),
+    ("gcp_log_bucket", "locked"): _either(
+        "it is locked for good", "its retention can be lowered now", to="better"
+    ),
+    ("gcp_log_bucket", "state"): _ended("it is to be deleted, with its entries", "it is kept again"),
+    ("gcp_project", "state"): _ended(
+        "it is to be deleted: it can be restored for 30 days", "it is kept again"
+    ),
+    ("gcp_role", "deleted"): _either("its bindings grant nothing", "its bindings grant again", to="better"),
+    ("gcp_service_account", "disabled"): _either(
+        "nobody gets tokens of it", "tokens of it are given out again", to="better"
+    ),
+    ("gcp_service_account", "unique_id"): lambda was, has: Told(
+        says=f"another account stands under its name: it was {was}, and is {has}"
+    ),
+    ("gcp_service_account_key", "disabled"): _either(
+        "nobody can use it", "whoever holds it can use it again", to="better"
+    ),
     ("gcp_log_sink", "destination"): gcp.sink_destination,
     ("dataproc_cluster", "user_service_accounts"): gcp.user_map,
 }
@@ -276,5 +315,6 @@ _BESIDE: Mapping[tuple[str, str], Callable[[Fields, Fields], Told | None]] = {
     ("backup_plan_rule", "schedule"): _schedule,
     ("backup_plan_rule", "timezone"): _timezone,
     ("gcp_role", "permissions"): gcp.permissions,
+    ("gcp_log_sink", "own_exclusions"): gcp.own_exclusions,
     ("backup_vault", "lock_date"): _lock_date,
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from shlex import quote
 
 from auditor.model import Drift
 from auditor.watch.authors import is_late
-from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, SINK, binding_of
+from auditor.watch.gcp import ACCOUNT, AUDITED, BINDING, BUCKET, KEY, PROJECT, ROLE, SINK, binding_of
 
 
 def undo(one: Drift) -> str | None:
@@ -34,10 +35,13 @@ def _policy(one: Drift) -> str | None:
         noun = found["of"].partition("/")[0]
         of = ("resource-manager folders" if noun == "folders" else noun) + f" {verb}-iam-policy-binding "
         of += quote(found["name"])
-    condition = quote(f"expression={found['condition']}") if found["condition"] else "None"
-    return (
-        f"gcloud {of} --member={quote(found['member'])} --role={quote(found['role'])} --condition={condition}"
-    )
+    command = f"gcloud {of} --member={quote(found['member'])} --role={quote(found['role'])}"
+    condition = found["condition"]
+    if not condition:
+        return f"{command} --condition=None"
+    if verb == "remove":  # by condition it is found by its title too, which any other may have
+        return f"{command} (of those that it offers choose the condition {condition})"
+    return f"{command} --condition={quote(f'^:::^expression={condition}:::title=restored')}"
 
 
 def _key(one: Drift) -> str | None:
@@ -53,6 +57,38 @@ def _account(one: Drift) -> str | None:
     if one.field != "disabled":
         return None
     return f"gcloud iam service-accounts {'disable' if one.after == 'false' else 'enable'} {quote(one.subject_key)}"
+
+
+def _project(one: Drift) -> str | None:
+    name = one.subject_key.removeprefix("projects/")
+    if one.field == "state":
+        return f"gcloud projects undelete {quote(name)}" if one.after == "DELETE_REQUESTED" else None
+    kind, _, number = next(iter(listed(one.before)), "").partition("/")
+    flag = {"folders": "folder", "organizations": "organization"}.get(kind)
+    return flag and f"gcloud beta projects move {quote(name)} --{flag}={quote(number)}"
+
+
+def _role(one: Drift) -> str | None:
+    found = re.fullmatch(r"(projects|organizations)/([^/]+)/roles/([^/]+)", one.subject_key)
+    if found is None:
+        return None
+    of = f"{quote(found[3])} --{found[1].removesuffix('s')}={quote(found[2])}"
+    if one.field == "deleted":
+        return f"gcloud iam roles {'delete' if one.after == 'false' else 'undelete'} {of}"
+    less, more = (",".join(listed(text)) for text in (one.before, one.after))
+    flags = [
+        f"--{verb}-permissions={quote(names)}" for verb, names in (("remove", more), ("add", less)) if names
+    ]
+    return f"gcloud iam roles update {of} {' '.join(flags)}" if flags else None
+
+
+def listed(text: str | None) -> list[str]:
+    """Return the texts of a list in JSON; none where it is not one."""
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def _bucket(one: Drift) -> str | None:
@@ -79,19 +115,40 @@ def _sink(one: Drift) -> str | None:
         )
     if one.field == "filter":
         return f"gcloud logging sinks update {where} --log-filter={quote(one.before or '')}"
+    if one.field == "destination" and one.before:
+        return f"gcloud logging sinks update {quote(name)} {quote(one.before)} --project={quote(project)}"
+    if one.field in ("exclusions", "own_exclusions"):
+        shown = f"gcloud logging sinks describe {where} shows its exclusions"
+        return f"gcloud logging sinks update {where} --remove-exclusions=NAME, or --update-exclusion: {shown}"
+    if one.kind == "appeared":
+        return f"gcloud logging sinks delete {where}"
+    was = dict(part.partition("=")[::2] for part in listed(one.before))
+    if one.kind == "vanished" and was.get("destination"):
+        taken = f" --log-filter={quote(was['filter'])}" if was.get("filter") else ""
+        return f"gcloud logging sinks create {quote(name)} {quote(was['destination'])} --project={quote(project)}{taken}"
     return None
 
 
 def _audited(one: Drift) -> str | None:
-    found = re.fullmatch(r"(.+)/([^/]+)/([^/]+)", one.subject_key)
+    found = re.fullmatch(r"((projects|folders|organizations)/(.+))/([^/]+)/([^/]+)", one.subject_key)
     if one.kind == "appeared" or found is None:
         return None
-    resource, service, kind = found.groups()
-    return f"put {kind} of {service} back under auditConfigs of the policy of {resource} (get-iam-policy, set-iam-policy)"
+    _, noun, name, service, kind = found.groups()
+    of = f"{'resource-manager folders' if noun == 'folders' else noun}"
+    if one.kind == "vanished":
+        what = f"put {kind} of {service} back under auditConfigs"
+    else:
+        what = f"set exemptedMembers of {kind} of {service} under auditConfigs back"
+    return (
+        f"gcloud {of} get-iam-policy {quote(name)} --format=json > policy.json, {what}, "
+        f"gcloud {of} set-iam-policy {quote(name)} policy.json"
+    )
 
 
 _COMMANDS: dict[str, Callable[[Drift], str | None]] = {
+    PROJECT: _project,
     BINDING: _policy,
+    ROLE: _role,
     KEY: _key,
     ACCOUNT: _account,
     BUCKET: _bucket,

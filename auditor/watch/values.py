@@ -16,7 +16,7 @@ from auditor.schema import Column, Table
 _SETS = frozenset(
     {"policy", "trust_policy", "inline_policies", "attached_policies", "client_ids", "thumbprints",
      "write_data_arns", "resources", "not_resources", "list_of_tags",
-     "exempted", "permissions"}
+     "exempted", "permissions", "exclusions"}
 )  # fmt: skip
 """Columns whose lists are read as sets: their order says nothing."""
 

@@ -17,6 +17,7 @@ from auditor.alerts.deliver import Answer, Send
 from auditor.alerts.outgoing import Out, send
 from auditor.alerts.routes import Wants
 from auditor.alerts.secret import reveal
+from auditor.alerts.text import LARGEST_BYTES
 from auditor.alerts.words import Words, fitted, said
 from auditor.config_sections import Secret
 from auditor.ledger import Sending
@@ -47,7 +48,7 @@ def channel(settings: Settings, out: Out) -> Send:
     def send_one(sending: Sending, now: datetime) -> Answer:
         url = reveal(settings.url)
         headers = {"content-type": "application/json; charset=utf-8"}
-        body = fitted(said(sending), message, len, _MOST)
+        body = fitted(said(sending), message, _over, 0)
         return send(url, body, headers, out, now, timeout_s=settings.timeout_s, secrets=[url, _path(url)])
 
     return send_one
@@ -63,6 +64,12 @@ def message(words: Words) -> bytes:
         "blocks": list(_blocks(words))[:_BLOCKS],
     }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _over(body: bytes) -> int:
+    """Return by how many bytes a body is too long, for Slack's blocks or as a message."""
+    blocks = body[body.index(b'"blocks":') :]
+    return max(0, len(blocks) - _MOST, len(body) - LARGEST_BYTES)
 
 
 def escaped(text: str) -> str:
