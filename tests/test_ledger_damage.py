@@ -104,6 +104,10 @@ def spoilt(whole: Path, logged: Files) -> Mapping[str, Files]:
         assert old in body
         return Files(body.replace(old, new, 1))
 
+    def within(page: int, old: bytes, new: bytes) -> Files:
+        at = body.index(old, (page - 1) * PAGE, page * PAGE)
+        return Files(body[:at] + new + body[at + len(old) :])
+
     frame = 24 + PAGE
     log = bytearray(logged.log)
     log[32 + frame + 24 + 100] ^= 0xFF
@@ -113,21 +117,25 @@ def spoilt(whole: Path, logged: Files) -> Mapping[str, Files]:
         "a root of a table": without((root["entry"] - 1) * PAGE),
         "an index": without((root["finding_open"] - 1) * PAGE),
         "the index of the chain": without((root["sqlite_autoindex_entry_1"] - 1) * PAGE),
+        "a value in an index": within(root["scan_at"], b"2026-", b"2027-"),
+        "the schema is no text": instead(b"sqlite_autoindex_lease_1", b"sqlite_autoindex_\xffease_1"),
         "what no scan asks": without((root["slot"] - 1) * PAGE),
         "the end is cut off": Files(body[: len(body) // 2 // PAGE * PAGE]),
         "cut within a page": Files(body[:-5000]),
         "a frame of the log": Files(logged.body, bytes(log)),
         "the header of the log": Files(logged.body, b"\0" + logged.log[1:]),
         "a byte of a finding": instead(b"day 3, bucket 47.", b"day 3, bucket 48."),
+        "a column's name": instead(b"proving_point TEXT", b"proving_paint TEXT"),
         "a byte that is no text": instead(b"day 3, bucket 47.", b"day 3, bucket\xff47."),
         "a byte of a tally": instead(b'{"chains":{}', b'["chains":{}'),
     }
 
 
-ALTERED = ("a byte of a finding", "a byte that is no text", "a byte of a tally")
+ALTERED = ("a byte of a finding", "a byte that is no text", "a byte of a tally", "a column's name")
 """Whole pages with something else in them than was recorded."""
 DAMAGES = (
     "a leaf of a table", "half a leaf", "a root of a table", "an index", "the index of the chain", "what no scan asks",
+    "a value in an index", "the schema is no text",
     "the end is cut off", "cut within a page", "a frame of the log", "the header of the log",
 )  # fmt: skip
 READING = (
@@ -254,6 +262,29 @@ def test_the_watch_tells_of_damage_within_the_hour_and_of_its_end(
         pass_(2)
         assert lines == [f"stuck {kind}", f"well again {kind}"]
         lines.clear()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE scan SET at = 'then' WHERE n = 4",
+        "UPDATE outbox SET created_at = 'then', state = 'pending'",
+        "INSERT INTO leader VALUES (1, 'x', 1, 1, 'then', 'then')",
+        "ALTER TABLE slot RENAME COLUMN failures TO failed",
+    ],
+)
+def test_the_watch_outlives_whatever_it_cannot_read(whole: Path, tmp_path: Path, edit: str) -> None:
+    path = Files(whole.read_bytes()).put(tmp_path / "ledger.sqlite3")
+    conn = sqlite3.connect(path, isolation_level=None)
+    for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        conn.execute(f"DROP TRIGGER {name}")
+    conn.execute(edit)
+    conn.close()
+    (trouble,) = looked(path, LIMITS, day(5))
+    assert trouble.kind == "unreadable"
+    assert "`auditor db restore FILE`" in trouble.remedy
+    with Ledger.look(path) as ledger, pytest.raises(VerificationError, match=r"db restore FILE"):
+        ledger.agenda.signs()
 
 
 def test_a_torn_end_of_the_log_is_no_damage_and_what_was_committed_before_it_is_there(

@@ -349,6 +349,7 @@ def test_a_ledger_of_every_schema_ever_released_opens_and_verifies(tmp_path: Pat
     with Ledger.open(path) as ledger:
         assert ledger._conn.execute("PRAGMA user_version").fetchone()[0] == VERSION
         assert ledger.verify().because == ""
+        assert ledger.damage() == []
         assert len(ledger.findings(Filters(state="all"))) == 3
         assert len(ledger.waivers()) == 2
         ledger.record(scan(99), [outcome("fail")], at=day(99))

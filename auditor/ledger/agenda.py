@@ -220,14 +220,14 @@ class Agenda:
             first = conn.execute("SELECT min(due_at) FROM slot").fetchone()[0] if "slot" in known else None
             open_ = f"SELECT {_SLOT} FROM slot WHERE {_OPEN} AND failures > 0 ORDER BY due_at, job"
             failing = [_slot(row) for row in conn.execute(open_)] if "slot" in known else []
-        return Signs(
-            last_scan=None if scan is None else (str(scan[0]), instant(scan[1])),
-            first_due_at=maybe(first),
-            leader=leader,
-            failing=tuple(failing),
-            waiting=len(waiting),
-            oldest=_waiting(waiting[0]) if waiting else None,
-        )
+            return Signs(
+                last_scan=None if scan is None else (str(scan[0]), instant(scan[1])),
+                first_due_at=maybe(first),
+                leader=leader,
+                failing=tuple(failing),
+                waiting=len(waiting),
+                oldest=_waiting(waiting[0]) if waiting else None,
+            )
 
     def counts(self) -> dict[str, Any]:
         """Return what a dashboard shows: findings, slots, the outbox; numbers alone."""

@@ -22,6 +22,7 @@ FIRST = "0" * 64
 """What the first entry names as the hash before it."""
 NO_TEXT = "Could not decode to UTF-8"
 """What Python's sqlite3 says, under no code, of a text whose bytes are none."""
+OTHER_TABLES = "its tables are not those of its schema"
 NOTHING = hashlib.sha256(b"").hexdigest()
 """Digest of no rows at all."""
 SCAN_KINDS = {
@@ -181,22 +182,35 @@ def verify(conn: sqlite3.Connection, *, expect_head: str = "") -> Check:
 
     `expect_head` is the hash of any earlier head, kept outside: it must still be in the chain.
     """
-    seq, head_hash = head(conn)
+    kept = conn.text_factory
     try:
-        found = list(_troubles(conn, expect_head))
+        return _verified(conn, expect_head)
     except sqlite3.OperationalError as error:
         if not str(error).startswith(NO_TEXT):
             raise
-        kept, conn.text_factory = conn.text_factory, _readable
-        try:
-            found = list(_troubles(conn, expect_head))
-        finally:
-            conn.text_factory = kept
-    troubles = sorted(found, key=lambda trouble: trouble[0])
+        conn.text_factory = _readable
+        return _verified(conn, expect_head)
+    finally:
+        conn.text_factory = kept
+
+
+def _verified(conn: sqlite3.Connection, expect_head: str) -> Check:
+    try:
+        seq, head_hash = head(conn)
+        troubles = sorted(_troubles(conn, expect_head), key=lambda trouble: trouble[0])
+    except sqlite3.OperationalError as error:
+        if not altered(error):
+            raise
+        return Check(False, "", 0, f"{OTHER_TABLES}: {error}")
     if not troubles:
         return Check(True, head_hash, seq, "")
     first, words = troubles[0]
     return Check(False, head_hash, seq, words, first or None)
+
+
+def altered(error: sqlite3.OperationalError) -> bool:
+    """Say whether a statement failed for what the file holds: a schema that is another, JSON that is none."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
 
 
 def _readable(raw: bytes) -> str:
@@ -320,6 +334,9 @@ def _signed_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
     for table, rows in told.items():
         cursor = conn.execute(f"SELECT * FROM {table} ORDER BY 1")
         names = [column[0] for column in cursor.description]
+        if keys[table] not in names:
+            yield 0, f"{OTHER_TABLES}: {table} has no column {keys[table]}"
+            continue
         for row in cursor:
             found = dict(zip(names, row, strict=True))
             if table == "acknowledgement" and _batch(found["ack_id"]) in many:

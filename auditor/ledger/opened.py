@@ -9,6 +9,7 @@ from pathlib import Path
 
 from auditor.ledger import chain, storage
 from auditor.ledger.migrations import VERSION
+from auditor.ledger.values import UnreadableError
 
 _UNREAD = (ValueError, KeyError, TypeError, sqlite3.OperationalError)
 """What comes of reading a value that is not what was written: a time that is none, JSON that is broken."""
@@ -39,10 +40,22 @@ class Opened:
             try:
                 yield
             except _UNREAD as error:
-                ours = isinstance(error, sqlite3.OperationalError) and not storage.altered(error)
-                if not ours and (words := self._unsound()):
+                if isinstance(error, sqlite3.OperationalError) and not chain.altered(error):
+                    raise
+                if words := self._unsound() or self._unread(error):
                     raise storage.differs(self.path, words) from error
                 raise
+
+    def _unread(self, error: Exception) -> str:
+        """Say what could not be read of what no entry of the chain repeats; empty: it may be a fault of ours."""
+        if isinstance(error, UnreadableError):
+            return str(error)
+        ours = self._conn.execute("PRAGMA user_version").fetchone()[0] != VERSION
+        return (
+            ""
+            if ours or not isinstance(error, sqlite3.OperationalError)
+            else f"{chain.OTHER_TABLES}: {error}"
+        )
 
     def unsound(self) -> str:
         """Say what is wrong with the file, page by page, or else where it is not what was recorded; empty: nothing is."""

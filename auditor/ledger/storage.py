@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from auditor.errors import AuditorError, BusyError, UsageError, VerificationError
 from auditor.ledger import write_ahead
-from auditor.ledger.chain import NO_TEXT
+from auditor.ledger.chain import NO_TEXT, altered
 from auditor.ledger.migrations import APPLICATION_ID, CREATED, MIGRATIONS, VERSION, create
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -34,11 +34,6 @@ def damaged(error: sqlite3.DatabaseError) -> bool:
 def no_text(error: sqlite3.DatabaseError) -> bool:
     """Say whether a text was read whose bytes are none: somebody, or the disk, changed them."""
     return str(error).startswith(NO_TEXT)
-
-
-def altered(error: sqlite3.OperationalError) -> bool:
-    """Say whether a statement failed for what the file holds: a schema that is another, JSON that is none."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
 
 
 def differs(path: Path, words: str) -> VerificationError:
@@ -66,6 +61,8 @@ def told(path: Path) -> Iterator[None]:
     """Say what SQLite says in the operator's words."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of what SQLite would say of the schema
+        raise differs(path, f"its schema is damaged: {error}") from error
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _BUSY:
@@ -333,34 +330,37 @@ def _settle(path: Path) -> None:
 
 
 def damage(conn: sqlite3.Connection) -> list[str]:
-    """Return what is wrong with the file itself, in words; empty when nothing is."""
+    """Return what is wrong with the file itself, in words; empty when nothing is.
+
+    Indexes are held against their tables: a value that is whole and wrong in one of them hides rows from whoever asks by it.
+    """
     try:
         tables = conn.execute(
             "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' ORDER BY rootpage"
         ).fetchall()
         roots = dict(conn.execute("SELECT rootpage, name FROM sqlite_master WHERE rootpage > 0"))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return [f"page 1, of the schema: {error}"]
     try:
-        lines = _quick_check(conn, "20")
+        lines = _checked(conn, "20")
     except sqlite3.DatabaseError:  # a page so bad that the whole check gives up: table by table
         lines = []
         for name, root in tables:
             try:
-                lines += _quick_check(conn, f"'{name}'")
+                lines += _checked(conn, f"'{name}'")
             except sqlite3.DatabaseError as error:
                 lines.append(f"Tree {root} page {root}: {error}")
     return [_in_words(line, roots) for line in lines]
 
 
-def _quick_check(conn: sqlite3.Connection, what: str) -> list[str]:
-    told_by = [row[0] for row in conn.execute(f"PRAGMA quick_check({what})")]
+def _checked(conn: sqlite3.Connection, what: str) -> list[str]:
+    told_by = [row[0] for row in conn.execute(f"PRAGMA integrity_check({what})")]
     lines = [line for text in told_by if text != "ok" for line in text.splitlines()]
     return [line for line in lines if not line.startswith("*** in database")]
 
 
 def _in_words(line: str, roots: dict[int, str]) -> str:
-    """Name the page and the table of one line of quick_check."""
+    """Name the page and the table of one line of integrity_check."""
     if found := re.match(r"Tree (\d+) page (\d+)(?: cell \d+)?: (.*)", line):
         tree, page, what = found.groups()
         return f"page {page}, of {roots.get(int(tree), f'tree {tree}')}: {what}"

@@ -223,14 +223,21 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+class UnreadableError(ValueError):
+    """A time of the ledger is none any more: somebody, or the disk, changed it."""
+
+
 def instant(text: str) -> datetime:
     """Read a time of the ledger."""
-    return datetime.fromisoformat(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UnreadableError(f"a time in it is none any more: {safe(text)!r}") from None
 
 
 def maybe(text: str | None) -> datetime | None:
     """Read a time of the ledger that may be absent."""
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else instant(text)
 
 
 def safe(text: str) -> str:
