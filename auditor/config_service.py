@@ -90,7 +90,16 @@ def check_service(reading: Reading, given: Mapping[str, Any], raw: Mapping[str, 
     scan: Scan | None = given["scan"]
     if schedule is not None:
         scan = _check_schedule(reading, schedule, scan, raw)
-    routes: Mapping[str, Any] = given["alerts"]
+    written = raw.get("alerts")
+    names = (
+        [name for name, table in written.items() if isinstance(table, dict)]
+        if isinstance(written, dict)
+        else []
+    )
+    routes: Mapping[str, Any] = {
+        **dict.fromkeys(names),
+        **given["alerts"],
+    }  # one with a mistake is there all the same
     if service is not None:
         _check_listen(reading, service.listen)
         for key, least in (("lease", 5), ("stop", 1), ("longest", 60), ("repeat", 60), ("stuck", 60)):
@@ -145,7 +154,7 @@ def _check_route(reading: Reading, path: tuple[str, str], name: str, routes: Map
 
 def _check_delivery(reading: Reading, delivery: Delivery, routes: Mapping[str, Any]) -> None:
     _check_route(reading, ("delivery", "mail"), delivery.mail, routes)
-    if delivery.mail in routes and not hasattr(routes[delivery.mail], "sender"):
+    if routes.get(delivery.mail) is not None and not hasattr(routes[delivery.mail], "sender"):
         reading.wrong(("delivery", "mail"), f"{delivery.mail!r} is no route of the channel mail")
     if delivery.to and not delivery.mail:
         reading.wrong(("delivery", "to"), "names people, and `mail` no route to them")

@@ -81,7 +81,10 @@ def test_every_mistake_of_a_route_is_told_at_once_with_its_line(tmp_path: Path) 
         ("controls", "alerts.audit.controls[0]: '[soc2' is not a glob: '[' is not closed"),
         ("timeout_s", "alerts.webhook.timeout_s: must be between 1 and 120"),
         ('fallback = "webhook"', "alerts.webhook.fallback: falls back on itself"),
-        ('url = "http://b', "alerts.webhook.url: an address is https://host/path"),
+        (
+            'url = "http://b',
+            "alerts.webhook.url: an address is https://host/path, and nothing is sent without TLS",
+        ),
         ("[alerts.webhook]", "alerts.webhook.secret: is missing: messages are signed"),
     ):
         line = next(n for n, text in enumerate(WRONG.splitlines(), 1) if text.startswith(beginning))

@@ -382,6 +382,12 @@ def test_a_dead_letter_is_listed_replayed_and_told_by_the_other_route(command: A
     assert command("alerts", "replay", "msg_none").exit_code == 2
 
 
+def test_a_route_that_is_misspelt_is_answered_with_the_nearest(command: Any) -> None:
+    done = command("alerts", "dead", "--route", "webhok")
+    assert done.exit_code == 2
+    assert "there is no route 'webhok', and no alert for it; did you mean 'webhook'?" in done.stderr
+
+
 def test_replaying_what_is_not_there_is_a_mistake(ledger: Ledger) -> None:
     with pytest.raises(UsageError, match="no alert msg_none"):
         ledger.replay_alert("msg_none", T0)

@@ -86,6 +86,12 @@ def test_help_lists_every_command_with_the_first_line_of_its_module() -> None:
         assert f"{path.stem.replace('_', '-')} {line}" in told, path.stem
 
 
+def test_no_sub_command_is_explained_by_half_a_sentence() -> None:
+    told = " ".join(run("alerts", "--help").stdout.split())
+    assert "switch its route on again." in told
+    assert "..." not in told.partition("Commands:")[2]
+
+
 def test_every_command_and_sub_command_explains_itself() -> None:
     from auditor.cli._root import SECTIONS, cli
 

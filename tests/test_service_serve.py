@@ -569,6 +569,10 @@ def test_a_process_serves_stands_by_and_ends_when_it_is_told_to(tmp_path: Path) 
         ('[service]\nlisten = "here"\n', "config.toml:2: service.listen: 'here' is not HOST:PORT"),
         ('[service]\nwatch = "pager"\n', "config.toml:2: service.watch: 'pager' is no route of [alerts]"),
         (
+            '[service]\nwatch = "pager"\n[alerts.pager]\nchannel = "webhook"\nsecret = "env:X"\nurl = "http://x/"\n',
+            "config.toml:6: alerts.pager.url: an address is https",  # and nothing else is wrong
+        ),
+        (
             '[service]\nheartbeat_url = "https://x/y"\n',
             "config.toml:2: service.heartbeat_url: a secret never stands",
         ),
@@ -583,9 +587,10 @@ def test_a_mistake_in_the_configuration_is_named_with_its_line(
     tmp_path: Path, section: str, said: str
 ) -> None:
     (tmp_path / "config.toml").write_text(section)
-    done = run("serve", config=tmp_path / "config.toml")
+    done = run("config", "check", config=tmp_path / "config.toml")
     assert done.exit_code == 2
     assert said in done.stderr
+    assert done.stderr.count("config.toml:") == 1
 
 
 def test_the_interval_that_rules_judge_by_is_that_of_the_schedule(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def target(url: str) -> Target:
     except ValueError as error:
         raise ConfigError(f"the address is none: {error}") from None
     if parts.scheme != "https" or not parts.hostname:
-        raise ConfigError("an address is https://host/path")
+        raise ConfigError("an address is https://host/path, and nothing is sent without TLS")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise ConfigError("an address holds no user name and no password")
     if not 0 < port < 65_536:

@@ -45,6 +45,8 @@ class Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = import_module(f"auditor.cli.{cmd_name.replace('-', '_')}").command
+        for each in getattr(command, "commands", {}).values():  # click would cut a longer sentence off
+            each.short_help = each.short_help or " ".join((each.help or "").partition("\n\n")[0].split())
         return command
 
     def resolve_command(

@@ -56,6 +56,11 @@ def _list(this: App, state: str = "", route: str = "", within: str = "") -> None
     if this.ledger_path.exists():
         with this.ledger() as ledger:
             rows = ledger.outbox(state=state, channel=route, within=within)
+    if route and not rows and route not in (known := this.config().alerts):
+        from auditor.config_read import did_you_mean
+        from auditor.errors import UsageError
+
+        raise UsageError(f"there is no route {route!r}, and no alert for it{did_you_mean(route, known)}")
     _tell(this, rows)
 
 

@@ -23,6 +23,10 @@ def backup(path: Path) -> None:
     """Copy the ledger to FILE, also while it is in use."""
     if path.exists():
         raise UsageError(f"{path} is there already", remedy="Nothing was written. Name another file.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(
+            f"{path}: there is no such folder", remedy="Nothing was written. Make it, or name another."
+        )
     with app().ledger() as ledger:
         ledger.backup(path)
     click.echo(f"wrote {path}")

@@ -274,7 +274,10 @@ def replay(conn: sqlite3.Connection, alert_id: str, now: datetime) -> Sending:
     ).rowcount
     row = conn.execute(f"SELECT {_COLUMNS} FROM outbox WHERE alert_id = ?", (alert_id,)).fetchone()
     if row is None:
-        raise UsageError(f"no alert {alert_id} is in the outbox")
+        raise UsageError(
+            f"no alert {alert_id} is in the outbox",
+            remedy="`auditor alerts dead` lists what was given up, `auditor alerts list` all there is.",
+        )
     if not changed:
         raise UsageError(f"alert {alert_id} is being sent at this moment")
     conn.execute("UPDATE outbox SET state = 'pending' WHERE within = ?", (alert_id,))
