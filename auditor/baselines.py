@@ -48,6 +48,7 @@ _PARTS = {
     "backup_vault": dict.fromkeys(("locked", "lock_date", "min_retention_d", "max_retention_d"), "lock"),
     "backup_plan": {"version": "plan", "name": "plan"},
     "gcp_project": {"ancestors": "access"},
+    "gcp_role": {"judged": "permissions"},
     "gcp_service_account": {"unique_id": "access"},
 }
 """Settings that mean something only together, and so are approved together; any other stands by itself."""

@@ -166,6 +166,11 @@ def test_role_that_grants_more_or_is_deleted_is_told_once_and_one_of_googles_own
     assert told(roles(role(theirs, [])), roles(role(theirs, [ACT])))[0].startswith("neutral permissions")
     assert told(roles(role(own, [ACT, READ])), roles(role(own, [READ, ACT]))) == []
     assert told(roles(role(own, None)), roles(role(own, [ACT]))) == []
+    giving = "resourcemanager.projects.setIamPolicy"
+    for name in (own, theirs):  # that was not looked for before
+        assert told(roles(role(name, [])), roles(role(name, [giving], judged=2))) == []
+    (said,) = told(roles(role(own, [], judged=2)), roles(role(own, [giving], judged=2)))
+    assert said.endswith(f"now grants {giving}")
 
 
 def project(ancestors: list[str] | None, state: str = "ACTIVE") -> dict[str, Any]:

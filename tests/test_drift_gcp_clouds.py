@@ -33,6 +33,7 @@ FILTER = 'logName:"cloudaudit.googleapis.com"'
 LOGGED = f"{HERE}/dataproc.googleapis.com/DATA_READ"
 ANALYSTS = "group:analysts@acme.example"
 CREW = "group:claims-engineers@acme.example"
+GIVE = f"{HERE}/roles/resourcemanager.projectIamAdmin/{STRANGER}/"
 ACT, SUBMIT = (
     f"{OF_EXPORT}/roles/iam.serviceAccountUser/{STRANGER}/",
     f"{HERE}/roles/dataproc.editor/{STRANGER}/",
@@ -110,6 +111,7 @@ def intruded(clouds: Clouds, first: Told) -> Told:
     gcp = clouds.gcp
     clouds.grant("roles/iam.serviceAccountUser", STRANGER, OF_EXPORT)
     clouds.grant("roles/dataproc.editor", STRANGER)
+    clouds.grant("roles/resourcemanager.projectIamAdmin", STRANGER)
     clouds.key(KEY_ID)
     gcp.put_audit_config(HERE, "dataproc.googleapis.com", {"DATA_WRITE": []})
     switched = {"action": "REMOVE", "service": "dataproc.googleapis.com", "logType": "DATA_READ"}
@@ -154,6 +156,7 @@ def undone(clouds: Clouds, hidden: Told) -> Told:
     gcp = clouds.gcp
     clouds.grant("roles/iam.serviceAccountUser", STRANGER, OF_EXPORT, take=True, by=ADMIN)
     clouds.grant("roles/dataproc.editor", STRANGER, take=True, by=ADMIN)
+    clouds.grant("roles/resourcemanager.projectIamAdmin", STRANGER, take=True, by=ADMIN)
     gcp.remove_key(EXPORT, KEY_ID)
     gcp.put_audit_config(HERE, "dataproc.googleapis.com", {"DATA_READ": [], "DATA_WRITE": []})
     gcp.put_log_bucket(PROJECT, "_Default", days=400)
@@ -167,6 +170,7 @@ READ = f"{HERE}/roles/logging.viewer/{ANALYSTS}/"
 EVERYTHING: Mapping[tuple[str, str | None], tuple[str, str]] = {
     (ACT, None): ("SetIAMPolicy", f"gcloud iam service-accounts remove-iam-policy-binding {EXPORT}"),
     (SUBMIT, None): ("SetIamPolicy", f"gcloud projects remove-iam-policy-binding {PROJECT}"),
+    (GIVE, None): ("SetIamPolicy", f"gcloud projects remove-iam-policy-binding {PROJECT}"),
     (KEY, None): (
         "CreateServiceAccountKey",
         f"gcloud iam service-accounts keys delete {KEY_ID} --iam-account={EXPORT}",

@@ -426,13 +426,15 @@ def test_the_table_of_predefined_roles_says_where_it_is_from_and_of_when() -> No
     from pathlib import Path
 
     import auditor.sources
+    from auditor.watch.gcp import SINCE
 
     told = json.loads((Path(auditor.sources.__file__).parent / "gcp_roles.json").read_text(encoding="utf-8"))
     assert told["as_of"] and "projects.roles.get" in told["source"]
     known = set(told["permissions"])
     assert all(set(granted) <= known for granted in told["roles"].values())
     step = import_module("auditor.correlate.46_iam_binding_facts")
-    assert known == step.SUBMITS | step.ACTS | step.WRITES | step.READING
+    assert known == step.JUDGED | {name for some in SINCE.values() for name in some}
+    assert "resourcemanager.projects.setIamPolicy" in told["roles"]["roles/resourcemanager.projectIamAdmin"]
     for role in ("roles/owner", "roles/editor", "roles/dataproc.editor", "roles/dataproc.admin"):
         assert step.SUBMITS & set(told["roles"][role])
 

@@ -66,6 +66,8 @@ READING = frozenset(
         "monitoring.timeSeries.list",
     }
 )
+JUDGED = SUBMITS | ACTS | WRITES | READING
+"""What is asked of a binding here; drift watches permissions to give others these as well."""
 _TIME = r"""request\.time\s*(<=?|>=?)\s*timestamp\(\s*(["'])([^"']+)\2\s*\)"""
 _TIMES = re.compile(rf"\s*{_TIME}(?:\s*&&\s*{_TIME})?\s*")
 
@@ -112,7 +114,7 @@ def _may(row: Row, role: Row | None, now: datetime) -> dict[str, Any]:
     if role is None:
         why = f"what {row['role']} grants is not known"
         return {"grants": None, "grants_says": why, **dict.fromkeys(names)}
-    grants = set() if role["deleted"] else set(parsed(role["permissions"]))
+    grants = set() if role["deleted"] else JUDGED.intersection(parsed(role["permissions"]))
     held = in_force(row["condition"], now)
     may = {name: bool(grants & wanted) and held for name, wanted in names.items()}
     why = (

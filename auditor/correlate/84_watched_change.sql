@@ -143,9 +143,10 @@ present AS (
     SELECT 'gcp_role' AS table_name, t.name AS key, f.field, CASE f.field
         WHEN 'permissions' THEN t.permissions
         WHEN 'deleted' THEN CAST(t.deleted AS VARCHAR)
+        WHEN 'judged' THEN CAST(t.judged AS VARCHAR)
         END AS value, t.project AS account, '*' AS region
     FROM gcp_role AS t
-    CROSS JOIN (VALUES ('permissions'), ('deleted')) AS f (field)
+    CROSS JOIN (VALUES ('permissions'), ('deleted'), ('judged')) AS f (field)
     UNION ALL
     SELECT 'gcp_service_account' AS table_name, t.email AS key, f.field, CASE f.field
         WHEN 'unique_id' THEN t.unique_id

@@ -58,7 +58,7 @@ COLUMNS = {
     "directory_user": ("id", "email", "status"),
     "gcp_project": ("name", "project", "state", "ancestors"),
     "gcp_iam_binding": ("resource", "kind", "project", "region", "role", "member", "condition"),
-    "gcp_role": ("name", "project", "permissions", "deleted"),
+    "gcp_role": ("name", "project", "permissions", "deleted", "judged"),
     "gcp_service_account": ("email", "project", "unique_id", "disabled"),
     "gcp_service_account_key": ("name", "project", "key_type", "disabled"),
     "gcp_audit_entry": entries.COLUMNS,

@@ -64,9 +64,14 @@ TABLES = (
         (
             text("name", "full name"),
             text("project", "project id of a project's own role; * for all others"),
-            json("permissions", "those that rules judge, of all that it grants", watch="change"),
+            json(
+                "permissions",
+                "those that rules judge or drift watches, of all that it grants",
+                watch="change",
+            ),
             text("origin", "`api` when asked for, `table of DATE` for predefined roles that we know"),
             boolean("deleted", "it is deleted: its bindings grant nothing", watch="up"),
+            integer("judged", "generation of the list of permissions that are looked for", watch="change"),
         ),
     ),
     Table(

@@ -12,6 +12,8 @@ from typing import Any
 from auditor.model import Row
 from auditor.sources.ask import Malformed, Suspect
 
+GENERATION = 2
+"""Raised when permissions are added to the list; `auditor.watch.gcp.SINCE` says which."""
 AUDITED = ("project", "folder", "organization")
 """Kinds of resources whose policy says what is logged."""
 
@@ -109,7 +111,7 @@ def of_role(role: Any, project: str) -> Row:
         raise Malformed("a role has no name")
     granted = known_roles().permissions.intersection(role.included_permissions)
     values = {"name": role.name, "project": project, "permissions": sorted(granted)}
-    return Row("gcp_role", {**values, "origin": "api", "deleted": role.deleted})
+    return Row("gcp_role", {**values, "origin": "api", "deleted": role.deleted, "judged": GENERATION})
 
 
 def of_known_role(name: str) -> Row | None:
@@ -118,7 +120,8 @@ def of_known_role(name: str) -> Row | None:
     if name not in known.roles:
         return None
     values = {"name": name, "project": "*", "permissions": known.roles[name]}
-    return Row("gcp_role", {**values, "origin": f"table of {known.as_of}", "deleted": False})
+    origin = f"table of {known.as_of}"
+    return Row("gcp_role", {**values, "origin": origin, "deleted": False, "judged": GENERATION})
 
 
 def of_account(account: Any, project: str) -> Row:

@@ -29,6 +29,19 @@ _SYSTEM = "SYSTEM_MANAGED"
 _DELETED = "deleted:"
 _OWN = re.compile(r"@([a-z0-9-]+)\.iam\.gserviceaccount\.com$")
 
+SINCE: Mapping[int, frozenset[str]] = {
+    2: frozenset(
+        {
+            "iam.roles.update",
+            "iam.serviceAccounts.setIamPolicy",
+            "resourcemanager.folders.setIamPolicy",
+            "resourcemanager.organizations.setIamPolicy",
+            "resourcemanager.projects.setIamPolicy",
+        }
+    )
+}
+"""Permissions that were not listed before a generation of the list: then roles have them, and did not come by them."""
+
 Rows = Mapping[Row, Fields]
 
 
@@ -317,7 +330,9 @@ def _key(one: Watched, fields: Fields, says: str, direction: str) -> Told | None
 def permissions(was: Fields, has: Fields) -> Told | None:
     """Tell of what a role grants; a predefined one changes by Google's doing, or by that of the table it is read from."""
     old, new = (json.loads(each["permissions"].value or "[]") for each in (was, has))
-    less, more = only(old, new), only(new, old)
+    then, now = (int(each["judged"].value or 1) if "judged" in each else 1 for each in (was, has))
+    unasked = {name for generation, names in SINCE.items() if then < generation <= now for name in names}
+    less, more = only(old, new), [each for each in only(new, old) if each not in unasked]
     if not (less or more):
         return None
     name = has["permissions"].key

@@ -315,6 +315,7 @@ _BESIDE: Mapping[tuple[str, str], Callable[[Fields, Fields], Told | None]] = {
     ("backup_plan_rule", "schedule"): _schedule,
     ("backup_plan_rule", "timezone"): _timezone,
     ("gcp_role", "permissions"): gcp.permissions,
+    ("gcp_role", "judged"): lambda _was, _has: None,
     ("gcp_log_sink", "own_exclusions"): gcp.own_exclusions,
     ("backup_vault", "lock_date"): _lock_date,
 }
