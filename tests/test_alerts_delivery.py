@@ -382,6 +382,19 @@ def test_a_dead_letter_is_listed_replayed_and_told_by_the_other_route(command: A
     assert command("alerts", "replay", "msg_none").exit_code == 2
 
 
+def test_a_route_that_was_switched_off_says_so_wherever_it_is_asked(command: Any) -> None:
+    command.receiver.reply = lambda n: (410, {}, b"") if n == 0 else (204, {}, b"")
+    assert command("alerts", "test", "oncall").exit_code == 1
+    again = command("alerts", "test", "oncall")
+    assert "its route 'oncall' is switched off since it answered HTTP 410" in again.stderr
+    said = command("doctor", "--offline").stdout
+    assert "! oncall is switched off since it answered HTTP 410" in said
+    assert "! 1 dead letter: nobody was told" in said
+    assert "`auditor alerts replay --dead --route oncall` switches it on." in said
+    assert command("alerts", "replay", "--dead", "--route", "oncall").exit_code == 0
+    assert command("alerts", "test", "oncall").exit_code == 0
+
+
 def test_a_route_that_is_misspelt_is_answered_with_the_nearest(command: Any) -> None:
     done = command("alerts", "dead", "--route", "webhok")
     assert done.exit_code == 2

@@ -205,13 +205,17 @@ def _send(this: App, alert_ids: list[str]) -> None:
         for each in alert_ids:
             deliver(ledger, known, this.now, only=each)
         rows = [one for one in ledger.outbox() if one.alert.alert_id in alert_ids]
+        off = ledger.channels_off()
     _tell(this, rows)
     failed = [row for row in rows if row.state != "delivered"]
     if failed:
+        route = failed[0].alert.channel
         why = failed[0].last_error or (
-            "something of the same matter waits before it"
-            if failed[0].alert.channel in known
-            else f"its route {failed[0].alert.channel!r} is not configured"
+            f"its route {route!r} is not configured"
+            if route not in known
+            else f"its route {route!r} is switched off since it answered {off[route]}"
+            if route in off
+            else "something of the same matter waits before it"
         )
         raise AuditorError(
             f"{failed[0].alert.alert_id} was not delivered: {why}",

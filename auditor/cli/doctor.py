@@ -17,7 +17,7 @@ from auditor.cli._app import App, answering, app
 
 if TYPE_CHECKING:
     from auditor.doctor import Check
-    from auditor.ledger import ScanRow
+    from auditor.ledger import Ledger, ScanRow
     from auditor.rulepack import Pack
 
 SYMBOLS = {"ok": "✓", "off": "–", "warning": "!", "unknown": "?", "failed": "✗"}
@@ -155,9 +155,34 @@ def _ledger(this: App) -> tuple[list[Check], ScanRow | None, bool]:
         return found, None, not this.ledger_path.exists()
     try:
         with this.ledger() as ledger:
-            return found, ledger.latest_scan(), True
+            return [*found, *_given_up(ledger)], ledger.latest_scan(), True
     except AuditorError as error:
         return [*found, Check("database", "ledger", "unknown", error.what, error.remedy)], None, False
+
+
+def _given_up(ledger: Ledger) -> Iterator[Check]:
+    """Yield the routes that are switched off, and what was given up: a route that takes connections may be one of them."""
+    from auditor.cli._text import plural
+    from auditor.doctor import Check
+
+    for route, because in ledger.channels_off().items():
+        said = f"{route} is switched off since it answered {because}; what is for it waits"
+        yield Check(
+            "routes",
+            route,
+            "warning",
+            said,
+            f"`auditor alerts replay --dead --route {route}` switches it on.",
+        )
+    if dead := [each for each in ledger.outbox(state="dead") if not each.within]:
+        said = f"{plural(len(dead), 'dead letter')}: nobody was told of them by their route"
+        yield Check(
+            "routes",
+            "dead letters",
+            "warning",
+            said,
+            "`auditor alerts dead` lists them, `replay` sends them again.",
+        )
 
 
 def _routes(config: Any) -> Iterator[Check]:

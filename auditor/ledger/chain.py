@@ -15,7 +15,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from auditor.ledger import remembered
+from auditor.ledger import outgoing, remembered
 from auditor.ledger.values import Check, Entry, canonical, instant, row_text, stamp
 
 FIRST = "0" * 64
@@ -245,8 +245,7 @@ def _troubles(conn: sqlite3.Connection, expect_head: str) -> Iterator[tuple[int,
     yield from _bound_troubles(conn, entries)
     yield from _signed_troubles(conn, entries)
     yield from _posted_troubles(conn, entries)
-    yield from _sending_troubles(conn)
-    yield from ((0, words) for words in remembered.unheard(conn))
+    yield from ((0, words) for words in outgoing.troubles(conn))
 
 
 def _scan_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator[tuple[int, str]]:
@@ -387,31 +386,3 @@ def _posted_troubles(conn: sqlite3.Connection, entries: list[Entry]) -> Iterator
             yield 0, f"message {row[0]} has no entry in the chain (table outbox)"
     for alert_id, (seq, _) in told.items():
         yield seq, f"entry {seq}: message {alert_id} that was posted is missing (table outbox)"
-
-
-def _sending_troubles(conn: sqlite3.Connection) -> Iterator[tuple[int, str]]:
-    """Look through how alerts are sent: nothing is kept back that does not say so itself, or names what is not there.
-
-    No entry repeats it, for it changes with every attempt: what was told, and to whom, is bound; when it arrived is not.
-    """
-    of: dict[str, str] = dict(conn.execute("SELECT alert_id, channel FROM outbox"))
-    for alert_id, channel, within, held, said, *known in conn.execute(
-        "SELECT alert_id, channel, within, held, "
-        "CASE WHEN json_valid(body) THEN json_extract(body, '$.data.held.by') END, incidents, closes FROM outbox "
-        "WHERE within IS NOT NULL OR held IS NOT NULL OR incidents <> '[]' OR closes <> '[]' ORDER BY alert_id"
-    ):
-        if held is not None and said is None:
-            yield 0, f"alert {alert_id} is kept from being sent, and does not say so itself (table outbox)"
-        if within is not None and of.get(within) != channel:
-            yield 0, f"alert {alert_id} goes out within {within}, which is not there (table outbox)"
-        for text in known:
-            if text != canonical(_names(text)) or any(of.get(name) != channel for name in _names(text)):
-                yield 0, f"alert {alert_id} names alerts that are not there (table outbox)"
-
-
-def _names(text: str) -> list[str]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return [""]
-    return [str(each) for each in found] if isinstance(found, list) else [""]

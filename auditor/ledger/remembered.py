@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _TABLES: Mapping[str, tuple[str, ...]] = {
@@ -61,12 +61,3 @@ def altered(conn: sqlite3.Connection, wording: Callable[[], str]) -> dict[str, s
     ).fetchone()
     words = differs(conn, json.loads(row[1]), wording) if row else ""
     return {ALTERED: f"since entry {row[0]} {words}"} if words else {}
-
-
-def unheard(conn: sqlite3.Connection) -> Iterator[str]:
-    """Yield what a route is said to have heard of and no message of it told: its opening would never be sent."""
-    for channel, key in conn.execute(
-        "SELECT channel, dedup_key FROM alerting EXCEPT SELECT o.channel, k.value FROM outbox AS o, "
-        "json_each(CASE WHEN json_valid(o.keys) THEN o.keys ELSE '[]' END) AS k ORDER BY 1, 2"
-    ):
-        yield f"the route {channel} was never told of the matter {key[:12]} that it is waiting for (table alerting)"
