@@ -245,15 +245,16 @@ def test_a_zone_that_nobody_declares_is_refused(hostile: Path) -> None:
 
 
 def test_a_fault_nobody_foresaw_is_one_sentence_unless_debugging(hostile: Path, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "state" / "ledger.sqlite3") as database:
-        database.execute("PRAGMA writable_schema = ON")
-        database.execute("DROP TABLE outbox")
-    done = process("-c", str(hostile), "status", cwd=tmp_path)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import auditor.cli._reading as r\nr.standing = lambda *_: 1 / 0\n"
+    )
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = process("-c", str(hostile), "status", cwd=tmp_path, env=path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "fault of auditor" in done.stderr
     for more, env in (([], {"AUDITOR_DEBUG": "1"}), (["-vv"], {})):
-        shown = process("-c", str(hostile), *more, "status", cwd=tmp_path, env=env)
+        shown = process("-c", str(hostile), *more, "status", cwd=tmp_path, env=path | env)
         assert "Traceback" in shown.stderr
 
 
