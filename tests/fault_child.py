@@ -94,6 +94,7 @@ def main(plan_file: str, *how: str) -> None:
         return scratch(plan)
     sections = {f"sources.{name}": source(name).Settings for name in NAMES}
     config = configuration.load(plan.config, sections)
+    _import()
     for line in sys.stdin:
         task = json.loads(line)
         if not (child := os.fork()):
@@ -102,6 +103,20 @@ def main(plan_file: str, *how: str) -> None:
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
     return None
+
+
+def _import() -> None:
+    """Import what a scan imports where it is used: each process that is forked would do so anew."""
+    import duckdb  # noqa: F401
+    import orjson  # noqa: F401
+
+    import auditor.engines.duckdb
+    import auditor.ledger.record
+    import auditor.watch.compare  # noqa: F401
+
+    for step in correlate.steps():
+        if step.language == "py":
+            correlate._module(step)
 
 
 def scanned(plan: Plan, config: Any, task: Mapping[str, Any]) -> int:
