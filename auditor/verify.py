@@ -357,6 +357,10 @@ def _utf8(name: bytes) -> int:
     return 0 if name.isascii() else 0x800
 
 
+_NOWHERE = frozenset('\\:<>|?*"')
+"""What a name may not hold, for some system takes it for something else."""
+
+
 def safe_name(raw: bytes) -> str:
     """Return a file's name; Wrong for one that would leave the folder it is unpacked to, or that hides."""
     try:
@@ -366,8 +370,8 @@ def safe_name(raw: bytes) -> str:
     parts = name.split("/")
     if (
         any(part in ("", ".", "..") or part != part.strip() for part in parts)
-        or any(char in '\\:<>|?*"' or not char.isprintable() for char in name)
-        or PurePosixPath(name).is_absolute()
+        or not name.isprintable()
+        or not _NOWHERE.isdisjoint(name)
     ):
         raise Wrong(f"{name!r} is not a name that a bundle may hold: it could leave its folder")
     return name

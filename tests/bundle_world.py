@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -234,15 +234,21 @@ def unpacked(path: Path) -> tuple[str, dict[str, bytes]]:
     return root, {name.partition("/")[2]: content for name, content in found.items()}
 
 
+@lru_cache(maxsize=1024)
+def _squeezed(content: bytes) -> tuple[bytes, int]:
+    """Return a file as it lies in a zip, and its checksum: hundreds of zips differ in one file."""
+    squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return squeeze.compress(content) + squeeze.flush(), zlib.crc32(content)
+
+
 def packed(root: str, files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> bytes:
     """Return files as a zip with the headers that a bundle's has, whatever their names."""
     body, listed = bytearray(), bytearray()
     pairs = list(files.items() if isinstance(files, Mapping) else files)
     for name, content in pairs:
         inner = f"{root}/{name}".encode() if root else name.encode()
-        squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
-        raw = squeeze.compress(content) + squeeze.flush()
-        told = (inner, zlib.crc32(content), len(raw), len(content))
+        raw, crc = _squeezed(content)
+        told = (inner, crc, len(raw), len(content))
         listed += struct.pack("<4s6H3L5H2L", *verify.central(*told, len(body))) + inner
         body += struct.pack("<4s5H3L2H", *verify.local(*told)) + inner + raw
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(pairs), len(pairs), len(listed), len(body), 0)

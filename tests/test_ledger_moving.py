@@ -45,7 +45,6 @@ def judged(folder: Path, n: int, outcomes: Iterable[Outcome]) -> Judgement:
     where = folder / f"snapshot-{n}-{'r' * 12}"
     where.mkdir(parents=True)
     with Engine() as engine:
-        engine.load(None)
         rows = [
             {
                 **{name: getattr(o, name) for name in TEXTS},

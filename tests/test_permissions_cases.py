@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from auditor.ledger import Ledger
-from auditor.sandbox.cases import FOLDER
-from auditor.sandbox.estate import Estate
-from auditor.sandbox.estate_story import Story
 
 CASES = [
     ("DRF-006", "pass", "test_approved_mapping_passes_and_one_that_is_taken_out_fails"),
@@ -19,6 +15,20 @@ CASES = [
 ]
 """What the cases estate cannot show, since its configuration stays as it is."""
 
+FIRST = datetime(2026, 5, 4, 6, tzinfo=UTC)
+MAPPED = """
+organisation = "Acme Health"
+
+[state]
+dir = "{state}"
+
+[[duties]]
+group = "base-engineers"
+projects = ["base-exports"]
+job_ids = ["base-*"]
+zones = ["*"]
+"""
+"""A map and no cloud: what drifts is in the configuration alone."""
 ADDED = """
 [[duties]]
 group = "base-platform"
@@ -43,32 +53,21 @@ subjects = ["base-auditors/*"]
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     """Four scans: as it was, the same, one mapping more, and then one more that was approved while the other is taken out."""
-    from auditor import config, rulepack, sources
+    from auditor import config, rulepack
     from auditor.builtin import builtin
     from auditor.scan import scan
 
     into = tmp_path_factory.mktemp("mapped")
-    chapters = into / "chapters"
-    chapters.mkdir()
-    shutil.copy(FOLDER / "base.yaml", chapters)
-    sections = {f"sources.{name}": sources.source(name).Settings for name in sources.NAMES}
     rules = builtin("rules")
     pack = rulepack.load([rules / "drift.yaml"], [rules / "frameworks"])
-    estate = Estate.open(Story.read(chapters))
-    try:
-        path = Path(estate.config(into))
-        said = path.read_text(encoding="utf-8")
-        found = {}
-        for week, more in enumerate(("", "", ADDED, MORE.replace(ADDED, "")), start=1):
-            path.write_text(said + more, encoding="utf-8")
-            estate.advance(week)
-            with Ledger.open(into / "ledger.db") as ledger:
-                found[week] = scan(
-                    config.load(path, sections), ledger, pack, now=estate.now(week), slot=f"W{week:02d}"
-                )
-        return found
-    finally:
-        estate.close()
+    path, said = into / "config.toml", MAPPED.format(state=into / "state")
+    found = {}
+    for week, more in enumerate(("", "", ADDED, MORE.replace(ADDED, "")), start=1):
+        path.write_text(said + more, encoding="utf-8")
+        now = FIRST + (week - 1) * timedelta(days=7)
+        with Ledger.open(into / "ledger.db") as ledger:
+            found[week] = scan(config.load(path, {}), ledger, pack, now=now, slot=f"W{week:02d}")
+    return found
 
 
 def mapped(scanned: Any) -> dict[str, tuple[str, str]]:

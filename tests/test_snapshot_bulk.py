@@ -75,11 +75,12 @@ def test_a_row_that_a_listing_took_replaces_the_one_in_bulk(tmp_path: Path) -> N
 
 
 def test_a_row_that_came_twice_is_there_once_the_same_in_any_order(tmp_path: Path) -> None:
-    parts = [version("a", bytes=2), version("a", bytes=3), version("a", bytes=3), version("b")]
+    parts = {"2": version("a", bytes=2), "3": version("a", bytes=3), "b": version("b")}
+    orders = sorted(set(itertools.permutations("233b")))
     found = [
-        told(sealed(tmp_path / str(n), *([part] for part in order)))
-        for n, order in enumerate(itertools.permutations(parts))
+        told(sealed(tmp_path / str(n), *([parts[part]] for part in order))) for n, order in enumerate(orders)
     ]
+    assert len(found) == 12
     assert all(each == [("a", "v1", 3), ("b", "v1", 1)] for each in found)
 
 

@@ -132,7 +132,7 @@ class Engine:
 
     def _create(self, table: str, columns: Mapping[str, str]) -> None:
         listed = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
-        self._connection.execute(f"CREATE TABLE {name(table)} ({listed})")
+        self._connection.execute(self._parsed(f"CREATE TABLE {name(table)} ({listed})"))
         self._made.add(table)
 
     def run(self, step: str, sql: str) -> None:
