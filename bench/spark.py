@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +51,16 @@ def _child(engine: str, folder: str) -> dict[str, Any]:
 
 
 def _made(engine: Engine) -> dict[str, tuple[int, str]]:
-    """Run the chain; return how many rows each step made, and a sum over their hashes."""
+    """Run the chain; return how many rows each step made, and a sum over their hashes.
+
+    They are read when they are made: what is added to another table is dropped then.
+    """
     from auditor import correlate
 
-    correlate.correlate(engine, until=LAST)
     found = {}
-    for step in correlate.steps():
-        if step.name[:2] > LAST:
-            break
+
+    def counted(step: correlate.Step, run: Callable[[], None]) -> None:
+        run()
         columns = sorted(row["column_name"] for row in engine.rows(f"DESCRIBE SELECT * FROM {step.table}"))
         said = ", ".join(f"""coalesce('=' || CAST("{column}" AS VARCHAR), '-')""" for column in columns)
         (row,) = engine.rows(
@@ -66,6 +68,8 @@ def _made(engine: Engine) -> dict[str, tuple[int, str]]:
             f"FROM {step.table}"
         )
         found[step.name] = (row["n"], row["hashed"])
+
+    correlate.correlate(engine, until=LAST, around=counted)
     return found
 
 
