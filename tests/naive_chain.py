@@ -65,7 +65,8 @@ def unattributed(
 
 
 def _apart(key: str) -> bool:
-    return key.rpartition("/")[2] == "_SUCCESS" or "/_temporary/" in f"/{key}"
+    staged = "/_temporary/" in f"/{key}" or ".spark-staging-" in key or "/__magic" in key
+    return staged or key.rpartition("/")[2] == "_SUCCESS"
 
 
 def _nothing() -> dict[str, Any]:

@@ -15,18 +15,23 @@ from auditor import correlate
 from auditor.engines.duckdb import Engine
 
 STEPS = (*range(20, 27), 42)
-DIRS = ("", "a/", "a/b/", "a/b/c/", "a/bb/", "run=1/", "run=17/", "a/_temporary/0/")
+DIRS = ("", "a/", "a/b/", "a/b/c/", "a/bb/", "run=1/", "run=17/", "a/_temporary/0/", "_temporary/0/", "a/.spark-staging-7/",
+        "a/__magic_job-1/")  # fmt: skip
 PREFIXES = ("", "a/", "a/b/", "a/b/c/", "run=1/", "run=17/", "a/b/")
+EVENTS = (*["PutObject"] * 6, "PostObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject")
 NAMES = ("p0", "p1", "p2", "p3", "_SUCCESS")
 
 
 def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]]]:
-    """A few hours of overlapping jobs on nested prefixes, with every time on the same coarse grid."""
+    """A few hours around midnight of overlapping jobs on nested prefixes, with every time on the same coarse grid.
+
+    Every fourth export is another one of the job before it, and of every tenth key an older version is the latest.
+    """
     random = Random(seed)
     grid = random.choice((30, 300, 1200))
 
     def moment() -> Any:
-        return at(5) + timedelta(seconds=grid * random.randrange(4 * 3600 // grid))
+        return at(4, 22) + timedelta(seconds=grid * random.randrange(4 * 3600 // grid))
 
     exports = []
     for number in range(jobs):
@@ -35,15 +40,16 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
         prefix, found_by = random.choice(PREFIXES), random.choice(("arguments", "label", "session"))
         exports.append(
             {
-                "export_id": f"one/{prefix}#u{number}", "job_uuid": f"u{number}", "bucket": random.choice(("one", "two")),
+                "export_id": f"one/{prefix}#u{number}", "job_uuid": f"u{number - (number % 4 == 3)}", "bucket": random.choice(("one", "two")),
                 "prefix": prefix, "plen": len(prefix), "found_by": found_by, "declared": True, "export_key": prefix,
                 "from_at": start, "until_at": until,
             }
         )  # fmt: skip
     credentials = [
-        {"access_key_id": f"K{number}", "principal_arn": "arn:p", "bucket": bucket, "kind": kind,
+        {"access_key_id": f"K{number}" if number else "", "principal_arn": principal, "bucket": bucket, "kind": kind,
          "job_uuid": f"u{number % jobs}" if kind == "job" else None}
         for bucket in ("one", "two")
+        for principal in ("arn:p", "arn:q", "")
         for number, kind in enumerate(random.choices(("job", "job", "ambiguous", "no_issue", "declared", "foreign"), k=12))
     ]  # fmt: skip
     versions, events = [], []
@@ -54,7 +60,7 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
         version = {
             "bucket": bucket, "key": key, "version_id": random.choice((f"v{number}", f"v{number}", f"v{number}", "null")),
             "account": "1", "region": "eu-west-1", "dir": directory, "last_modified": moment(),
-            "bytes": random.randrange(1000), "storage_class": random.choice(("STANDARD", "STANDARD", "GLACIER")),
+            "bytes": random.randrange(1000), "storage_class": random.choice(("STANDARD", "STANDARD", "GLACIER", "DEEP_ARCHIVE")),
             "is_latest": False, "is_delete_marker": random.random() < 0.1,
         }  # fmt: skip
         if version["version_id"] == "null" and any(
@@ -65,17 +71,19 @@ def _estate(seed: int, objects: int, jobs: int) -> dict[str, list[dict[str, Any]
         for copy in range(random.choice((0, 1, 1, 2))):
             events.append(  # noqa: PERF401 - one loop is enough to read
                 {
-                    "event_id": f"e{number}-{copy}", "at": version["last_modified"] + timedelta(seconds=random.choice((0, 1, 2, 3, 900))),
-                    "event_name": "PutObject", "bucket": bucket, "key": key, "error_code": random.choice(("", "", "", "AccessDenied")),
-                    "version_id": random.choice((version["version_id"], None)), "access_key_id": f"K{random.randrange(14)}",
-                    "principal_arn": "arn:p",
+                    "event_id": f"e{number}-{copy}", "at": version["last_modified"] + timedelta(seconds=random.choice((-1, 0, 1, 2, 3, 900))),
+                    "event_name": random.choice(EVENTS), "bucket": bucket, "key": key, "error_code": random.choice(("", "", None, "AccessDenied")),
+                    "version_id": random.choice((version["version_id"], None)),
+                    "access_key_id": f"K{signer}" if (signer := random.randrange(14)) else None,
+                    "principal_arn": random.choice(("arn:p", "arn:p", "arn:q", None)),
                 }
             )  # fmt: skip
-    newest = {
-        (row["bucket"], row["key"]): row for row in sorted(versions, key=lambda row: row["last_modified"])
-    }
-    for row in newest.values():
-        row["is_latest"] = True
+    keys: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in versions:
+        keys.setdefault((row["bucket"], row["key"]), []).append(row)
+    for same in keys.values():
+        newest = max(same, key=lambda row: row["last_modified"])
+        (random.choice(same) if random.random() < 0.1 else newest)["is_latest"] = True
     return {
         "s3_object_version": versions, "s3_data_event": events, "credential": credentials, "export_output": exports,
     }  # fmt: skip
@@ -159,9 +167,56 @@ def test_of_a_version_and_a_delete_marker_of_one_second_the_marker_is_the_later(
         here | {"version_id": "0", "last_modified": at(5, 3), "is_delete_marker": False, "is_latest": True},
     ]
 
-    wrote = _by_steps(estate | {"s3_object_version": rows, "export_output": [export]})
+    told = [_written_by("K1", "a/p", "2", at(5, 1))]
+    for seen in ({}, {"s3_data_event": told, "credential": [_JOB]}):
+        wrote = _by_steps(estate | seen | {"s3_object_version": rows, "export_output": [export]})
 
-    assert wrote[export["export_id"]]["deleted_at"] == at(5, 1)
+        assert wrote[export["export_id"]]["deleted_at"] == at(5, 1)
+
+
+_JOB = {"access_key_id": "K1", "principal_arn": "arn:p", "bucket": "one", "kind": "job", "job_uuid": "u0"}
+
+
+def _written_by(key_id: str, key: str, version: str, when: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"{key}@{version}", "at": when, "event_name": "PutObject", "bucket": "one", "key": key, "error_code": "",
+        "version_id": version, "access_key_id": key_id, "principal_arn": "arn:p",
+    }  # fmt: skip
+
+
+def test_the_earliest_that_was_deleted_and_taken_is_told_whoever_is_seen_to_write() -> None:
+    estate = _estate(3, objects=60, jobs=1)
+    export = estate["export_output"][0] | {"bucket": "one", "prefix": "a/", "plen": 2, "found_by": "label",
+                                           "from_at": at(5), "until_at": at(5, 1, 30)}  # fmt: skip
+    here = estate["s3_object_version"][0] | {"bucket": "one", "dir": "a/"}
+    rows, events = [], []
+    for number, (deleted, hour) in enumerate([(True, 3), (True, 2), (True, 5), (False, 6), (False, 4)]):
+        key, later = f"a/p{number}", at(5, hour)
+        gone = {"key": key, "last_modified": at(5, 1), "is_latest": False, "is_delete_marker": False}
+        rows.append(here | gone | {"version_id": "1"})
+        rows.append(here | gone | {"version_id": "2", "last_modified": later, "is_latest": True, "is_delete_marker": deleted})  # fmt: skip
+        if number:  # nobody is seen to write the first
+            events.append(_written_by("K1", key, "1", at(5, 1)))
+        if not deleted:
+            events.append(_written_by("K2", key, "2", later))
+    # What its own job writes again, over a delete marker, is neither deleted nor taken.
+    for version, minute in (("1", 0), ("2", 10), ("3", 20)):
+        when = {"version_id": version, "last_modified": at(5, 1, minute), "is_latest": version == "3"}
+        rows.append(here | when | {"key": "a/again", "is_delete_marker": version == "2"})
+        if version != "2":
+            events.append(_written_by("K1", "a/again", version, at(5, 1, minute)))
+    other = _JOB | {"access_key_id": "K2", "kind": "foreign", "job_uuid": None}
+    given = {
+        "s3_object_version": rows,
+        "s3_data_event": events,
+        "credential": [_JOB, other],
+        "export_output": [export],
+    }
+
+    for table in (given, given | {"s3_object_version": rows[::-1]}):
+        row = _by_steps(table)[export["export_id"]]
+        assert (row["witnessed_objects"], row["objects"], row["rewritten"]) == (6, 7, 1)
+        assert (row["deleted_at"], row["taken_at"], row["superseded_at"]) == (at(5, 2), at(5, 4), at(5, 2))
 
 
 def test_at_the_instant_where_one_window_ends_and_the_next_begins_both_are_rivals() -> None:

@@ -439,7 +439,12 @@ def _with(rows: Rows, *changes: Change) -> Rows:
     return world
 
 
-_JOB, _OUTPUT, _THIRD = "u-1", FIRST, "claims/daily/dt=2026-01-05-3/#u-3"
+_JOB, _OUTPUT, _SECOND, _THIRD = (
+    "u-1",
+    FIRST,
+    "claims/daily/dt=2026-01-05-2/#u-2",
+    "claims/daily/dt=2026-01-05-3/#u-3",
+)
 _CALL = entry("u-1", entry_id="submit-u-1x", static_key_name="")
 TOGETHER: list[tuple[Change, ...]] = [
     # Another entry of the call: of its operation, or of its job.
@@ -464,6 +469,17 @@ TOGETHER: list[tuple[Change, ...]] = [
     # It began after it ended, and what was read ends between.
     (("chain_job", _JOB, {"started_at": at(6, 1)}), ("coverage", "sts_session", {"until_at": at(5, 12)})),
     (("export_write", _OUTPUT, {"first_write_at": at(6, 1)}), ("coverage", "s3_data_event", {"until_at": at(5, 12)})),
+    # A job with another export, of which nothing was written.
+    (("export_output", None, {"export_id": "claims/b/#u-1", "job_uuid": "u-1", "bucket": "claims", "prefix": "b/", "plen": 2, "found_by": "label",
+                              "declared": True, "export_key": "claims/b/", "from_at": at(5, 1), "until_at": at(5, 3)}),),
+    # A run that failed, one whose key nobody else has, and one that was overwritten: others may stand in.
+    (("chain_job", _JOB, {"ending": "failed", "state": "ERROR"}),),
+    (("chain_job", _JOB, {"ending": "failed", "state": "ERROR"}), ("export_output", _OUTPUT, {"export_key": "claims/alone/"})),
+    (("export_write", _OUTPUT, {"superseded_at": at(5, 4), "taken_at": at(5, 4)}), ("export_output", _SECOND, {"prefix": PREFIX})),
+    (("export_write", _OUTPUT, {"superseded_at": at(5, 4), "taken_at": at(5, 4)}),),
+    # A session whose credentials wrote elsewhere too, as nobody may.
+    (("stray_write", None, {"event_id": "s", "bucket": "far", "dir": "x/", "key": "x/y", "at": at(5, 1, 40), "kind": "foreign", "because": "a key wrote",
+                            "gone": False, "session_key": "ASIAONE", "access_key_id": "ASIAONE", "principal_arn": "p"}),),
     # What was read ends at the very moment, and a second before it.
     *((("coverage", table, {"until_at": until}),) for table, end in (("sts_session", at(5, 2, 2)), ("s3_data_event", at(5, 5, 2)))
       for until in (end, end - timedelta(seconds=1))),

@@ -1,4 +1,4 @@
--- Versions whose writer is a job's session, with the export of that job whose prefix is longest.
+-- Versions whose writer is a job's session, which alone has a job's uuid (14_credential), with the export of that job whose prefix is longest.
 SELECT bucket, key, version_id, export_id
 FROM (
     SELECT
@@ -9,6 +9,6 @@ FROM (
     FROM followed v
     JOIN export_output o
       ON o.job_uuid = v.job_uuid AND o.bucket = v.bucket AND substr(v.key, 1, o.plen) = o.prefix
-    WHERE v.witness = 'job' AND NOT v.is_delete_marker
+    WHERE NOT v.is_delete_marker
 ) ranked
 WHERE rank = 1
