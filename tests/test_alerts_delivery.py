@@ -23,6 +23,7 @@ from test_ledger_survival import other
 from auditor.alerts.deliver import Answer, Delivery, Way, deliver
 from auditor.alerts.routes import Route
 from auditor.alerts.text import LARGEST_BYTES, wire
+from auditor.cli.doctor import _given_up
 from auditor.drift import finding_id
 from auditor.errors import UsageError
 from auditor.ledger import Alert, Ledger, Sending
@@ -382,15 +383,17 @@ def test_a_dead_letter_is_listed_replayed_and_told_by_the_other_route(command: A
     assert command("alerts", "replay", "msg_none").exit_code == 2
 
 
-def test_a_route_that_was_switched_off_says_so_wherever_it_is_asked(command: Any) -> None:
+def test_a_route_that_was_switched_off_says_so_wherever_it_is_asked(command: Any, tmp_path: Path) -> None:
     command.receiver.reply = lambda n: (410, {}, b"") if n == 0 else (204, {}, b"")
     assert command("alerts", "test", "oncall").exit_code == 1
     again = command("alerts", "test", "oncall")
     assert "its route 'oncall' is switched off since it answered HTTP 410" in again.stderr
-    said = command("doctor", "--offline").stdout
-    assert "! oncall is switched off since it answered HTTP 410" in said
-    assert "! 1 dead letter: nobody was told" in said
-    assert "`auditor alerts replay --dead --route oncall` switches it on." in said
+    with Ledger.open(tmp_path / "state" / "ledger.sqlite3") as ledger:
+        off, dead = _given_up(ledger)
+    assert (off.state, dead.state) == ("warning", "warning")
+    assert off.said.startswith("oncall is switched off since it answered HTTP 410")
+    assert dead.said.startswith("1 dead letter: nobody was told")
+    assert off.remedy == "`auditor alerts replay --dead --route oncall` switches it on."
     assert command("alerts", "replay", "--dead", "--route", "oncall").exit_code == 0
     assert command("alerts", "test", "oncall").exit_code == 0
 

@@ -155,6 +155,19 @@ def test_the_outcome_of_a_settled_export_cannot_be_edited(ledger_file: Path, tmp
     assert "settled exports" in check(path).because
 
 
+def test_every_table_is_bound_or_is_named_here_as_what_only_works(ledger_file: Path) -> None:
+    works = {"alerting", "channel_off", "heartbeat", "holding", "leader", "lease", "notice", "slot", "token"}
+    conn = sqlite3.connect(ledger_file)
+    tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    bound = {*BOUND, "baseline", *chain.remembered._TABLES}
+    assert {name for name in tables if not name.startswith("sqlite_")} == bound | works
+    for table, columns in chain.remembered._TABLES.items():
+        assert [*columns] == [
+            name for (name,) in conn.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        ]
+    conn.close()
+
+
 @pytest.mark.parametrize("table", ["wording", "watch_memory"])
 def test_what_was_altered_before_a_scan_is_said_for_good_by_the_entry_of_the_scan_that_built_on_it(
     ledger_file: Path, tmp_path: Path, table: str
