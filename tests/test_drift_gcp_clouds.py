@@ -22,6 +22,7 @@ from gcp_intruder import (
     SPARE,
     SPARE_UID,
     STRANGER,
+    UID,
     Clouds,
 )  # fmt: skip
 
@@ -89,7 +90,7 @@ def prepare(clouds: Clouds) -> None:
 @pytest.fixture(scope="module")
 def first(clouds: Clouds) -> Told:
     done = told(clouds)
-    for subject in (PROJECT, EXPORT, SINK, ROLE, LOGS):
+    for subject in (PROJECT, EXPORT, SINK):
         fields = ("--field", "access") if subject == EXPORT else ()
         baseline(
             clouds,
@@ -158,11 +159,28 @@ def undone(clouds: Clouds, hidden: Told) -> Told:
     clouds.grant("roles/dataproc.editor", STRANGER, take=True, by=ADMIN)
     clouds.grant("roles/resourcemanager.projectIamAdmin", STRANGER, take=True, by=ADMIN)
     gcp.remove_key(EXPORT, KEY_ID)
+    clouds.entry(
+        "iam",
+        "google.iam.admin.v1.DeleteServiceAccountKey",
+        f"projects/-/serviceAccounts/{UID}/keys/{KEY_ID}",
+        by=ADMIN,
+    )
     gcp.put_audit_config(HERE, "dataproc.googleapis.com", {"DATA_READ": [], "DATA_WRITE": []})
+    on = {"action": "ADD", "service": "dataproc.googleapis.com", "logType": "DATA_READ"}
+    clouds.set_policy(HERE, {"auditConfigDeltas": [on]}, by=ADMIN)
     gcp.put_log_bucket(PROJECT, "_Default", days=400)
+    clouds.entry("logging", "google.logging.v2.ConfigServiceV2.UpdateBucket", LOGS, by=ADMIN)
     gcp.put_sink(PROJECT, "archive", ARCHIVE, filter=FILTER)
+    clouds.entry("logging", "google.logging.v2.ConfigServiceV2.UpdateSink", SINK, by=ADMIN)
     gcp.put_role(ROLE, ["dataproc.jobs.get", "logging.logEntries.list"])
+    clouds.entry("iam", "google.iam.admin.v1.UpdateRole", ROLE, by=ADMIN)
     gcp.put_service_account(PROJECT, {"email": SPARE, "uniqueId": SPARE_UID, "disabled": True})
+    clouds.entry(
+        "iam",
+        "google.iam.admin.v1.DisableServiceAccount",
+        f"projects/-/serviceAccounts/{SPARE_UID}",
+        by=ADMIN,
+    )
     return told(clouds)
 
 
@@ -268,7 +286,9 @@ def test_what_is_only_written_anew_or_rotated_by_google_or_out_of_sight_is_no_dr
 
 def test_what_is_put_back_is_over_for_whoever_heard_of_it(undone: Told) -> None:
     assert {name for name, row in undone.drift.items() if row["direction"] == "better"} == set(EVERYTHING)
-    assert undone.items("recovered").keys() >= set(EVERYTHING)
+    over = undone.items("recovered")
+    assert over.keys() >= set(EVERYTHING)
+    assert {over[name]["who"] for name in EVERYTHING} == {ADMIN}
 
 
 def baseline(clouds: Clouds, *args: str) -> str:
@@ -278,7 +298,7 @@ def baseline(clouds: Clouds, *args: str) -> str:
 
 
 APPROVED = "the state approved by ann@acme.example on 2026"
-FINDINGS = {name for name in EVERYTHING if name != (SPARE, "disabled")}
+FINDINGS = {name for name in EVERYTHING if name[0] not in (SPARE, LOGS, ROLE)}
 """Changes of what was approved."""
 
 

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from auditor.alerts.address import Limits, Lookup, RefusedAddressError, canonical_host, choose, look_up
@@ -174,16 +176,31 @@ def quoted(text: str, secrets: Collection[str] = ()) -> str:
 
 
 def trust(outgoing: Outgoing) -> ssl.SSLContext:
-    """Return whose certificates are believed: those of the system, and those of `ca_file`."""
+    """Return whose certificates are believed: those of the system, and those of `ca_file`.
+
+    They are read again when they changed: to read them for each message costs more than to send it.
+    """
+    system = ssl.get_default_verify_paths()
+    return _trusted(outgoing.ca_file, *map(_changed, (outgoing.ca_file, system.cafile, system.capath)))
+
+
+def _changed(path: str | None) -> tuple[int, int] | None:
+    try:
+        stat = Path(path).stat() if path else None
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size) if stat else None
+
+
+@lru_cache(maxsize=8)
+def _trusted(ca_file: str, *_changed: tuple[int, int] | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if outgoing.ca_file:
+    if ca_file:
         try:
-            context.load_verify_locations(cafile=outgoing.ca_file)
+            context.load_verify_locations(cafile=ca_file)
         except OSError as error:  # ssl.SSLError is one
-            raise ConfigError(
-                f"{outgoing.ca_file}: the certificates of ca_file cannot be read: {error}"
-            ) from None
+            raise ConfigError(f"{ca_file}: the certificates of ca_file cannot be read: {error}") from None
     return context
 
 
