@@ -275,6 +275,36 @@ def test_a_ledger_that_another_process_has_open_is_not_replaced(
         assert len(ledger.scans()) == 3
 
 
+def test_who_waits_while_a_ledger_is_replaced_opens_the_one_that_took_its_place(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, backup = two
+    waiting: list[threading.Thread] = []
+    seen: list[int] = []
+    replaced = os.replace
+
+    def write() -> None:
+        with Ledger.open(path, busy_s=30) as ledger:
+            ledger.note("probe", {}, day(4))
+            seen.append(len(ledger.scans()))
+
+    def replace(source: Path, target: Path) -> None:
+        if Path(target) == path:
+            waiting.append(threading.Thread(target=write))
+            waiting[0].start()
+            waiting[0].join(0.1)
+            assert waiting[0].is_alive()
+        replaced(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with Ledger.restore(path, backup, day(3)):
+        waiting[0].join()
+    with Ledger.open(path) as ledger:
+        assert [entry.kind for entry in ledger.entries()] == ["scan", "restore", "probe"]
+        assert ledger.unsound() == ""
+    assert seen == [1]
+
+
 def test_a_restore_that_is_cut_off_leaves_the_old_ledger_or_the_new_one_in_its_place(
     two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +332,7 @@ def test_a_restore_that_is_cut_off_leaves_the_old_ledger_or_the_new_one_in_its_p
                 Ledger.restore(path, two[1], day(3)).close()
         with Ledger.open(path, create=False) as ledger:
             seen.append((len(ledger.scans()), left[0] < 0))
+            assert len(ledger.entries(kind="restore")) == (len(ledger.scans()) == 1)
     assert set(seen) == {(2, True), (1, True), (1, False)}
 
 

@@ -38,7 +38,7 @@ def checkup(path: Path) -> Checkup:
         if words := write_ahead.lost(path):
             return Checkup(damage=(words,))
         conn = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.2, isolation_level=None
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
         )
     except sqlite3.Error as error:
         return Checkup(because=str(error))
@@ -55,6 +55,7 @@ def checkup(path: Path) -> Checkup:
 def _looked(conn: sqlite3.Connection) -> Checkup:
     (application,) = conn.execute("PRAGMA application_id").fetchone()
     (version,) = conn.execute("PRAGMA user_version").fetchone()
+    conn.execute("PRAGMA busy_timeout = 200")  # nobody waits before the first look: storage._entered says why
     if application != APPLICATION_ID:
         return Checkup(ours=False, version=version)
     damage = tuple(storage.damage(conn))

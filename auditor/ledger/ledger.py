@@ -361,23 +361,22 @@ class Ledger(Alerting, Decisions):
         The old file stays beside it. Raises VerificationError when the backup does not verify.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.restoring")
+        fresh, aside = path.with_name(f"{path.name}.restoring"), storage.aside_of(path)
         try:
             with cls.look(backup) as source:  # nothing is written to a backup, not even its present schema
                 source.backup(fresh)
             with cls.open(fresh) as made:
                 wrong = made.damage()
                 check = made.verify() if not wrong else Check(False, "", 0, wrong[0])
-            if not check.intact:
-                raise VerificationError(
-                    f"{backup}: the backup does not verify: {check.because}",
-                    remedy="The ledger was left as it is. Choose another backup.",
-                )
-            aside = storage.replace(path, fresh)
+                if not check.intact:
+                    raise VerificationError(
+                        f"{backup}: the backup does not verify: {check.because}",
+                        remedy="The ledger was left as it is. Choose another backup.",
+                    )
+                body = {"from": backup.name, "head": check.head, "set_aside": aside.name}
+                made.note("restore", body, now)
+            storage.replace(path, fresh, aside)
         finally:
             for left in [each for each in path.parent.iterdir() if each.name.startswith(fresh.name)]:
                 left.unlink()
-        ledger = cls.open(path)
-        body = {"from": backup.name, "head": check.head, "set_aside": aside.name}
-        ledger.note("restore", body, now)
-        return ledger
+        return cls.open(path)

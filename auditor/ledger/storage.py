@@ -24,6 +24,8 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PAUSE_S = 0.02
 _PATIENCE = 100
 """So many pauses a restore waits for those who have the ledger open for a moment."""
+_LET_GO_S = 0.1
+"""Who opened the old file just before another took its place is refused within this, and opens the new one."""
 
 
 def damaged(error: sqlite3.DatabaseError) -> bool:
@@ -124,20 +126,13 @@ def look(path: Path, *, busy_s: float) -> sqlite3.Connection:
     how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     _log_whole(path)
     with told(path):
-        uri = f"file:{quote(str(path.absolute()))}?{how}"
-        conn = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
-        try:
-            _version(conn, path)
-        except BaseException:
-            conn.close()
-            raise
-    return conn
+        return _entered(path, f"file:{quote(str(path.absolute()))}?{how}", busy_s)
 
 
 def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
-    conn = sqlite3.connect(path, timeout=busy_s, isolation_level=None)
+    # The version comes first: before anything is written to what may be another program's file.
+    conn = _entered(path, f"file:{quote(str(path.absolute()))}", busy_s)
     try:
-        _version(conn, path)  # before anything is written to what may be another program's file
         _log_ahead(conn, busy_s)
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute(
@@ -148,6 +143,30 @@ def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
         conn.close()
         raise
     return conn
+
+
+def _entered(path: Path, uri: str, busy_s: float) -> sqlite3.Connection:
+    """Open a file and read of it for the first time.
+
+    Nobody waits with it open: where another ledger takes its place meanwhile, whoever has the old one open would take the log
+    of the new one for its own (sqlite.org/howtocorrupt.html, 2.4 and 2.5).
+    """
+    for left in range(max(1, round(busy_s / _PAUSE_S)), -1, -1):
+        conn = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+        try:
+            _version(conn, path)
+        except sqlite3.OperationalError as error:
+            conn.close()
+            if not (left and busy(error)):
+                raise
+            time.sleep(_PAUSE_S)
+        except BaseException:
+            conn.close()
+            raise
+        else:
+            conn.execute(f"PRAGMA busy_timeout = {round(1000 * busy_s)}")
+            return conn
+    raise AssertionError("the last try returns or raises")
 
 
 def _log_ahead(conn: sqlite3.Connection, busy_s: float) -> None:
@@ -263,12 +282,16 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def replace(path: Path, fresh: Path) -> Path:
-    """Put a whole ledger that nobody has open in another's place; return where the old one went.
+def aside_of(path: Path) -> Path:
+    """Return where a ledger goes when another takes its place."""
+    return _free_name(path.with_name(f"{path.name}.before-restore"))
+
+
+def replace(path: Path, fresh: Path, aside: Path) -> None:
+    """Put a whole ledger that nobody has open in another's place, which goes aside.
 
     Whenever this is cut off, one of the two is in its place, whole. Raises BusyError while another process has the old one open.
     """
-    aside = _free_name(path.with_name(f"{path.name}.before-restore"))
     if path.exists():
         if write_ahead.lost(path):  # SQLite would remove it at the next opening
             shutil.copyfile(path.with_name(f"{path.name}-wal"), aside.with_name(f"{aside.name}-wal"))
@@ -285,10 +308,10 @@ def replace(path: Path, fresh: Path) -> Path:
             except OSError:  # a file system without a second name for a file
                 path.replace(aside)
             fresh.replace(path)
+            time.sleep(_LET_GO_S)
     else:
         fresh.replace(path)
     _settle(path.parent)
-    return aside
 
 
 @contextmanager
