@@ -137,7 +137,7 @@ def _scanned(
             previous_at=before.previous_at,
             restraints=before.restraints,
             parents=parents(before),
-            fresh=fresh(coverage_of(carried) if carried else None, coverage_of(snapshot), pack.rules),
+            fresh=fresh((*coverage_of(carried), *CONFIGURED) if carried else None, coverage, pack.rules),
         )
         if progress:
             progress("recording", {})

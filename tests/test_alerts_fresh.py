@@ -82,6 +82,8 @@ def test_a_source_that_nobody_read_before_is_a_summary_and_news_beside_it_is_new
     # What could not be read before, and now can, is no new source; nor is what was read before.
     denied = Gap("s3_bucket", "111111111111", reason="denied")
     assert fresh([*before, denied], [*before, bucket], [rule]) is NOTHING  # type: ignore[list-item]
+    broke = Gap("s3_bucket", "*", reason="failed")  # the whole source, in whatever account
+    assert fresh([*before, broke], [*before, bucket], [rule]) is NOTHING  # type: ignore[list-item]
     assert fresh(None, [bucket], []).first
 
 

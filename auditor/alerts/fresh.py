@@ -49,7 +49,8 @@ def fresh(before: Iterable[Seen | Gap] | None, now: Iterable[Seen | Gap], rules:
     """Compare what the scan before tried to read with what this one did; None before: there was none."""
     if before is None:
         return Fresh(first=True)
-    read = _tried(now) - _tried(before)
+    known = _tried(before)
+    read = {(table, at) for table, at in _tried(now) if not {(table, at), (table, "*")} & known}
     if not read:
         return NOTHING
     tables = {table for table, _ in read}
