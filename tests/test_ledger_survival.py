@@ -110,6 +110,15 @@ def test_a_new_ledger_waits_for_the_process_that_makes_it_too(tmp_path: Path) ->
     other.close()
 
 
+def test_a_ledger_is_opened_by_whatever_name_its_folder_has(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"50% of #1? \xff") / "ledger"
+    with Ledger.open(path) as ledger:
+        record_day(ledger, 1)
+        assert path.stat().st_size
+    with Ledger.look(path) as ledger:
+        assert len(ledger.scans()) == 1
+
+
 def test_a_ledger_that_another_writes_to_is_busy_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     with Ledger.open(path) as ledger, Ledger.open(path, busy_s=0.05) as second:

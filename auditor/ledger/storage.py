@@ -126,12 +126,12 @@ def look(path: Path, *, busy_s: float) -> sqlite3.Connection:
     how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     _log_whole(path)
     with told(path):
-        return _entered(path, f"file:{quote(str(path.absolute()))}?{how}", busy_s)
+        return _entered(path, f"{_uri(path)}?{how}", busy_s)
 
 
 def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
     # The version comes first: before anything is written to what may be another program's file.
-    conn = _entered(path, f"file:{quote(str(path.absolute()))}", busy_s)
+    conn = _entered(path, _uri(path), busy_s)
     try:
         _log_ahead(conn, busy_s)
         conn.execute("PRAGMA synchronous = FULL")
@@ -143,6 +143,11 @@ def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
         conn.close()
         raise
     return conn
+
+
+def _uri(path: Path) -> str:
+    """Return the URI of a file, whatever bytes its name is of."""
+    return f"file:{quote(os.fsencode(path.absolute()))}"
 
 
 def _entered(path: Path, uri: str, busy_s: float) -> sqlite3.Connection:
