@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -63,6 +63,24 @@ def _shipped_rules_are_read_once() -> Iterator[None]:
     from rules_once import once
 
     with once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _methods_of_clients_are_made_once() -> Iterator[None]:
+    """Let botocore make the methods of a service's clients once a worker: each test has clients of its own servers."""
+    from botocore.client import ClientCreator
+
+    made, known = ClientCreator._create_methods, dict[tuple[str, str], dict[str, object]]()
+
+    def once(creator: ClientCreator, model: Any) -> dict[str, object]:
+        service = (model.service_name, model.api_version)
+        if service not in known:
+            known[service] = made(creator, model)
+        return dict(known[service])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientCreator, "_create_methods", once)
         yield
 
 
