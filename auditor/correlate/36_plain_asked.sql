@@ -1,4 +1,6 @@
 -- What exports have to be asked for to tell which of them leave no doubt, each combination once: few, whatever their number.
+-- What is asked for in vain costs time and no verdict: 39_plain_export decides of each export, but for buckets that a stranger
+-- wrote to and accounts that are not known, which are asked for here alone.
 -- day: a bucket and label of jobs, and from when to when exports of one day ended; session: as whom a session was taken;
 -- issue: for buckets of which account; rival: from when on exports matter that another fits as well; call: who started what,
 -- from when to when; name: whom the audit log and the jobs name, as the directory is asked for all of them.

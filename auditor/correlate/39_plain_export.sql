@@ -192,7 +192,8 @@ WHERE e.ended_at <= n.settled_at AND e.ended_at <= p.ended_until
   AND coalesce(c.job_id = e.job_id, c.job_id IS NULL)
   AND i.issued_at IS NOT NULL
   AND (w.session_key IS NULL OR (w.last_at <= i.expires_at + n.skew AND w.first_at >= i.issued_at - n.skew))
-  -- That another fits is all there is to say where nothing hides what would tell them apart (links/hiding.py).
+  -- That another fits is all there is to say where nothing hides what would tell them apart (links/hiding.py). It was asked
+  -- from the first of them on (36_plain_asked): `from_at` is later than none of them.
   AND (e.rivals = 0 OR (
     k.from_at <= least(e.since - n.skew, e.started_at - INTERVAL 5 MINUTE)
     AND greatest(e.begun - n.skew, e.started_at - INTERVAL 5 MINUTE) + INTERVAL 2 SECOND <= least(e.ended_at + n.skew, n.as_of)
