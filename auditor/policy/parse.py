@@ -86,13 +86,7 @@ def _loaded(document: str | bytes) -> dict[str, Any]:
         raise PolicyError(f"the document has {len(document):,} characters; at most {LARGEST:,} are read")
     try:
         text = document if isinstance(document, str) else bytes(document).decode("utf-8-sig")
-        told = json.loads(
-            text.removeprefix("\ufeff"),
-            object_pairs_hook=_object,
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=_no_constant,
-        )
+        told = _DECODER.decode(text.removeprefix("\ufeff"))
     except UnicodeDecodeError:
         raise PolicyError("the document is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -114,6 +108,12 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 
 def _no_constant(name: str) -> Any:
     raise PolicyError(f"not JSON: {name} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
+)
+"""Made once: to make one takes as long as to read a short document."""
 
 
 def _only(held: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:

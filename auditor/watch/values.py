@@ -65,6 +65,9 @@ def watched(table: Table, row: Mapping[str, Any]) -> Iterator[Watched]:
         yield Watched(table.name, key, column.name, value, account, region)
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
+
+
 def plain(column: Column, value: Any) -> str | None:
     """Write a value so that equal settings are equal text, whatever the order of their keys."""
     if value is None:
@@ -80,7 +83,7 @@ def plain(column: Column, value: Any) -> str | None:
         if column.type != "JSON" and column.name not in _SETS:
             return value
         try:
-            parsed = json.loads(value, object_pairs_hook=once)
+            parsed = _DECODER.decode(value)
         except (ValueError, RecursionError):
             return value  # not JSON, or with a key twice: then every byte may matter
     try:
