@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
+import shutil
 import ssl
 import tempfile
 import threading
@@ -50,6 +52,7 @@ def certificates() -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     folder = Path(tempfile.mkdtemp(prefix="auditor-certificates-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     pem = made.public_bytes(serialization.Encoding.PEM)
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
