@@ -20,7 +20,7 @@ from auditor.baselines import Approval, told
 from auditor.model import SEVERITIES, Drift, Gap, Outcome, Seen, Verdict
 from auditor.rulechanges import Changed, RuleChange
 from auditor.schema import tables
-from auditor.spool import CHANGES, ordered
+from auditor.spool import CHANGES, ordered, uncollected
 from auditor.watch.values import Watched
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def finding_id(rule: str, subject_table: str, subject_key: str) -> str:
     return _digest([rule, subject_table, subject_key])
 
 
+@uncollected()
 def compare(past: Past, present: Present, *, now: datetime) -> Collection[Drift]:
     """Return what changed between the scan before and this one, in a fixed order."""
     from auditor.watch.authors import behind, is_late

@@ -28,7 +28,7 @@ from auditor.retention import Retention, after_a_scan
 from auditor.rulestore import keep
 from auditor.schema import tables as schema_tables
 from auditor.snapshot import Snapshot, sweep
-from auditor.spool import spooled, uncollected
+from auditor.spool import spooled
 from auditor.watch import gcp, people
 from auditor.watch.entries import COLUMNS as ENTRY_COLUMNS
 from auditor.watch.entries import FEED as AUDIT_ENTRIES
@@ -104,73 +104,72 @@ def _scanned(
     )
     if progress:
         progress("comparing", {})
-    with uncollected():
-        moving = what_may_move(ledger, folder / "judged", judgement, now)
-        past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
-        exports = spooled(judgement.rows("export"))
-        coverage = (*coverage_of(snapshot), *CONFIGURED)
-        memories = _memories(snapshot, exports, before, now)
-        present = Present(
-            outcomes=moving.outcomes,
-            watch=memories.watch,
-            coverage=coverage,
-            changes=snapshot.rows("aws_change"),
-            buckets=snapshot.rows("s3_bucket", ("arn", "account", "region", "tags")),
-            settles=settles(snapshot),
-            audited=snapshot.rows(AUDIT_ENTRIES, ENTRY_COLUMNS),
-            audited_settles=settles(snapshot, "logging"),
-            judged=[rule.id for rule in pack.rules],
-            broken=[rule.id or "*" for rule in pack.broken_rules],
-            rules=rules_changed(ledger, folder / "judged", judgement, snapshot, pack),
-        )
-        drift = compare(past, present, now=now)
-        notes = {rule.id: RuleNote(rule.controls, rule.remedy) for rule in pack.rules}
-        alerts = compose(
-            drift,
-            moving.outcomes,
-            exports,
-            routes(config),
-            now=now,
+    moving = what_may_move(ledger, folder / "judged", judgement, now)
+    past = replace(before.past, findings=moving.past.findings, resolved=moving.past.resolved)
+    exports = spooled(judgement.rows("export"))
+    coverage = (*coverage_of(snapshot), *CONFIGURED)
+    memories = _memories(snapshot, exports, before, now)
+    present = Present(
+        outcomes=moving.outcomes,
+        watch=memories.watch,
+        coverage=coverage,
+        changes=snapshot.rows("aws_change"),
+        buckets=snapshot.rows("s3_bucket", ("arn", "account", "region", "tags")),
+        settles=settles(snapshot),
+        audited=snapshot.rows(AUDIT_ENTRIES, ENTRY_COLUMNS),
+        audited_settles=settles(snapshot, "logging"),
+        judged=[rule.id for rule in pack.rules],
+        broken=[rule.id or "*" for rule in pack.broken_rules],
+        rules=rules_changed(ledger, folder / "judged", judgement, snapshot, pack),
+    )
+    drift = compare(past, present, now=now)
+    notes = {rule.id: RuleNote(rule.controls, rule.remedy) for rule in pack.rules}
+    alerts = compose(
+        drift,
+        moving.outcomes,
+        exports,
+        routes(config),
+        now=now,
+        rules=notes,
+        coverage=coverage,
+        alerting=before.alerting,
+        previous_at=before.previous_at,
+        restraints=before.restraints,
+        parents=parents(before),
+        fresh=fresh((*coverage_of(carried), *CONFIGURED) if carried else None, coverage, pack.rules),
+    )
+    if progress:
+        progress("recording", {})
+    passed = snapshot.manifest["pass"]
+    row = ledger.record(
+        ScanRecord(
+            slot=lease.slot,
+            snapshot_id=snapshot.id,
+            snapshot_dir=f"snapshots/{snapshot.id}",  # in the state folder, wherever that is
+            rule_digest=pack.digest,
+            config_digest=config.digest,
+            outcome_digest=judgement.digests["outcome"],
+            open_index=index_digest(judgement),
+            compared_with=moving.compared_with,
+            tally={
+                **judgement.tally,
+                "pass": {name: passed[name] for name in ("full", "full_at", "scopes", "oldest")},
+            },
             rules=notes,
+            broken=tuple(present.broken),
             coverage=coverage,
-            alerting=before.alerting,
-            previous_at=before.previous_at,
-            restraints=before.restraints,
-            parents=parents(before),
-            fresh=fresh((*coverage_of(carried), *CONFIGURED) if carried else None, coverage, pack.rules),
-        )
-        if progress:
-            progress("recording", {})
-        passed = snapshot.manifest["pass"]
-        row = ledger.record(
-            ScanRecord(
-                slot=lease.slot,
-                snapshot_id=snapshot.id,
-                snapshot_dir=f"snapshots/{snapshot.id}",  # in the state folder, wherever that is
-                rule_digest=pack.digest,
-                config_digest=config.digest,
-                outcome_digest=judgement.digests["outcome"],
-                open_index=index_digest(judgement),
-                compared_with=moving.compared_with,
-                tally={
-                    **judgement.tally,
-                    "pass": {name: passed[name] for name in ("full", "full_at", "scopes", "oldest")},
-                },
-                rules=notes,
-                broken=tuple(present.broken),
-                coverage=coverage,
-                unseen=judgement.tally["gaps"],
-                interval_s=config.scan.schedule,
-                lease=lease,
-                cursors={(source, scope): at for source, scope, at in snapshot.manifest["cursors"]},
-            ),
-            moving.outcomes,
-            drift,
-            memories,
-            alerts,
-            only=moving.only,
-            at=now,
-        )
+            unseen=judgement.tally["gaps"],
+            interval_s=config.scan.schedule,
+            lease=lease,
+            cursors={(source, scope): at for source, scope, at in snapshot.manifest["cursors"]},
+        ),
+        moving.outcomes,
+        drift,
+        memories,
+        alerts,
+        only=moving.only,
+        at=now,
+    )
     after_a_scan(ledger, folder, retention(config), now=now)
     gaps = tuple(part for part in coverage_of(snapshot, seen_at=now) if isinstance(part, Gap))
     return Scan(row, snapshot, judgement, drift, gaps, pack.broken)

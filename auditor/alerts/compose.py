@@ -21,6 +21,7 @@ from auditor.alerts.routes import Route
 from auditor.ledger import Alert, RuleNote
 from auditor.ledger.matters import Restraints
 from auditor.model import Drift, Gap, Outcome, Seen
+from auditor.spool import uncollected
 
 _ONE = ("regressed", "opened", "worsened", "changed")
 """What one hand did goes into one message, under the first of these that is in it."""
@@ -28,6 +29,7 @@ SUMMARY = "summary"
 """In the place of openings of which nothing happened but that somebody began to look."""
 
 
+@uncollected()
 def compose(
     drift: Collection[Drift],
     outcomes: Iterable[Outcome] = (),

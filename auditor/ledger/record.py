@@ -16,12 +16,13 @@ from auditor.ledger.intervals import Intervals, plain
 from auditor.ledger.recorded import Memories, ScanRecord
 from auditor.ledger.values import Alert, canonical, optional, safe, stamp
 from auditor.model import Drift, Outcome
-from auditor.spool import CHANGES, ordered
+from auditor.spool import CHANGES, ordered, uncollected
 
 if TYPE_CHECKING:
     from auditor.judge import Key
 
 
+@uncollected()
 def record(
     conn: sqlite3.Connection,
     scan: ScanRecord,
