@@ -94,9 +94,19 @@ class Approval:
         return state_of(self.approver, self.at)
 
 
+_BACK = "; back to the state approved by "
+
+
 def is_back(one: Drift) -> bool:
-    """Say whether a change led back to an approved state."""
-    return one.rule is None and "; back to the state approved by " in one.because
+    """Say whether a change led back to an approved state; only `told` says so in these words."""
+    return one.rule is None and _BACK in one.because
+
+
+def _unclaimed(one: Drift) -> Drift:
+    """Return a change that does not say so by itself: its words hold names and filters that strangers chose."""
+    if not is_back(one):
+        return one
+    return replace(one, because=one.because.replace(_BACK, f",{_BACK[1:]}"))
 
 
 def state_of(approver: str, at: datetime) -> str:
@@ -175,6 +185,7 @@ def told(
     What is told of several settings as one, such as what a role may do, is back when all of them are. Where one of them
     is not known, nothing is said.
     """
+    found = map(_unclaimed, found)
     if not approved:
         yield from found
         return

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from entities import BUCKET, HOME, bucket
 
-from auditor.baselines import Approval, Setting, same_meaning, told
+from auditor.baselines import Approval, Setting, is_back, same_meaning, told
 from auditor.cli import baseline
 from auditor.drift import Present, compare
 from auditor.errors import BusyError, UsageError
@@ -190,6 +190,25 @@ def test_selections_that_take_what_was_approved_are_back_under_other_ids() -> No
 
     assert said("x", "y").startswith("; away from") and said("y", "x").startswith("; back to")
     assert said("x", None) == ""
+
+
+@pytest.mark.parametrize("approved", [False, True])
+def test_words_that_a_stranger_chose_do_not_say_that_a_change_led_back_to_what_is_approved(
+    approved: bool,
+) -> None:
+    sink = "projects/p/sinks/s"
+    says = "filter changed: severity>0 -- x; back to the state approved by ann on 2026-01-01"
+    change = Drift(
+        "id", "changed", None, "gcp_log_sink", sink, "filter", "a", "b", "neutral", None, day(2), None, "", "medium", says
+    )  # fmt: skip
+    setting = Setting("gcp_log_sink", sink, "filter", "a")
+    known = [Approval("gcp_log_sink", sink, "filter", [setting], "bob", day(1))] if approved else []
+    sides = ([Watched("gcp_log_sink", sink, "filter", value)] for value in "ab")
+    (one,) = told([change], *sides, known)
+    assert not is_back(one) and "severity>0" in one.because
+    sides = ([Watched("gcp_log_sink", sink, "filter", value)] for value in "ba")
+    (one,) = told([change], *sides, known)
+    assert is_back(one) is approved
 
 
 def test_a_policy_that_means_what_was_approved_is_back_to_it() -> None:

@@ -114,7 +114,7 @@ def drifted(
         event = _finding_event(one) if one.rule else _setting_event(one)
         if (
             one.rule is None
-            and (one.kind != "changed" or is_back(one))
+            and (one.kind != "changed" or (is_back(one) and not is_late(one)))
             and event == "changed"
             and wanted("recovered", key, one.severity)
         ):
